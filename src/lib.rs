@@ -1,0 +1,8 @@
+//! Millpond: a self-hosted backend in one binary.
+
+pub mod disk;
+pub mod error;
+pub mod id;
+pub mod limits;
+pub mod model;
+pub mod time;

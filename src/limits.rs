@@ -1,0 +1,140 @@
+//! Every bound of the server, each with its unit and its reason; a bounded channel also says what happens when full.
+//!
+//! Each is exceeded by a test. What an operator may change is a setting with its default here.
+
+use std::time::Duration;
+
+// Records and their input.
+
+/// A record's id, bytes.
+pub const RECORD_ID_BYTES_MAX: usize = 100;
+/// A request's body, bytes: one record or definition. More is 413 before it is read.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// Nesting of a JSON body, levels: serde_json's recursion stays far from the stack's end.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// One stored record, bytes of its encoded fields: far below what an entry may hold.
+pub const RECORD_BYTES_MAX: usize = 2 << 20;
+/// Default longest text, characters, where a field names no `max`.
+pub const TEXT_CHARS_DEFAULT_MAX: usize = 5_000;
+/// A text that stands in an index, bytes: keys are held whole in branch pages.
+pub const INDEXED_TEXT_BYTES_MAX: usize = 1_000;
+/// Values of a list field (`select`, `relation` with `maxSelect`), elements.
+pub const LIST_ITEMS_MAX: usize = 1_000;
+/// Faults reported in one answer: enough to correct a form, bounded for a hostile body.
+pub const FAULTS_MAX: usize = 100;
+
+// Collections.
+
+/// Collections of one database.
+pub const COLLECTIONS_MAX: usize = 1_000;
+/// Fields of one collection.
+pub const FIELDS_MAX: usize = 200;
+/// Indexes of one collection: each is one more key for every write.
+pub const INDEXES_MAX: usize = 32;
+/// Fields of one index.
+pub const INDEX_FIELDS_MAX: usize = 8;
+/// Name of a collection, field or index, bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// A `pattern` of a text field, bytes.
+pub const PATTERN_BYTES_MAX: usize = 1_000;
+/// Compiled size of a `pattern`, bytes: `regex` refuses to grow past it.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Values of a `select`.
+pub const SELECT_VALUES_MAX: usize = 500;
+
+// The log.
+
+/// Changes in one entry (one transaction). More is 413.
+pub const ENTRY_CHANGES_MAX: usize = 10_000;
+/// An entry's payload, bytes. More is 413. Not over `u32`.
+pub const ENTRY_BYTES_MAX: usize = 16 << 20;
+/// Changes in one entry of a work that is cut into many: none holds the writer long.
+pub const ENTRY_CHANGES_PIECE: usize = 1_000;
+/// A segment's size, bytes: small, so that zero-filling the next one costs little and trim is fine-grained.
+pub const SEGMENT_BYTES: u64 = 8 << 20;
+/// The segment a start opens, bytes: an empty server starts at once.
+pub const SEGMENT_FIRST_BYTES: u64 = 1 << 20;
+/// Newest decoded entries kept in memory for consumers, entries.
+pub const RING_ENTRIES: usize = 4_096;
+/// The same, bytes of payload.
+pub const RING_BYTES: usize = 16 << 20;
+/// Idleness after which the log's end is marked durable.
+pub const MARK_IDLE: Duration = Duration::from_millis(50);
+
+// The writer.
+
+/// Commands waiting for the writer. When full: 503 with `Retry-After`, nothing changed.
+pub const WRITER_QUEUE: usize = 4_096;
+/// Commands decided into one group commit.
+pub const BATCH_COMMANDS_MAX: usize = 512;
+/// Payload bytes of one group commit.
+pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Fresh layer at which the writer freezes it for the applier, bytes of keys and values.
+pub const FRESH_BYTES_FREEZE: usize = 4 << 20;
+/// Age at which even a small fresh layer is frozen.
+pub const FRESH_AGE_FREEZE: Duration = Duration::from_millis(500);
+/// Fresh and frozen layers together, bytes: past it the writer waits for the applier, its queue fills, then 503.
+/// Sized for the longest checkpoint at full write load.
+pub const LAYERS_BYTES_MAX: usize = 256 << 20;
+/// Frozen layers handed to the applier and not yet taken back. When full the writer keeps filling the fresh layer.
+pub const FROZEN_LAYERS_MAX: usize = 1;
+
+// The base.
+
+/// redb's page cache, bytes (its own default is 1 GiB).
+pub const BASE_CACHE_BYTES: usize = 64 << 20;
+/// Log bytes applied after which the base is made durable.
+pub const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
+/// Bytes written to the base's file after which it is made durable.
+pub const CHECKPOINT_DIRTY_BYTES: u64 = 256 << 20;
+/// Time after which applied but not durable work is made durable.
+pub const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
+
+// The disk.
+
+/// Free bytes below which writes are answered 507: room for a checkpoint and the next segments.
+pub const DISK_HEADROOM_BYTES: u64 = 64 << 20;
+/// A file kept to be given up when the disk is full, so that deletes can still be logged, bytes.
+pub const BALLAST_BYTES: u64 = 16 << 20;
+
+// Reading.
+
+/// Records of a page when the client names no number.
+pub const PAGE_DEFAULT: usize = 30;
+/// Records of a page at most.
+pub const PAGE_MAX: usize = 1_000;
+/// Records a page may skip (`page` times `perPage`): further in, use a cursor.
+pub const OFFSET_MAX: usize = 1_000_000;
+/// Rows one query may look at before it is refused, rows.
+pub const QUERY_ROWS_MAX: usize = 5_000_000;
+/// Time one query may take.
+pub const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
+/// Rows a query may read on the request's own thread; a longer one goes to the scan pool.
+pub const INLINE_ROWS_MAX: usize = 256;
+/// Threads that scan.
+pub const SCAN_THREADS: usize = 2;
+/// Queries waiting for a scan thread. When full: 503 with `Retry-After`.
+pub const SCAN_QUEUE: usize = 256;
+/// A filter's text, bytes.
+pub const FILTER_BYTES_MAX: usize = 3_500;
+/// Nesting of an expression.
+pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Time a read waits for `Millpond-Min-Seq`.
+pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
+
+// The edge.
+
+/// Connections at once, in all. Further ones wait in the kernel's backlog.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Time for a connection's first byte and for a request's whole header.
+pub const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
+/// Bytes of a request's head.
+pub const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Time for a request's whole body.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// Time a client may leave an answer unread before its connection is cut.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+/// Time that requests in flight have to end at a stop.
+pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+/// What `Retry-After` says, seconds.
+pub const RETRY_AFTER_SECONDS: u64 = 1;

@@ -1,0 +1,86 @@
+//! What the log holds: an entry is one transaction, its changes are facts with their before-images.
+//!
+//! A stored format (postcard): variants are appended, never reordered or altered. Everything that a server derives from
+//! the log it can derive from these alone, together with the schema they themselves build up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CollectionId, FieldId, Generation, RecordId, Seq};
+use crate::model::value::{Fields, Value};
+
+/// One transaction: all of its changes, or none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// In order; a later one sees the earlier ones. At most `limits::ENTRY_CHANGES_MAX`.
+    pub changes: Vec<Change>,
+}
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// A record came to be.
+    Created {
+        /// Where.
+        collection: CollectionId,
+        /// Of which filling of the collection.
+        generation: Generation,
+        /// Which.
+        id: RecordId,
+        /// All of it.
+        after: Fields,
+    },
+    /// A record changed.
+    Updated {
+        /// Where.
+        collection: CollectionId,
+        /// Of which filling of the collection.
+        generation: Generation,
+        /// Which.
+        id: RecordId,
+        /// All of it, as it is now.
+        after: Fields,
+        /// The old value, null if there was none, of every field that is not what it was.
+        before: Vec<(FieldId, Value)>,
+        /// The entry that wrote the version before this one.
+        since: Seq,
+    },
+    /// A record went.
+    Deleted {
+        /// Where.
+        collection: CollectionId,
+        /// Of which filling of the collection.
+        generation: Generation,
+        /// Which.
+        id: RecordId,
+        /// All of it, as it was.
+        before: Fields,
+        /// The entry that wrote the version that went.
+        since: Seq,
+    },
+    /// A collection came to be or has a new definition. The text is [`crate::model::schema::Collection`] as JSON, with
+    /// its ids: a definition must be readable by servers that know more settings than the one that wrote it.
+    Defined {
+        /// Which.
+        collection: CollectionId,
+        /// The definition.
+        definition: String,
+    },
+    /// A collection went, with all of its records; their keys follow in `Reclaimed`.
+    Dropped {
+        /// Which.
+        collection: CollectionId,
+        /// The definition it had.
+        definition: String,
+    },
+    /// Keys of a generation that is no longer read were removed.
+    Reclaimed {
+        /// Of which collection, dropped or truncated.
+        collection: CollectionId,
+        /// Of which of its generations.
+        generation: Generation,
+        /// Which keys of the state.
+        keys: Vec<Vec<u8>>,
+        /// Whether none is left.
+        done: bool,
+    },
+}

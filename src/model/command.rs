@@ -1,0 +1,123 @@
+//! What the service asks of the core: one command is one transaction, all of it or nothing.
+//!
+//! Input has been validated, sanitized, parsed and transformed to field ids against one version of a schema; what needs
+//! the state (merge, uniqueness, relation targets, guards, preconditions) is left to `core::decide`.
+
+use crate::id::FieldId;
+use crate::id::{CollectionId, Generation, Position, RecordId, Seq};
+use crate::model::guard::Guard;
+use crate::model::record::Record;
+use crate::model::schema::Collection;
+use crate::model::value::{Fields, Value};
+
+/// One transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Writes to records, in order; a later one sees the earlier ones.
+    Write(Vec<Write>),
+    /// A new collection; `decide` gives its ids (`definition` left them 0 where new) and checks names against others.
+    Define(Box<Collection>),
+    /// A collection goes, with its records. 409 while another collection's relation points at it.
+    Drop(CollectionId),
+    /// The server's own: remove a bounded number of keys of a generation no longer read.
+    Reclaim {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which generation.
+        generation: Generation,
+    },
+}
+
+/// A write to one record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// Where.
+    pub collection: CollectionId,
+    /// The definition that the input was checked against; if it moved, `decide` answers `StaleSchema`.
+    pub schema: Seq,
+    /// What the caller may do there.
+    pub guard: Guard,
+    /// What to do.
+    pub op: Op,
+}
+
+/// What to do to a record. Conditions are versions of the record, `If-Match: *` is an existing one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// A record that must not exist: 409 with code `exists` otherwise.
+    Create {
+        /// Given or made.
+        id: RecordId,
+        /// All of it, defaults filled in.
+        fields: Fields,
+    },
+    /// Fields put over those that are there (JSON Merge Patch after parsing).
+    Merge {
+        /// Which.
+        id: RecordId,
+        /// New values; null removes.
+        patch: Vec<(FieldId, Value)>,
+        /// Objects to be merged into `json` fields: their text is a merge patch.
+        merges: Vec<(FieldId, Box<str>)>,
+        /// Refused with 412 unless it holds.
+        if_match: Option<Condition>,
+    },
+    /// Create or replace.
+    Put {
+        /// Which.
+        id: RecordId,
+        /// All of it, defaults filled in.
+        fields: Fields,
+        /// Refused with 412 unless it holds.
+        if_match: Option<Condition>,
+        /// Refused with 412 if the record exists (`If-None-Match: *`).
+        create_only: bool,
+    },
+    /// Remove.
+    Delete {
+        /// Which.
+        id: RecordId,
+        /// Refused with 412 unless it holds.
+        if_match: Option<Condition>,
+    },
+}
+
+/// `If-Match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `*`: the record exists.
+    Exists,
+    /// It has one of these versions.
+    Versions(Vec<Position>),
+}
+
+impl Op {
+    /// The record it is about.
+    pub fn id(&self) -> &RecordId {
+        match self {
+            Op::Create { id, .. } | Op::Merge { id, .. } | Op::Put { id, .. } | Op::Delete { id, .. } => id,
+        }
+    }
+}
+
+/// A command's result, once its entry is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    /// The commit; for a command that changed nothing, the position that was read.
+    pub position: Position,
+    /// One for each [`Write`], in order.
+    pub writes: Vec<Written>,
+    /// Of [`Command::Define`]: the definition with its ids.
+    pub collection: Option<Box<Collection>>,
+}
+
+/// What became of one [`Write`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// It did not exist before.
+    Created(Record),
+    /// It exists and was changed, or was already so.
+    Updated(Record),
+    /// It is gone.
+    Deleted,
+}

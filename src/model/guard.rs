@@ -1,0 +1,76 @@
+//! A guard: what a caller may do with one collection, as a value that travels with every query and every command.
+//!
+//! Invariant: only `service::access` makes one for a caller (`tests/tidy.rs` looks for the constructors), and there is
+//! no query and no command without one. `decide` and `state::query` obey it, so no path around the rules exists.
+
+use crate::error::{Error, Kind, Result};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// See records in a list.
+    List,
+    /// See one record.
+    View,
+    /// Make one.
+    Create,
+    /// Change one.
+    Update,
+    /// Remove one.
+    Delete,
+}
+
+/// Which rows an action is allowed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// None: the rule is null and the caller no superuser.
+    None,
+    /// All of them.
+    All,
+}
+
+/// What one caller may do with one collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    known: bool,
+    superuser: bool,
+    rows: [Rows; 5],
+}
+
+impl Guard {
+    /// For `service::access` alone: `known` says whether the caller showed a valid token, `rows` holds what each
+    /// [`Action`] is allowed on, in the order of its variants.
+    pub fn for_caller(known: bool, rows: [Rows; 5]) -> Guard {
+        Guard { known, superuser: false, rows }
+    }
+
+    /// For `service::access` alone: a superuser, who may do all and sees hidden fields.
+    pub fn for_superuser() -> Guard {
+        Guard { known: true, superuser: true, rows: [const { Rows::All }; 5] }
+    }
+
+    /// The server's own work, such as a cascade or a reclaim: never made for a caller.
+    pub fn for_server() -> Guard {
+        Guard::for_superuser()
+    }
+
+    /// Whether hidden fields are seen.
+    pub fn is_superuser(&self) -> bool {
+        self.superuser
+    }
+
+    /// The rows that `action` is allowed on.
+    pub fn rows(&self, action: Action) -> &Rows {
+        &self.rows[action as usize]
+    }
+
+    /// # Errors
+    /// `Forbidden`, or `Unauthenticated` without a token, when the action is allowed on no row at all.
+    pub fn allow(&self, action: Action) -> Result<()> {
+        match self.rows(action) {
+            Rows::All => Ok(()),
+            Rows::None if self.known => Err(Error::new(Kind::Forbidden, "this caller may not do that here")),
+            Rows::None => Err(Error::new(Kind::Unauthenticated, "this needs a token")),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Floor 1, the model: values, schema, changes, commands, guards, queries and the input pipeline. Pure: no I/O, no
+//! clock, no random source; what happens is decided by what is passed in.
+
+pub mod change;
+pub mod command;
+pub mod guard;
+pub mod query;
+pub mod record;
+pub mod schema;
+pub mod value;

@@ -1,0 +1,364 @@
+//! Collections as they are defined: fields with their types, indexes, rules. Pure values; reading and checking a
+//! client's definition is `definition`.
+//!
+//! The JSON form of [`Collection`] with its ids is what the log and the state keep, so every new setting has a
+//! `#[serde(default)]`. Invariant of [`Schema`]: names and ids are unique; a `Collection` in it has passed `definition`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
+use crate::time::Millis;
+
+/// All collections at one position. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Schema {
+    by_id: BTreeMap<CollectionId, Arc<Collection>>,
+    by_name: BTreeMap<Box<str>, CollectionId>,
+    /// The highest collection id ever given out: a dropped one's is not used again.
+    pub last_collection: CollectionId,
+}
+
+/// A collection's definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Collection {
+    /// Stable for ever.
+    pub id: CollectionId,
+    /// Which filling is current.
+    pub generation: Generation,
+    /// The entry that wrote this definition; commands made against another are stale. Set by effects, not stored in
+    /// the definition's own text.
+    #[serde(skip)]
+    pub version: Seq,
+    /// As in paths.
+    pub name: Box<str>,
+    /// `base`, later `auth`.
+    #[serde(default, rename = "type")]
+    pub kind: CollectionKind,
+    /// In the order of the definition.
+    pub fields: Vec<Field>,
+    /// In the order of the definition; those of relations, kept by the server, at the end.
+    #[serde(default)]
+    pub indexes: Vec<Index>,
+    /// Who may do what.
+    #[serde(default)]
+    pub rules: Rules,
+    /// When it came to be.
+    pub created: Millis,
+    /// When its definition last changed.
+    pub updated: Millis,
+    /// The highest field id ever given out.
+    pub last_field: FieldId,
+    /// The highest index id ever given out.
+    pub last_index: IndexId,
+}
+
+/// What sort of collection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CollectionKind {
+    /// Plain records.
+    #[default]
+    Base,
+}
+
+/// A field's definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Field {
+    /// Stable for ever: rows hold it, not the name.
+    pub id: FieldId,
+    /// As in JSON.
+    pub name: Box<str>,
+    /// Type and its options.
+    #[serde(flatten)]
+    pub kind: FieldKind,
+    /// Whether null is refused.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub required: bool,
+    /// Never in an answer, but to superusers.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hidden: bool,
+    /// What an absent value becomes at a create.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<DefaultValue>,
+    /// Other names accepted on input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Box<str>>,
+    /// What is done to a text before it is checked, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sanitize: Vec<Sanitizer>,
+}
+
+/// A field's default: a checked value, or the time of the write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DefaultValue {
+    /// As the definition gave it, already parsed for the field.
+    Value(serde_json::Value),
+    /// `@now`.
+    Now,
+}
+
+/// A step of sanitizing a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sanitizer {
+    /// White space at both ends goes.
+    Trim,
+    /// Unicode normal form C.
+    Nfc,
+}
+
+/// A field's type with its options; in JSON under `type`, the options beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum FieldKind {
+    /// Any text. Lengths in characters.
+    Text {
+        /// Shortest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<usize>,
+        /// Longest; `limits::TEXT_CHARS_DEFAULT_MAX` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<usize>,
+        /// A regular expression that must match somewhere in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pattern: Option<Box<str>>,
+    },
+    /// A number: 64-bit float, or with `integer` a whole number of 64 bits.
+    Number {
+        /// Whole numbers only, exact up to 2^63.
+        #[serde(default, skip_serializing_if = "is_false")]
+        integer: bool,
+        /// Least.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<f64>,
+        /// Greatest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<f64>,
+    },
+    /// `true` or `false`.
+    Bool {},
+    /// A moment, to the millisecond.
+    Date {
+        /// Earliest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<Millis>,
+        /// Latest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<Millis>,
+    },
+    /// The time of a write; never set by a client.
+    Autodate {
+        /// Set at a create.
+        #[serde(default)]
+        on_create: bool,
+        /// Set at every update.
+        #[serde(default)]
+        on_update: bool,
+    },
+    /// One or some of given texts.
+    Select {
+        /// The texts.
+        values: Vec<Box<str>>,
+        /// Over 1: the value is a list.
+        #[serde(default = "one")]
+        max_select: usize,
+        /// Of a list: fewest.
+        #[serde(default)]
+        min_select: usize,
+    },
+    /// The id, or a list of ids, of records of a collection.
+    Relation {
+        /// Of which.
+        collection: CollectionId,
+        /// Over 1: the value is a list.
+        #[serde(default = "one")]
+        max_select: usize,
+        /// Of a list: fewest.
+        #[serde(default)]
+        min_select: usize,
+        /// What the deletion of a target does here.
+        #[serde(default)]
+        on_delete: OnDelete,
+    },
+    /// Any JSON.
+    Json {
+        /// Bytes of its compact text at most; `limits::RECORD_BYTES_MAX` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_size: Option<usize>,
+    },
+    /// An e-mail address.
+    Email {},
+    /// An absolute http or https URL.
+    Url {},
+}
+
+/// What happens to a record whose relation's target is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnDelete {
+    /// The deletion is refused: 409.
+    #[default]
+    Restrict,
+    /// It is deleted too.
+    Cascade,
+    /// The id is taken out of it; refused where that leaves a required field empty.
+    SetNull,
+}
+
+/// A secondary index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    /// Stable for ever.
+    pub id: IndexId,
+    /// As in the definition. Those that the server keeps for relations are named `_rel_` and the field's name.
+    pub name: Box<str>,
+    /// In order. A list field stands alone: one entry for each distinct element.
+    pub fields: Vec<IndexField>,
+    /// No two records with equal values; records with a null among them are exempt.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unique: bool,
+    /// Kept by the server for a relation: not part of the definition.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub system: bool,
+}
+
+/// One field of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexField {
+    /// Which.
+    pub field: FieldId,
+    /// Greatest first.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub descending: bool,
+}
+
+/// Who may: `None` superusers only, `Some("")` anyone, else an expression.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rules {
+    /// Who may list, and which records.
+    #[serde(default)]
+    pub list: Option<Box<str>>,
+    /// Who may read one.
+    #[serde(default)]
+    pub view: Option<Box<str>>,
+    /// Who may create.
+    #[serde(default)]
+    pub create: Option<Box<str>>,
+    /// Who may update.
+    #[serde(default)]
+    pub update: Option<Box<str>>,
+    /// Who may delete.
+    #[serde(default)]
+    pub delete: Option<Box<str>>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Collection {
+    /// The field of that name or alias is not meant: names only.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| &*field.name == name)
+    }
+
+    /// The field of that id.
+    pub fn field_by_id(&self, id: FieldId) -> Option<&Field> {
+        self.fields.iter().find(|field| field.id == id)
+    }
+
+    /// The index of that id.
+    pub fn index(&self, id: IndexId) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.id == id)
+    }
+
+    /// The index the server keeps for a relation field.
+    pub fn relation_index(&self, field: FieldId) -> Option<&Index> {
+        self.indexes.iter().find(|index| index.system && index.fields[0].field == field)
+    }
+
+    /// The fields that point at `target`.
+    pub fn relations_to(&self, target: CollectionId) -> impl Iterator<Item = (&Field, OnDelete)> {
+        self.fields.iter().filter_map(move |field| match field.kind {
+            FieldKind::Relation { collection, on_delete, .. } if collection == target => Some((field, on_delete)),
+            _ => None,
+        })
+    }
+}
+
+impl FieldKind {
+    /// Whether the value is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self, FieldKind::Select { max_select, .. } | FieldKind::Relation { max_select, .. } if *max_select > 1)
+    }
+
+    /// The type's name, as in definitions.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FieldKind::Text { .. } => "text",
+            FieldKind::Number { .. } => "number",
+            FieldKind::Bool {} => "bool",
+            FieldKind::Date { .. } => "date",
+            FieldKind::Autodate { .. } => "autodate",
+            FieldKind::Select { .. } => "select",
+            FieldKind::Relation { .. } => "relation",
+            FieldKind::Json { .. } => "json",
+            FieldKind::Email {} => "email",
+            FieldKind::Url {} => "url",
+        }
+    }
+}
+
+impl Schema {
+    /// By id.
+    pub fn get(&self, id: CollectionId) -> Option<&Arc<Collection>> {
+        self.by_id.get(&id)
+    }
+
+    /// By name, or by the text of the id (names never begin with a digit).
+    pub fn find(&self, name: &str) -> Option<&Arc<Collection>> {
+        match self.by_name.get(name) {
+            Some(id) => self.by_id.get(id),
+            None => self.by_id.get(&CollectionId(name.parse().ok()?)),
+        }
+    }
+
+    /// By id, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Collection>> {
+        self.by_id.values()
+    }
+
+    /// Puts a definition in the place of the one with its id, if any.
+    pub fn put(&mut self, collection: Collection) {
+        self.remove(collection.id);
+        self.last_collection = self.last_collection.max(collection.id);
+        self.by_name.insert(collection.name.clone(), collection.id);
+        self.by_id.insert(collection.id, Arc::new(collection));
+    }
+
+    /// Takes a collection out.
+    pub fn remove(&mut self, id: CollectionId) -> Option<Arc<Collection>> {
+        let gone = self.by_id.remove(&id)?;
+        self.by_name.remove(&gone.name);
+        Some(gone)
+    }
+
+    /// The collections with a relation to `target`, with the fields that point there.
+    pub fn pointing_at(&self, target: CollectionId) -> impl Iterator<Item = (&Arc<Collection>, &Field, OnDelete)> {
+        self.by_id.values().flat_map(move |collection| {
+            collection.relations_to(target).map(move |(field, on_delete)| (collection, field, on_delete))
+        })
+    }
+}
