@@ -9,7 +9,7 @@
 //! (one record, one definition) and `query` (lists). `snapshot` carries a whole state to another folder and `check`
 //! recomputes what is derived.
 //!
-//! Invariants: nothing here reads a clock, a random source or the log; only the owner of a [`Base`] writes to it; equal
+//! Invariants: nothing here reads a random source, the log or, but for a query's deadline, a clock; only the owner of a [`Base`] writes to it; equal
 //! positions of one history mean equal keys and values above the local ones.
 
 mod backend;
@@ -18,6 +18,7 @@ mod effects;
 mod key;
 mod layer;
 mod lookup;
+pub mod query;
 mod row;
 mod stack;
 mod tally;
