@@ -173,9 +173,16 @@ pub(super) fn is_of_filling(key: &[u8], collection: CollectionId, generation: Ge
     key.starts_with(&filling(ROW, collection, generation)) || key.starts_with(&filling(ENTRY, collection, generation))
 }
 
-/// Whether a key is a row.
-pub(super) fn is_row(key: &[u8]) -> bool {
-    key.first() == Some(&ROW)
+/// From the first row to behind the last tally: what belongs to fillings.
+pub(super) fn fillings() -> (Vec<u8>, Vec<u8>) {
+    (vec![ROW], vec![TALLY + 1])
+}
+
+/// The filling of a row, entry or tally, and what all its keys of that kind begin with.
+pub(super) fn filling_of(key: &[u8]) -> Result<(Vec<u8>, CollectionId, Generation)> {
+    let head = key.get(..ROW_HEAD).ok_or_else(|| malformed(key))?;
+    let (collection, generation) = split_filling(head)?;
+    Ok((head.to_vec(), collection, generation))
 }
 
 /// The record id of a row's key.

@@ -14,19 +14,25 @@
 
 mod backend;
 mod base;
+mod check;
 mod effects;
 mod key;
 mod layer;
 mod lookup;
 pub mod query;
 mod row;
+pub mod snapshot;
 mod stack;
 mod tally;
 
 pub use base::{Applied, Base, BaseView, Opened, Pairs};
+pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;
 pub use layer::Layer;
 pub use lookup::{garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};
 pub use tally::{Tally, TallyDelta};
+
+#[cfg(test)]
+mod tests;
