@@ -140,7 +140,7 @@ fn the_stored_formats_stay() {
     );
     assert_eq!(
         hex(&row::encode(Position::default(), &fields).unwrap().into_bytes()),
-        "01000000030104036100620202030506".to_owned() + "0a"
+        "010000000301040361006202020305050a"
     );
     assert_eq!(key::entry_index(&key::entry_head(CollectionId(3), Generation(2), IndexId(9))).unwrap(), IndexId(9));
 }
