@@ -5,4 +5,5 @@ pub mod error;
 pub mod id;
 pub mod limits;
 pub mod model;
+pub mod state;
 pub mod time;
