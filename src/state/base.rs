@@ -27,6 +27,8 @@ use crate::time::Millis;
 const FILE: &str = "base";
 /// Name of a base that is being made.
 const FILE_NEW: &str = "base.new";
+/// Name of a base that was found damaged; the one before it is replaced.
+const FILE_ASIDE: &str = "base.damaged";
 const FORMAT_VERSION: u32 = 1;
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("state");
 
@@ -95,6 +97,21 @@ impl Base {
         pairs: &mut dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>)>>,
     ) -> Result<()> {
         let _ = (disk, dir, applied, pairs);
+        Ok(())
+    }
+
+    /// Gives the base's file of a folder another name, so that the next [`Base::open`] makes an empty one. An open base
+    /// goes on with the file it has.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let (path, aside) = (dir.join(FILE), dir.join(FILE_ASIDE));
+        let io = |error| Error::io(path.display(), error);
+        if disk.exists(&path).map_err(io)? {
+            disk.rename(&path, &aside).map_err(io)?;
+            disk.sync_dir(dir).map_err(io)?;
+        }
         Ok(())
     }
 
