@@ -3,7 +3,10 @@
 
 pub mod change;
 pub mod command;
+mod faults;
 pub mod guard;
+pub mod json;
+pub mod pattern;
 pub mod query;
 pub mod record;
 pub mod schema;
