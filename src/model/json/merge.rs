@@ -1,7 +1,5 @@
 //! JSON Merge Patch (RFC 7396) from text to text: members that the patch doesn't name keep their exact text.
 
-use serde_json::value::RawValue;
-
 use super::read::Members;
 use super::write::push_text;
 
@@ -66,8 +64,7 @@ fn object(text: &str) -> Option<Vec<(Key<'_>, &str)>> {
     if !text.starts_with('{') {
         return None;
     }
-    let raw: &RawValue = serde_json::from_str(text).ok()?;
-    serde_json::from_str::<Members<'_>>(raw.get()).ok().map(|members| members.0)
+    serde_json::from_str::<Members<'_>>(text).ok().map(|members| members.0)
 }
 
 #[cfg(test)]
