@@ -22,7 +22,7 @@ mod row;
 mod stack;
 mod tally;
 
-pub use base::{Applied, Base, BaseView, Opened};
+pub use base::{Applied, Base, BaseView, Opened, Pairs};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;
 pub use layer::Layer;
