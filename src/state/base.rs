@@ -27,6 +27,8 @@ use crate::time::Millis;
 const FILE: &str = "base";
 /// Name of a base that is being made.
 const FILE_NEW: &str = "base.new";
+/// Name of a base that was found damaged; the one before it is replaced.
+const FILE_ASIDE: &str = "base.damaged";
 const FORMAT_VERSION: u32 = 1;
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("state");
 
@@ -94,6 +96,21 @@ impl Base {
     /// Those of `pairs`, or the disk's; then the old base is untouched.
     pub fn rebuild(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) -> Result<()> {
         create(disk, dir, applied, pairs)
+    }
+
+    /// Gives the base's file of a folder another name, so that the next [`Base::open`] makes an empty one. An open base
+    /// goes on with the file it has.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let (path, aside) = (dir.join(FILE), dir.join(FILE_ASIDE));
+        let io = |error| Error::io(path.display(), error);
+        if disk.exists(&path).map_err(io)? {
+            disk.rename(&path, &aside).map_err(io)?;
+            disk.sync_dir(dir).map_err(io)?;
+        }
+        Ok(())
     }
 
     /// What can be read now.
