@@ -4,5 +4,6 @@ pub mod disk;
 pub mod error;
 pub mod id;
 pub mod limits;
+pub mod log;
 pub mod model;
 pub mod time;
