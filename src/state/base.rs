@@ -5,6 +5,7 @@
 //! refuses, since redb writes when it is dropped.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -243,9 +244,14 @@ fn put_applied(table: &mut Table<'_>, applied: Applied) -> Outcome {
 }
 
 fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
-    let file = disk.open(path, Open::Write).map_err(|error| Error::io(path.display(), error))?;
+    let io = |error| Error::io(path.display(), error);
+    let file = disk.open(path, Open::Write).map_err(io)?;
+    // redb would begin anew.
+    if file.is_empty().map_err(io)? {
+        return Err(Error::damaged(format!("{} is empty; rebuild it from a snapshot and the log", path.display())));
+    }
     let shared = Arc::new(Shared::default());
-    let backend = Backend::new(file, shared.clone()).map_err(|error| Error::io(path.display(), error))?;
+    let backend = Backend::new(file, shared.clone()).map_err(io)?;
     let opened = guarded(&shared, || {
         let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
         let view = BaseView::of(&database, &shared)?;
@@ -306,7 +312,7 @@ fn create(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) 
 
 fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<()> {
     match disk.remove(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path.display(), error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), error)),
         _ => Ok(()),
     }
 }
@@ -391,16 +397,18 @@ fn guarded<T>(shared: &Shared, run: impl FnOnce() -> std::result::Result<T, redb
 }
 
 fn meaning(shared: &Shared, error: redb::Error) -> Error {
-    let corrupted = matches!(error, redb::Error::Corrupted(_));
+    let malformed = match &error {
+        redb::Error::Io(error) => matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
+        redb::Error::Corrupted(_) | redb::Error::TableDoesNotExist(_) | redb::Error::UpgradeRequired(_) => true,
+        _ => false,
+    };
+    if malformed || shared.is_damaged() {
+        shared.mark_damaged();
+        let what = format!("the base is not what was written ({error}); rebuild it from a snapshot and the log");
+        return Error::damaged(what).source(error);
+    }
     match error {
-        redb::Error::Io(error) if !shared.is_damaged() => Error::io("the base", error),
-        error if corrupted || shared.is_damaged() => {
-            shared.mark_damaged();
-            Error::damaged(format!(
-                "the base is not what was written ({error}); rebuild it from a snapshot and the log"
-            ))
-            .source(error)
-        }
+        redb::Error::Io(error) => Error::io("the base", error),
         error => Error::internal(format!("the base: {error}")).source(error),
     }
 }

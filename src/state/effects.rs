@@ -134,10 +134,9 @@ impl Work<'_> {
         let encoded = row::encode(self.position, after)?;
         self.delta(collection).add(hash(id, encoded.fields()));
         self.put(&key::row(collection.id, collection.generation, id), Some(encoded.into_bytes()));
+        let mut room = Vec::with_capacity(64);
         for index in &collection.indexes {
-            for come in key::index_entries(collection, index, id, after) {
-                self.put(&come, Some(Bytes::new()));
-            }
+            key::each_entry(collection, index, id, after, &mut room, |come| self.put(come, Some(Bytes::new())));
         }
         Ok(())
     }
@@ -176,10 +175,9 @@ impl Work<'_> {
         let was = hash(id, &row::encode_fields(before)?);
         self.delta(collection).subtract(was);
         self.put(&key::row(collection.id, collection.generation, id), None);
+        let mut room = Vec::with_capacity(64);
         for index in &collection.indexes {
-            for gone in key::index_entries(collection, index, id, before) {
-                self.put(&gone, None);
-            }
+            key::each_entry(collection, index, id, before, &mut room, |gone| self.put(gone, None));
         }
         Ok(())
     }

@@ -269,3 +269,72 @@ fn a_backend_reads_what_was_written_across_groups_and_starts() {
         assert!(whole == model);
     }
 }
+
+#[test]
+fn a_cut_file_is_never_a_wrong_answer() {
+    let whole = disk(3);
+    let mut dice = Dice::new("cuts", 3);
+    let mut model = Model::new();
+    let (mut base, _) = try_open(&whole).unwrap();
+    for seq in 1..40 {
+        base.apply(&changes(&mut dice, &mut model), applied(seq)).unwrap();
+    }
+    base.close(true).unwrap();
+    let len = read_all(&whole, &file()).unwrap().len();
+    let mut told = 0;
+    for cut in (0..len).step_by(BLOCK * 3).chain([1, 100, BLOCK + 1, len - 1, len]) {
+        let found = whole.image();
+        found.truncate(&file(), cut as u64);
+        match try_open(&found).and_then(|(base, reached)| Ok((all(&*base.view())?, reached))) {
+            Ok((state, reached)) => assert!(state == model && reached == applied(39), "cut to {cut}: a wrong answer"),
+            Err(error) => {
+                assert_eq!(error.kind(), Kind::Damaged, "cut to {cut}: {error}");
+                told += 1;
+            }
+        }
+    }
+    assert!(told > 5, "{told}");
+}
+
+#[test]
+fn readers_see_whole_states_while_the_base_is_written() {
+    let whole = disk(4);
+    let mut base = Base::open(&whole, Path::new(DIR), 256 << 10).unwrap().base;
+    let keys: Vec<Vec<u8>> = (0..600).map(|at| format!("\u{1}key{at:04}").into_bytes()).collect();
+    let round = |seq: u64| {
+        let mut layer = Layer::new();
+        for (at, key) in keys.iter().enumerate() {
+            // Values of many sizes move the keys about between pages.
+            let value = vec![seq as u8; 20 + (at * 37 + seq as usize * 101) % 700];
+            layer.put(Key::from(&key[..]), Some(Bytes::from(value)));
+        }
+        layer
+    };
+    base.apply(&round(1), applied(1)).unwrap();
+    let views = parking_lot::Mutex::new(base.view());
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut looks = 0;
+                while !over.load(std::sync::atomic::Ordering::Acquire) || looks < 3 {
+                    let view = views.lock().clone();
+                    let found = all(&*view).unwrap();
+                    let seq = view.applied().position.seq.0 as u8;
+                    assert_eq!(found.len(), keys.len());
+                    assert!(found.values().all(|value| value.iter().all(|byte| *byte == seq)), "a torn view of {seq}");
+                    looks += 1;
+                }
+            });
+        }
+        for seq in 2..80 {
+            base.apply(&round(seq), applied(seq)).unwrap();
+            if seq % 9 == 0 {
+                base.checkpoint().unwrap();
+            }
+            *views.lock() = base.view();
+        }
+        over.store(true, std::sync::atomic::Ordering::Release);
+    });
+    base.close(true).unwrap();
+}

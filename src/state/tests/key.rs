@@ -151,5 +151,5 @@ fn the_stored_formats_stay() {
         hex(&row::encode(Position::default(), &fields).unwrap().into_bytes()),
         "010000000301040361006202020305050a"
     );
-    assert_eq!(key::entry_index(&key::entry_head(CollectionId(3), Generation(2), IndexId(9))).unwrap(), IndexId(9));
+    assert_eq!(key::entry_index(&key::entry_head(&collection, IndexId(9))).unwrap(), IndexId(9));
 }
