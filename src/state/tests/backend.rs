@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redb::StorageBackend;
 
-use crate::disk::sim::{Fault, SimDisk};
+use crate::disk::sim::{Fault, Loss, SimDisk};
 use crate::disk::{Disk, Open, read_all};
 use crate::error::{Kind, Result};
 use crate::state::backend::{Backend, Shared};
@@ -337,4 +337,26 @@ fn readers_see_whole_states_while_the_base_is_written() {
         over.store(true, std::sync::atomic::Ordering::Release);
     });
     base.close(true).unwrap();
+}
+
+#[test]
+fn sums_of_blocks_cut_off_before_a_power_loss_do_not_outlive_them() {
+    let disk = SimDisk::new(1);
+    let path = Path::new("/blocks");
+    disk.open(path, Open::CreateNew).unwrap().sync_data().unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    let start =
+        |disk: &SimDisk| Backend::new(disk.open(path, Open::Write).unwrap(), Arc::new(Shared::default())).unwrap();
+    let backend = start(&disk);
+    backend.set_len(10 * BLOCK as u64).unwrap();
+    backend.write(5 * BLOCK as u64, &[7; BLOCK]).unwrap();
+    backend.sync_data().unwrap();
+    backend.set_len(3 * BLOCK as u64).unwrap();
+    // The cut reached the disk, the sums did not.
+    let found = start(&disk.crash_with(2, Loss::Nothing));
+    assert_eq!(found.len().unwrap(), 3 * BLOCK as u64);
+    found.set_len(10 * BLOCK as u64).unwrap();
+    let mut block = [1; BLOCK];
+    found.read(5 * BLOCK as u64, &mut block).unwrap();
+    assert_eq!(block, [0; BLOCK]);
 }
