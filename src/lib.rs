@@ -4,6 +4,7 @@ pub mod disk;
 pub mod error;
 pub mod id;
 pub mod limits;
+pub mod log;
 pub mod model;
 pub mod state;
 pub mod time;
