@@ -161,3 +161,189 @@ impl<A: Answer> Connection<A> {
 async fn told(stopped: &mut watch::Receiver<bool>) {
     while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {}
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::{Notify, oneshot};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::http::inbound::gather;
+    use crate::http::problem;
+
+    const BODY_MAX: usize = 1_024;
+    const SHORT: Duration = Duration::from_millis(100);
+
+    /// Answers `/hello` at once, `/held` when told, `/big` with more than any socket buffers, else gathers the body.
+    #[derive(Clone, Default)]
+    struct Toy {
+        entered: Arc<Notify>,
+        release: Arc<Notify>,
+    }
+
+    impl Answer for Toy {
+        async fn answer(&self, request: Request<Inbound>, _peer: SocketAddr) -> Response<Body> {
+            match request.uri().path() {
+                "/hello" => Response::new(Body::from("hello")),
+                "/big" => Response::new(Body::from(vec![b'x'; 64 << 20])),
+                "/held" => {
+                    self.entered.notify_one();
+                    self.release.notified().await;
+                    Response::new(Body::from("released"))
+                }
+                _ => match gather(Body::new(request.into_body()), BODY_MAX, SHORT).await {
+                    Ok(body) => Response::new(Body::from(body)),
+                    Err(error) => {
+                        let mut response = Response::new(Body::from(error.code_str()));
+                        *response.status_mut() = problem::status(error.kind());
+                        response
+                    }
+                },
+            }
+        }
+    }
+
+    struct Served {
+        address: SocketAddr,
+        toy: Toy,
+        stop: oneshot::Sender<()>,
+        ended: JoinHandle<()>,
+    }
+
+    async fn serve(limits: ConnectionLimits) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let toy = Toy::default();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = tokio::spawn(run(listener, toy.clone(), limits, async {
+            let _ = stopped.await;
+        }));
+        Served { address, toy, stop, ended }
+    }
+
+    async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(bytes).await.expect("sends");
+        stream
+    }
+
+    /// Everything until the server closes.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("the end comes in order, not as a reset");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    /// One answer with a Content-Length, leaving the connection open.
+    async fn one(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        loop {
+            bytes.push(stream.read_u8().await.expect("an answer"));
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+                if body.len() == length.parse::<usize>().expect("a number") {
+                    return text.into_owned();
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_and_bodies_are_gathered() {
+        let served = serve(ConnectionLimits::default()).await;
+        let mut stream = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(one(&mut stream).await.ends_with("hello"));
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nwell").await.expect("sends");
+        assert!(one(&mut stream).await.ends_with("well"));
+        let chunked = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        stream.write_all(chunked).await.expect("sends");
+        assert!(one(&mut stream).await.ends_with("ok"));
+    }
+
+    #[tokio::test]
+    async fn a_body_over_its_bound_is_refused_unread_and_the_answer_arrives() {
+        let served = serve(ConnectionLimits::default()).await;
+        let said = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 100 << 20);
+        let chunked = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1000000\r\n".to_owned();
+        for head in [said, chunked] {
+            let stream = send(served.address, head.as_bytes()).await;
+            let (mut read, mut write) = stream.into_split();
+            // The client sends on, as most do, without a look at the answer; its last writes may fail.
+            let sending = tokio::spawn(async move { write.write_all(&vec![b'x'; 8 << 20]).await });
+            let mut answer = Vec::new();
+            read.read_to_end(&mut answer).await.expect("no reset");
+            let answer = String::from_utf8(answer).expect("text");
+            assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("body_too_large"), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+            sending.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let served = serve(ConnectionLimits { linger: SHORT, ..ConnectionLimits::default() }).await;
+        let head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx";
+        let answer = rest(send(served.address, head).await).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_malformed_or_long_head_is_400_or_431() {
+        let served = serve(ConnectionLimits::default()).await;
+        let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(128 << 10));
+        for (head, status) in [("GET /\x01 HTTP/1.1\r\n\r\n", "400"), ("nonsense\r\n\r\n", "400"), (&long, "431")] {
+            let answer = rest(send(served.address, head.as_bytes()).await).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silent_and_slow_heads_are_cut_off() {
+        let served = serve(ConnectionLimits { header_time: SHORT, ..ConnectionLimits::default() }).await;
+        for head in ["", "GET /hello HT", "GET /hello HTTP/1.1\r\nhost: x\r\n"] {
+            let mut stream = send(served.address, head.as_bytes()).await;
+            let mut bytes = Vec::new();
+            // The end may come in order or as a reset; what counts is that it comes.
+            let _ = stream.read_to_end(&mut bytes).await;
+            assert!(!String::from_utf8_lossy(&bytes).contains("hello"), "{head:?} was answered");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_cut_off() {
+        let limits = ConnectionLimits { connections: 1, write_stall: SHORT, ..ConnectionLimits::default() };
+        let served = serve(limits).await;
+        let _unread = send(served.address, b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        // The one place is taken by the client that does not read; it is free once that one is cut off.
+        let mut stream = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(one(&mut stream).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_stop_answers_what_is_in_flight_and_closes_the_idle() {
+        let served = serve(ConnectionLimits::default()).await;
+        let silent = send(served.address, b"").await;
+        let mut idle = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        one(&mut idle).await;
+        let held = send(served.address, b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        served.toy.entered.notified().await;
+        served.stop.send(()).expect("running");
+        assert_eq!(rest(idle).await, "");
+        assert_eq!(rest(silent).await, "");
+        served.toy.release.notify_one();
+        assert!(rest(held).await.ends_with("released"));
+        served.ended.await.expect("ended");
+        assert!(TcpStream::connect(served.address).await.is_err(), "still listening");
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_past_its_deadline() {
+        let served = serve(ConnectionLimits { stop_time: SHORT, ..ConnectionLimits::default() }).await;
+        let _held = send(served.address, b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        served.toy.entered.notified().await;
+        served.stop.send(()).expect("running");
+        served.ended.await.expect("ended");
+    }
+}
