@@ -7,4 +7,5 @@ pub mod http;
 pub mod id;
 pub mod limits;
 pub mod model;
+pub mod state;
 pub mod time;

@@ -6,7 +6,7 @@
 //! name is on disk only after `sync_dir` of its folder; synced bytes stay.
 
 mod real;
-// pub mod sim;
+pub mod sim;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,167 @@
+//! `millpond demo`: a server with real data in it, and curl lines that work.
+//!
+//! The data goes the way all data goes: definitions and bodies through the pipeline, commands through the core. Run
+//! again on its folder it finds what it loaded.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{say, serve, trace};
+use crate::config::Settings;
+use crate::core::Core;
+use crate::error::{Error, Kind, Result};
+use crate::id::RecordId;
+use crate::limits;
+use crate::model::command::{Command, Write};
+use crate::model::schema::Collection;
+use crate::model::{definition, pipeline};
+use crate::server::Server;
+use crate::service::access;
+
+const COLLECTIONS: &str = include_str!("../../data/flights/collections.json");
+const AIRPORTS: &str = include_str!("../../data/flights/airports.csv");
+const FLIGHTS: &str = include_str!("../../data/flights/flights-20k.json");
+
+pub(super) fn run(settings: Settings) -> Result<()> {
+    trace(&settings)?;
+    let data = settings.data.display().to_string();
+    let server = Server::start(settings)?;
+    let began = Instant::now();
+    match load(server.core()) {
+        Ok(0) => say(format_args!("the flights are in {data} already")),
+        Ok(records) => {
+            let seconds = began.elapsed().as_secs_f64();
+            say(format_args!("loaded {records} records into {data} in {seconds:.1} s"));
+        }
+        Err(error) => {
+            server.stop()?;
+            return Err(error);
+        }
+    }
+    serve::serve(server, |address| say(format_args!("{}", tour(address))))
+}
+
+/// Loads what is not there yet; how many records that were.
+fn load(core: &Core) -> Result<usize> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| Error::internal("no runtime").source(error))?;
+    runtime.block_on(async {
+        for wanted in parse::<Vec<Value>>(COLLECTIONS)? {
+            define(core, &wanted).await?;
+        }
+        Ok(fill(core, "airports", airports()?).await? + fill(core, "flights", flights()?).await?)
+    })
+}
+
+async fn define(core: &Core, wanted: &Value) -> Result<()> {
+    let view = core.view();
+    if wanted["name"].as_str().is_some_and(|name| view.schema.find(name).is_some()) {
+        return Ok(());
+    }
+    let collection = definition::parse(&view.schema, wanted.to_string().as_bytes(), core.clock().now())?;
+    core.submit(Command::Define(Box::new(collection))).await?;
+    Ok(())
+}
+
+/// Creates those records that do not exist, a transaction for each `ENTRY_CHANGES_PIECE` of them.
+async fn fill(core: &Core, name: &str, records: Vec<(RecordId, Map<String, Value>)>) -> Result<usize> {
+    let view = core.view();
+    let gone = || Error::new(Kind::NotFound, format!("the collection {name} is gone"));
+    let collection = view.schema.find(name).ok_or_else(gone)?;
+    let missing = |id: &RecordId| Ok(!crate::state::exists(&view.stack, collection, id)?);
+    let mut created = 0;
+    let mut writes = Vec::with_capacity(limits::ENTRY_CHANGES_PIECE);
+    for (id, fields) in records {
+        if missing(&id)? {
+            writes.push(create(collection, id, fields)?);
+        }
+        if writes.len() == limits::ENTRY_CHANGES_PIECE {
+            created += writes.len();
+            core.submit(Command::Write(std::mem::take(&mut writes))).await?;
+        }
+    }
+    if !writes.is_empty() {
+        created += writes.len();
+        core.submit(Command::Write(writes)).await?;
+    }
+    Ok(created)
+}
+
+fn create(collection: &Collection, id: RecordId, fields: Map<String, Value>) -> Result<Write> {
+    let body = Value::Object(fields).to_string();
+    Ok(Write {
+        collection: collection.id,
+        schema: collection.version,
+        guard: access::for_server(),
+        op: pipeline::create(collection, body.as_bytes(), id)?,
+    })
+}
+
+fn airports() -> Result<Vec<(RecordId, Map<String, Value>)>> {
+    let mut lines = AIRPORTS.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    lines
+        .map(|line| {
+            // The file quotes nothing; its README says where it is from.
+            let mut fields: Map<String, Value> =
+                names.iter().zip(line.split(',')).map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+            let id = fields.remove("iata").and_then(|id| RecordId::new(id.as_str()?).ok());
+            for name in ["latitude", "longitude"] {
+                let number = fields[name].as_str().and_then(|text| text.trim().parse::<f64>().ok());
+                fields.insert(name.to_owned(), json!(number));
+            }
+            for name in ["city", "state"] {
+                if fields[name] == "NA" {
+                    fields.insert(name.to_owned(), Value::Null);
+                }
+            }
+            Ok((id.ok_or_else(|| Error::internal("an airport without a code"))?, fields))
+        })
+        .collect()
+}
+
+fn flights() -> Result<Vec<(RecordId, Map<String, Value>)>> {
+    let flights: Vec<Map<String, Value>> = parse(FLIGHTS)?;
+    flights
+        .into_iter()
+        .enumerate()
+        .map(|(at, mut fields)| {
+            // 2001/01/01 00:47, the file's own way.
+            let date = fields["date"].as_str().unwrap_or_default().replace('/', "-");
+            fields.insert("date".to_owned(), json!(date));
+            Ok((RecordId::new(&format!("f{:05}", at + 1))?, fields))
+        })
+        .collect()
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Error::internal("the built-in data are not readable").source(error))
+}
+
+/// What a newcomer can try at once.
+fn tour(address: SocketAddr) -> String {
+    let records = format!("http://{address}/api/collections/flights/records");
+    format!(
+        r#"
+millpond serves http://{address}; stop it with Ctrl-C. In another terminal:
+
+an indexed filter: the flights from Honolulu that were over an hour late
+  curl -s -G {records} --data-urlencode "filter=origin='HNL' && delay>60"
+
+a sorted page: the ten longest delays
+  curl -s '{records}?sort=-delay&perPage=10&skipTotal=1'
+
+a refused body, with all its faults in one answer
+  curl -s {records} -H 'Content-Type: application/json' -d '{{"date":"2001-02-30","delay":"late","distance":0,"origin":"HNL","gate":7}}'
+
+a patch with If-Match: it holds only while nobody else has changed the record
+  etag=$(curl -si {records}/f00001 | tr -d '\r' | sed -n 's/^etag: //Ip')
+  curl -si -X PATCH {records}/f00001 -H 'Content-Type: application/json' -H "If-Match: $etag" -d '{{"note":"checked"}}'
+  curl -si -X PATCH {records}/f00001 -H 'Content-Type: application/json' -H "If-Match: $etag" -d '{{"note":"too late"}}'
+"#
+    )
+}

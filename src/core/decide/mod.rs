@@ -1,0 +1,84 @@
+//! The rules: `(schema, state, command, now) → entry, or a refusal`. Pure, and the only place that judges what needs the
+//! state: existence, preconditions, guards on rows, merging, uniqueness, relation targets, cascades.
+//!
+//! Reads no clock, no random source and nothing but the state it is given, which holds all commands before this one.
+//! What it decides is a fact: effects and replay never ask again.
+
+mod collections;
+mod records;
+
+use crate::error::Result;
+use crate::id::{Position, Seq};
+use crate::model::change::{Change, Entry};
+use crate::model::command::{Command, Committed};
+use crate::model::schema::Schema;
+use crate::state::{self, Overlay, Stack};
+use crate::time::Millis;
+
+/// What is to be logged, and what its caller is told once it is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The facts; none when nothing changes.
+    pub entry: Entry,
+    /// The answer.
+    pub committed: Committed,
+}
+
+/// Judges one command, to be logged at `position`.
+///
+/// # Errors
+/// The refusal, by kind: `NotFound`, `Conflict` (code `stale_schema` when the input was checked against another
+/// definition: check it again), `Precondition`, `Forbidden`, `TooLarge`; or the state's own faults.
+pub fn decide(
+    schema: &Schema,
+    state: &Stack,
+    position: Position,
+    command: &Command,
+    now: Millis,
+) -> Result<Decision> {
+    let mut draft = Draft::new(schema, state, position, now);
+    match command {
+        Command::Write(writes) => records::write(&mut draft, writes)?,
+        Command::Define(collection) => collections::define(&mut draft, collection)?,
+        Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
+        Command::Reclaim { collection, generation } => collections::reclaim(&mut draft, *collection, *generation)?,
+    }
+    Ok(draft.finish())
+}
+
+/// An entry in the making: its changes so far, and the state as they leave it.
+struct Draft<'a> {
+    schema: &'a Schema,
+    state: Overlay<'a>,
+    position: Position,
+    now: Millis,
+    changes: Vec<Change>,
+    /// How many of `changes` the overlay has.
+    seen: usize,
+    committed: Committed,
+}
+
+impl<'a> Draft<'a> {
+    fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
+        let committed = Committed { position, writes: Vec::new(), collection: None };
+        Draft { schema, state: Overlay::new(state), position, now, changes: Vec::new(), seen: 0, committed }
+    }
+
+    /// The state with all changes made so far. The last change of an entry is never folded in: nobody asks.
+    fn state(&mut self) -> Result<&Overlay<'a>> {
+        while self.seen < self.changes.len() {
+            let one = Entry { changes: vec![self.changes[self.seen].clone()] };
+            let effects = state::effects(self.schema, self.position, &one)?;
+            state::apply(effects, &mut self.state)?;
+            self.seen += 1;
+        }
+        Ok(&self.state)
+    }
+
+    fn finish(mut self) -> Decision {
+        if self.changes.is_empty() {
+            self.committed.position.seq = Seq(self.position.seq.0 - 1);
+        }
+        Decision { entry: Entry { changes: self.changes }, committed: self.committed }
+    }
+}

@@ -1,0 +1,340 @@
+//! Decisions about records: create, merge, replace, delete with what it takes along.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Draft;
+use crate::error::{Error, Kind, Result};
+use crate::id::{CollectionId, FieldId, RecordId};
+use crate::limits;
+use crate::model::change::Change;
+use crate::model::command::{Condition, Op, Write, Written};
+use crate::model::guard::Action;
+use crate::model::pipeline;
+use crate::model::record::Record;
+use crate::model::schema::{Collection, Field, FieldKind, OnDelete};
+use crate::model::value::{Fields, Value};
+use crate::state;
+
+/// All writes of one transaction, in order.
+pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
+    for (at, write) in writes.iter().enumerate() {
+        let collection = current(draft, write)?;
+        let written = match &write.op {
+            Op::Create { id, fields } => create(draft, &collection, write, id, fields),
+            Op::Merge { id, patch, merges, if_match } => {
+                merge(draft, &collection, write, id, patch, merges, if_match.as_ref())
+            }
+            Op::Put { id, fields, if_match, create_only } => {
+                put(draft, &collection, write, id, fields, if_match.as_ref(), *create_only)
+            }
+            Op::Delete { id, if_match } => delete(draft, &collection, write, id, if_match.as_ref()),
+        }?;
+        draft.committed.writes.push(written);
+        check_size(draft, at + 1 < writes.len())?;
+    }
+    Ok(())
+}
+
+/// The collection as the input was checked against, or `stale_schema`.
+fn current(draft: &Draft<'_>, write: &Write) -> Result<Arc<Collection>> {
+    let collection = draft.schema.get(write.collection).ok_or_else(no_collection)?;
+    if collection.version != write.schema {
+        return Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"));
+    }
+    Ok(collection.clone())
+}
+
+fn create(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    id: &RecordId,
+    fields: &Fields,
+) -> Result<Written> {
+    write.guard.allow(Action::Create)?;
+    if state::exists(draft.state()?, collection, id)? {
+        return Err(Error::new(Kind::Conflict, "a record with this id exists already")
+            .code("exists")
+            .fault("id", "unique", "the id is taken"));
+    }
+    let mut after = fields.clone();
+    pipeline::enrich(collection, None, &mut after, draft.now);
+    let record = insert(draft, collection, id, after)?;
+    Ok(Written::Created(record))
+}
+
+fn merge(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    id: &RecordId,
+    patch: &[(FieldId, Value)],
+    merges: &[(FieldId, Box<str>)],
+    if_match: Option<&Condition>,
+) -> Result<Written> {
+    write.guard.allow(Action::Update)?;
+    let before = existing(draft, collection, id)?;
+    check_condition(if_match, Some(&before))?;
+    let mut after = before.fields.clone();
+    for (field, value) in patch {
+        after.set(*field, value.clone());
+    }
+    for (field, patch) in merges {
+        let merged = merge_json(collection, *field, after.get(*field), patch)?;
+        after.set(*field, merged);
+    }
+    // A patch that changes nothing writes nothing: also `autodate` stays.
+    if after == before.fields {
+        return Ok(Written::Updated(before));
+    }
+    pipeline::enrich(collection, Some(&before.fields), &mut after, draft.now);
+    let record = update(draft, collection, before, after)?;
+    Ok(Written::Updated(record))
+}
+
+fn put(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    id: &RecordId,
+    fields: &Fields,
+    if_match: Option<&Condition>,
+    create_only: bool,
+) -> Result<Written> {
+    let before = state::record(draft.state()?, collection, id)?;
+    write.guard.allow(if before.is_some() { Action::Update } else { Action::Create })?;
+    check_condition(if_match, before.as_ref())?;
+    let mut after = fields.clone();
+    match before {
+        Some(_) if create_only => Err(precondition("the record exists already")),
+        Some(before) => {
+            pipeline::enrich_replaced(collection, &before.fields, &mut after, draft.now);
+            let record = if after == before.fields { before } else { update(draft, collection, before, after)? };
+            Ok(Written::Updated(record))
+        }
+        None => {
+            pipeline::enrich(collection, None, &mut after, draft.now);
+            Ok(Written::Created(insert(draft, collection, id, after)?))
+        }
+    }
+}
+
+fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: Fields) -> Result<Record> {
+    check_record(draft, collection, id, None, &after)?;
+    let record = Record { id: id.clone(), version: draft.position, fields: after.clone() };
+    draft.changes.push(Change::Created {
+        collection: collection.id,
+        generation: collection.generation,
+        id: id.clone(),
+        after,
+    });
+    Ok(record)
+}
+
+fn update(draft: &mut Draft<'_>, collection: &Collection, before: Record, after: Fields) -> Result<Record> {
+    check_record(draft, collection, &before.id, Some(&before.fields), &after)?;
+    draft.changes.push(Change::Updated {
+        collection: collection.id,
+        generation: collection.generation,
+        id: before.id.clone(),
+        after: after.clone(),
+        before: after.before_image(&before.fields),
+        since: before.version.seq,
+    });
+    Ok(Record { id: before.id, version: draft.position, fields: after })
+}
+
+/// A deletion, and all that goes or loses its relation with it. What is deleted first no longer counts as referring.
+fn delete(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    id: &RecordId,
+    if_match: Option<&Condition>,
+) -> Result<Written> {
+    write.guard.allow(Action::Delete)?;
+    let first = existing(draft, collection, id)?;
+    check_condition(if_match, Some(&first))?;
+    let mut doomed = VecDeque::from([(collection.id, first)]);
+    while let Some((target, record)) = doomed.pop_front() {
+        let target = draft.schema.get(target).ok_or_else(no_collection)?.clone();
+        // A record may be reached by two relations; it goes once.
+        if !state::exists(draft.state()?, &target, &record.id)? {
+            continue;
+        }
+        draft.changes.push(Change::Deleted {
+            collection: target.id,
+            generation: target.generation,
+            id: record.id.clone(),
+            before: record.fields,
+            since: record.version.seq,
+        });
+        release(draft, &target, &record.id, &mut doomed)?;
+        if draft.changes.len() + doomed.len() > limits::ENTRY_CHANGES_MAX {
+            return Err(too_many_changes());
+        }
+    }
+    Ok(Written::Deleted)
+}
+
+/// Sees to everything that refers to a record that goes.
+fn release(
+    draft: &mut Draft<'_>,
+    target: &Collection,
+    id: &RecordId,
+    doomed: &mut VecDeque<(CollectionId, Record)>,
+) -> Result<()> {
+    let schema = draft.schema;
+    for (pointing, field, on_delete) in schema.pointing_at(target.id) {
+        let room = limits::ENTRY_CHANGES_MAX - draft.changes.len().min(limits::ENTRY_CHANGES_MAX);
+        let referrers = state::referrers(draft.state()?, pointing, field.id, id, room + 1)?;
+        if referrers.len() > room {
+            return Err(too_many_changes());
+        }
+        for referrer in referrers {
+            if on_delete == OnDelete::Restrict {
+                return Err(referred_to(pointing, field, &referrer));
+            }
+            let record = existing(draft, pointing, &referrer)?;
+            match on_delete {
+                OnDelete::Cascade => doomed.push_back((pointing.id, record)),
+                _ => unlink(draft, pointing, field, record, id)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes an id out of a record's relation.
+fn unlink(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    field: &Field,
+    record: Record,
+    gone: &RecordId,
+) -> Result<()> {
+    let left: Vec<Value> =
+        record.fields.get(field.id).each().iter().filter(|value| value.as_text() != Some(gone.as_str())).cloned().collect();
+    let fewest = match &field.kind {
+        FieldKind::Relation { min_select, .. } => (*min_select).max(usize::from(field.required)),
+        _ => 0,
+    };
+    if left.len() < fewest {
+        return Err(referred_to(collection, field, &record.id));
+    }
+    let value = if left.is_empty() || !field.kind.is_list() { Value::Null } else { Value::List(left) };
+    let mut after = record.fields.clone();
+    after.set(field.id, value);
+    pipeline::enrich(collection, Some(&record.fields), &mut after, draft.now);
+    update(draft, collection, record, after).map(drop)
+}
+
+/// What only the state can tell of a record's new fields: uniqueness, relation targets. All faults at once.
+fn check_record(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    id: &RecordId,
+    before: Option<&Fields>,
+    after: &Fields,
+) -> Result<()> {
+    let moved = |field: FieldId| before.is_none_or(|before| before.get(field) != after.get(field));
+    let mut refusal: Option<Error> = None;
+    let schema = draft.schema;
+    let state = draft.state()?;
+    for index in collection.indexes.iter().filter(|index| index.unique) {
+        if !index.fields.iter().any(|part| moved(part.field)) {
+            continue;
+        }
+        let holder = state::unique_holder(state, collection, index, after)?;
+        if holder.is_some_and(|holder| holder != *id) {
+            let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
+            refusal = Some(index.fields.iter().fold(error, |error, part| {
+                let name = collection.field_by_id(part.field).map_or("", |field| &field.name);
+                error.fault(name, "unique", format!("must be unique (index {})", index.name))
+            }));
+        }
+    }
+    for field in collection.fields.iter().filter(|field| moved(field.id)) {
+        let FieldKind::Relation { collection: target, .. } = &field.kind else { continue };
+        let target = schema.get(*target).ok_or_else(no_collection)?;
+        for value in after.get(field.id).each() {
+            let Some(wanted) = value.as_text().and_then(|text| RecordId::new(text).ok()) else { continue };
+            let itself = target.id == collection.id && wanted == *id;
+            if !itself && !state::exists(state, target, &wanted)? {
+                let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "a relation points nowhere").code("relation_missing"));
+                refusal = Some(error.fault(
+                    field.name.clone(),
+                    "relation_missing",
+                    format!("there is no record {wanted} in {}", target.name),
+                ));
+            }
+        }
+    }
+    refusal.map_or(Ok(()), Err)
+}
+
+fn merge_json(collection: &Collection, field: FieldId, old: &Value, patch: &str) -> Result<Value> {
+    let old = match old {
+        Value::Json(text) => Some(&**text),
+        _ => None,
+    };
+    let merged = pipeline::merge_json(old, patch);
+    let field = collection.field_by_id(field).ok_or_else(|| Error::internal("a merge names a field that is not there"))?;
+    let bytes_max = match field.kind {
+        FieldKind::Json { max_size } => max_size.unwrap_or(limits::RECORD_BYTES_MAX),
+        _ => limits::RECORD_BYTES_MAX,
+    };
+    if merged.len() > bytes_max {
+        return Err(Error::invalid("the merged value is too large").fault(
+            field.name.clone(),
+            "too_long",
+            format!("has at most {bytes_max} bytes once merged"),
+        ));
+    }
+    Ok(Value::Json(merged.into()))
+}
+
+fn existing(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId) -> Result<Record> {
+    state::record(draft.state()?, collection, id)?.ok_or_else(|| Error::new(Kind::NotFound, "there is no such record"))
+}
+
+fn check_condition(condition: Option<&Condition>, record: Option<&Record>) -> Result<()> {
+    let holds = match (condition, record) {
+        (None, _) | (Some(Condition::Exists), Some(_)) => true,
+        (Some(_), None) => false,
+        (Some(Condition::Versions(versions)), Some(record)) => versions.contains(&record.version),
+    };
+    if holds { Ok(()) } else { Err(precondition("the record is not in the version that If-Match names")) }
+}
+
+fn check_size(draft: &Draft<'_>, more: bool) -> Result<()> {
+    let bound = if more { limits::ENTRY_CHANGES_MAX - 1 } else { limits::ENTRY_CHANGES_MAX };
+    if draft.changes.len() > bound { Err(too_many_changes()) } else { Ok(()) }
+}
+
+fn precondition(message: &str) -> Error {
+    Error::new(Kind::Precondition, message)
+}
+
+fn no_collection() -> Error {
+    Error::new(Kind::NotFound, "there is no such collection")
+}
+
+fn referred_to(collection: &Collection, field: &Field, referrer: &RecordId) -> Error {
+    Error::new(
+        Kind::Conflict,
+        format!("the relation {}.{} of the record {referrer} needs it", collection.name, field.name),
+    )
+    .code("referred_to")
+}
+
+fn too_many_changes() -> Error {
+    Error::new(
+        Kind::TooLarge,
+        format!(
+            "one transaction changes at most {} records: delete what refers to this one first, in several requests",
+            limits::ENTRY_CHANGES_MAX
+        ),
+    )
+}

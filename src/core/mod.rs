@@ -1,0 +1,25 @@
+//! Floor 3, the core: the only place where the log and the state meet.
+//!
+//! One command's way: [`Core::submit`] puts it in the writer's bounded queue; the writer thread takes what is queued,
+//! has [`decide`] judge each against the stack of layers (so that the second sees the first), logs what was decided as
+//! one group commit with one sync, publishes the new view, then the position, then answers. The applier thread folds
+//! frozen layers into redb behind it. Start-up is [`replay`]: the same effects, from the log.
+//!
+//! Invariants of absence: only [`writer`] appends to the log and publishes; only [`applier`] (and replay before it
+//! exists) writes to the base; [`decide`] reads no clock, no random source and no disk but the state it is given.
+
+mod applier;
+mod ballast;
+pub mod decide;
+mod open;
+mod poison;
+mod published;
+mod threads;
+mod writer;
+
+pub use applier::{Applier, Flush, Flushed};
+pub use open::{Identity, Opened, Settings, log_dir, open};
+pub use poison::Poison;
+pub use published::Published;
+pub use threads::{Core, Threads, start};
+pub use writer::{Outcome, Writer};

@@ -1,0 +1,257 @@
+//! Opening a folder: identity, base, log, and the replay of what the base does not have yet.
+//!
+//! Invariant: replay is the same `effects` and `apply` that the writer uses, from the base's last durable commit on; it
+//! decides nothing. A base that is damaged or set aside is built anew from the log, if that reaches back to the start.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Applier, Published, Writer};
+use crate::disk::{self, Disk, DiskLock};
+use crate::error::{Error, Kind, Result};
+use crate::id::{DatabaseId, NodeId, Seq};
+use crate::limits;
+use crate::log;
+use crate::state::{self, Applied, Base, Layer, Stack};
+
+/// Version of the folder's layout; a newer one is refused.
+const FORMAT: u32 = 1;
+const IDENTITY_FILE: &str = "identity.json";
+/// Bytes of log read at once by replay.
+const REPLAY_BYTES: usize = 4 << 20;
+
+/// What an operator or a test may choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// redb's page cache, bytes.
+    pub cache_bytes: usize,
+    /// The log's own.
+    pub log: log::Settings,
+    /// Identity of a new folder; random if absent.
+    pub genesis: Option<log::Genesis>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { cache_bytes: limits::BASE_CACHE_BYTES, log: log::Settings::default(), genesis: None }
+    }
+}
+
+/// An open database, its parts not yet on their threads.
+#[derive(Debug)]
+pub struct Opened {
+    /// Decides, logs, publishes.
+    pub writer: Writer,
+    /// Folds layers into the base.
+    pub applier: Applier,
+    /// Prepares the log's next segments.
+    pub preparer: log::Preparer,
+    /// For consumers.
+    pub reader: log::Reader,
+    /// What recovery found.
+    pub recovery: log::Recovery,
+    /// Entries that were replayed.
+    pub replayed: u64,
+    /// Who this server is.
+    pub identity: Identity,
+    /// Held as long as the database is open.
+    pub lock: Box<dyn DiskLock>,
+}
+
+/// Who a folder's server is; written once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Version of the folder's layout.
+    pub format: u32,
+    /// The database; shared with followers.
+    pub database: DatabaseId,
+    /// This folder.
+    pub node: NodeId,
+}
+
+/// Opens or creates a database in `dir`.
+///
+/// # Errors
+/// `Unavailable` with code `folder_in_use`; `Damaged` with place and remedy; `Invalid` with code `newer_format`; the
+/// disk's.
+pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Opened> {
+    disk.create_dir_all(dir).map_err(|error| Error::io(format!("the folder {}", dir.display()), error))?;
+    let lock = lock(&*disk, dir)?;
+    let log_dir = log_dir(dir);
+    disk.create_dir_all(&log_dir).map_err(|error| Error::io("the log's folder", error))?;
+    let identity = identity(&*disk, dir, settings.genesis)?;
+    let genesis = log::Genesis { database: identity.database, node: identity.node };
+
+    let (base, applied) = open_base(&disk, dir, settings)?;
+    let (log_writer, reader, preparer, recovery) =
+        log::open(disk.clone(), &log_dir, settings.log, genesis, applied.position.seq)?;
+    if recovery.database != identity.database {
+        return Err(Error::damaged(format!(
+            "the log in {} belongs to another database: put the folder's own log back",
+            log_dir.display()
+        )));
+    }
+    if recovery.first.0 > applied.position.seq.0 + 1 {
+        return Err(Error::damaged(format!(
+            "the tables hold everything up to {}, but the log begins at {}: restore a backup",
+            applied.position.seq, recovery.first
+        )));
+    }
+    check_history(&reader, &recovery, applied)?;
+    let mut replay = Replay::begin(base, applied)?;
+    let mut last_time = applied.time;
+    let mut after = applied.position.seq;
+    while after < recovery.last.seq {
+        for logged in reader.read_from(after, REPLAY_BYTES)? {
+            replay.apply(&logged)?;
+            after = logged.position.seq;
+            last_time = logged.time;
+        }
+    }
+    let replayed = after.0 - applied.position.seq.0;
+    let log_bytes = replay.log_bytes;
+    let (base, flushed, start) = replay.finish()?;
+    let applier = Applier::new(base, applied.position.seq, flushed);
+    let start = Published { position: log_writer.position(), ..start };
+    let writer = Writer::new(log_writer, start, last_time, log_bytes, disk, dir)?;
+    Ok(Opened { writer, applier, preparer, reader, recovery, replayed, identity, lock })
+}
+
+fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>> {
+    disk.lock(dir).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::new(
+            Kind::Unavailable,
+            format!("the folder {} is in use by another process: stop it, or choose another folder", dir.display()),
+        )
+        .code("folder_in_use"),
+        _ => Error::io(format!("the lock of {}", dir.display()), error),
+    })
+}
+
+fn identity(disk: &dyn Disk, dir: &Path, genesis: Option<log::Genesis>) -> Result<Identity> {
+    let path = dir.join(IDENTITY_FILE);
+    let there = disk.exists(&path).map_err(|error| Error::io("the folder's identity", error))?;
+    if there {
+        let bytes = disk::read_all(disk, &path).map_err(|error| Error::io("the folder's identity", error))?;
+        return read_identity(&bytes, &path);
+    }
+    let genesis = match genesis {
+        Some(genesis) => genesis,
+        None => log::Genesis {
+            database: DatabaseId(u128::from_le_bytes(random()?)),
+            node: NodeId(u32::from_le_bytes(random()?)),
+        },
+    };
+    let identity = Identity { format: FORMAT, database: genesis.database, node: genesis.node };
+    let bytes = serde_json::to_vec(&identity).map_err(|error| Error::internal("no JSON").source(error))?;
+    disk::replace_file(disk, &path, &bytes).map_err(|error| Error::io("the folder's identity", error))?;
+    Ok(identity)
+}
+
+fn read_identity(bytes: &[u8], path: &Path) -> Result<Identity> {
+    /// What every version of the file has.
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let damaged = |error: serde_json::Error| {
+        Error::damaged(format!("{} is not readable: restore it from a backup", path.display())).source(error)
+    };
+    let Version { format } = serde_json::from_slice(bytes).map_err(damaged)?;
+    if format > FORMAT {
+        return Err(Error::invalid(format!(
+            "the folder has format {format}, this program knows {FORMAT}: run a newer version of it"
+        ))
+        .code("newer_format"));
+    }
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::internal("the system gives no random bytes").source(error))?;
+    Ok(bytes)
+}
+
+/// The base, or an empty new one in the place of one that can't be read.
+fn open_base(disk: &Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<(Base, Applied)> {
+    match Base::open(disk.clone(), dir, settings.cache_bytes) {
+        Ok(opened) => Ok((opened.base, opened.applied)),
+        Err(error) if error.kind() == Kind::Damaged => {
+            tracing::error!(%error, "the tables are damaged: they are set aside and built anew from the log");
+            Base::set_aside(&**disk, dir)?;
+            let opened = Base::open(disk.clone(), dir, settings.cache_bytes)?;
+            Ok((opened.base, opened.applied))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Base and log must tell one history: the chain at the base's position is the log's.
+fn check_history(reader: &log::Reader, recovery: &log::Recovery, applied: Applied) -> Result<()> {
+    let seq = applied.position.seq;
+    if seq == Seq::ZERO || seq < recovery.first {
+        return Ok(());
+    }
+    let logged = reader.read_from(Seq(seq.0 - 1), 1)?;
+    match logged.first() {
+        Some(logged) if logged.position == applied.position && logged.chain == applied.chain => Ok(()),
+        _ => Err(Error::damaged(format!(
+            "the tables stand at {} of another history than the log's: remove the tables' file to build it anew",
+            applied.position
+        ))),
+    }
+}
+
+/// Entries folded into layers, and layers into the base, as the writer and the applier do it.
+struct Replay {
+    base: Base,
+    start: Published,
+    applied: Applied,
+    flushed: Seq,
+    log_bytes: u64,
+}
+
+impl Replay {
+    fn begin(base: Base, applied: Applied) -> Result<Replay> {
+        let view = base.view()?;
+        let schema = Arc::new(state::schema_of(&*view)?);
+        let stack = Stack { fresh: Layer::default(), frozen: None, base: view };
+        let start = Published { position: applied.position, schema, stack };
+        Ok(Replay { base, start, applied, flushed: applied.position.seq, log_bytes: 0 })
+    }
+
+    fn apply(&mut self, logged: &log::Logged) -> Result<()> {
+        let effects = state::effects(&self.start.schema, logged.position, &logged.entry)?;
+        if let Some(schema) = &effects.schema {
+            self.start.schema = Arc::new(schema.clone());
+        }
+        state::apply(effects, &mut self.start.stack)?;
+        self.log_bytes += u64::from(logged.bytes);
+        self.applied = Applied { position: logged.position, chain: logged.chain, time: logged.time };
+        if self.start.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let layer = std::mem::take(&mut self.start.stack.fresh);
+        self.base.apply(&layer, self.applied)?;
+        self.start.stack.base = self.base.view()?;
+        self.flushed = self.applied.position.seq;
+        self.log_bytes = 0;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(Base, Seq, Published)> {
+        Ok((self.base, self.flushed, self.start))
+    }
+}
+
+/// Where a folder's files are, for tools that read them without opening the database.
+pub fn log_dir(dir: &Path) -> PathBuf {
+    dir.join("log")
+}

@@ -1,0 +1,21 @@
+//! What readers see: one position, its schema and its state, published together by the writer alone.
+//!
+//! Invariant: always durable. A reader takes the newest one and lets it go within seconds: it pins a redb read
+//! transaction, and pages that it pins can't be used again.
+
+use std::sync::Arc;
+
+use crate::id::Position;
+use crate::model::schema::Schema;
+use crate::state::Stack;
+
+/// The database at one position.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The last entry that is in it.
+    pub position: Position,
+    /// The collections.
+    pub schema: Arc<Schema>,
+    /// Rows, index entries and all else.
+    pub stack: Stack,
+}

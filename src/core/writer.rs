@@ -1,0 +1,271 @@
+//! The writer: decides, logs, publishes. It owns the log's end and the fresh layer.
+//!
+//! Invariant: a view is published and a command answered only after the sync that covers it; a refused command leaves
+//! no trace. This is the machine without its thread, so that a simulator can step it; `threads` drives it in a server.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use super::ballast::Ballast;
+use super::decide::{Decision, decide};
+use super::{Flush, Flushed, Published};
+use crate::disk::Disk;
+use crate::error::{Error, Kind, Result};
+use crate::id::{Position, Seq};
+use crate::limits;
+use crate::log;
+use crate::model::change::Entry;
+use crate::model::command::{Command, Committed, Op};
+use crate::model::schema::Schema;
+use crate::state::{self, Applied, Layer, Stack};
+use crate::time::Millis;
+
+/// What became of a command.
+pub type Outcome = Result<Committed>;
+
+/// Owner of the log's end and of the fresh layer.
+#[derive(Debug)]
+pub struct Writer {
+    log: log::Writer,
+    published: Arc<ArcSwap<Published>>,
+    /// The state with the batch that is being built; equal to the published one between batches.
+    stack: Stack,
+    schema: Arc<Schema>,
+    /// Bytes of log in the fresh layer.
+    log_bytes: u64,
+    /// When the fresh layer got its first write.
+    fresh_since: Option<Instant>,
+    last_time: Millis,
+    ballast: Ballast,
+}
+
+/// A decided command of the batch that is being built.
+struct Staged {
+    entry: Arc<Entry>,
+    payload: Vec<u8>,
+}
+
+impl Writer {
+    /// Continues a recovered log with the state that was replayed from it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn new(
+        log: log::Writer,
+        start: Published,
+        last_time: Millis,
+        log_bytes: u64,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+    ) -> Result<Writer> {
+        let (stack, schema) = (start.stack.clone(), start.schema.clone());
+        let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
+        let ballast = Ballast::new(disk, dir)?;
+        let published = Arc::new(ArcSwap::from_pointee(start));
+        Ok(Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, ballast })
+    }
+
+    /// Where readers find the newest view.
+    pub fn published(&self) -> Arc<ArcSwap<Published>> {
+        self.published.clone()
+    }
+
+    /// Decides each command against the state that those before it leave, logs what is decided with one sync, and
+    /// publishes. One outcome for each command, in order.
+    ///
+    /// # Errors
+    /// The log can no longer be trusted: whatever was staged has an unknown outcome and the process has to end.
+    pub fn commit(&mut self, commands: &[Command], now: Millis) -> Result<Vec<Outcome>> {
+        let now = now.max(self.last_time);
+        let headroom = self.ballast.has_headroom();
+        let mut outcomes = Vec::with_capacity(commands.len());
+        let mut staged: Vec<Staged> = Vec::with_capacity(commands.len());
+        for command in commands {
+            outcomes.push(self.stage(command, now, headroom, &mut staged)?);
+        }
+        match self.log_batch(&staged, now) {
+            Ok(()) => {
+                self.publish(now, &staged);
+                Ok(outcomes)
+            }
+            Err(error) if error.kind() == Kind::NoSpace => {
+                self.forget_batch();
+                Ok(commands.iter().map(|_| Err(no_space())).collect())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decides one command and folds its effects into the batch. A refusal is an outcome; an error is one after which
+    /// the batch is no longer whole.
+    fn stage(
+        &mut self,
+        command: &Command,
+        now: Millis,
+        headroom: bool,
+        staged: &mut Vec<Staged>,
+    ) -> Result<Outcome> {
+        if !headroom && !frees_space(command) {
+            return Ok(Err(no_space()));
+        }
+        let position = self.log.next();
+        let decided = decide(&self.schema, &self.stack, position, command, now).and_then(|decision| {
+            let payload = log::encode(&decision.entry)?;
+            Ok((decision, payload))
+        });
+        let (Decision { entry, committed }, payload) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if entry.changes.is_empty() {
+            return Ok(Ok(committed));
+        }
+        let effects = state::effects(&self.schema, position, &entry)?;
+        if let Some(schema) = &effects.schema {
+            self.schema = Arc::new(schema.clone());
+        }
+        state::apply(effects, &mut self.stack)?;
+        let entry = Arc::new(entry);
+        let logged = self.log.stage(now, entry.clone(), &payload);
+        debug_assert_eq!(logged, position, "an entry is logged at the position it was decided for");
+        staged.push(Staged { entry, payload });
+        Ok(Ok(committed))
+    }
+
+    /// Makes the staged entries durable, giving up the ballast if that is what it takes.
+    fn log_batch(&mut self, staged: &[Staged], now: Millis) -> Result<()> {
+        if staged.is_empty() {
+            return Ok(());
+        }
+        match self.log.commit() {
+            Err(error) if error.kind() == Kind::NoSpace && self.ballast.release() => {
+                for one in staged {
+                    self.log.stage(now, one.entry.clone(), &one.payload);
+                }
+                self.log.commit()
+            }
+            done => done,
+        }
+    }
+
+    /// The view, then the position: whoever is woken by the second finds the first.
+    fn publish(&mut self, now: Millis, staged: &[Staged]) {
+        if staged.is_empty() {
+            return;
+        }
+        self.last_time = now;
+        self.log_bytes += staged.iter().map(|one| one.payload.len() as u64).sum::<u64>();
+        self.fresh_since.get_or_insert_with(Instant::now);
+        self.show(self.log.position());
+        self.log.publish();
+    }
+
+    fn show(&self, position: Position) {
+        let view = Published { position, schema: self.schema.clone(), stack: self.stack.clone() };
+        self.published.store(Arc::new(view));
+    }
+
+    /// Back to the last published state: nothing of the batch was written.
+    fn forget_batch(&mut self) {
+        let published = self.published.load();
+        self.stack = published.stack.clone();
+        self.schema = published.schema.clone();
+    }
+
+    /// Freezes the fresh layer when it is big or old enough (or `now`, if not empty) and the last frozen one is back.
+    pub fn freeze(&mut self, now: bool) -> Option<Flush> {
+        let since = self.fresh_since?;
+        let due = now
+            || self.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE
+            || since.elapsed() >= limits::FRESH_AGE_FREEZE;
+        if !due || self.stack.frozen.is_some() {
+            return None;
+        }
+        let layer = Arc::new(std::mem::take(&mut self.stack.fresh));
+        self.stack.frozen = Some(layer.clone());
+        self.fresh_since = None;
+        let position = self.log.position();
+        self.show(position);
+        let applied = Applied { position, chain: self.log.chain(), time: self.last_time };
+        Some(Flush { layer, applied, log_bytes: std::mem::take(&mut self.log_bytes) })
+    }
+
+    /// Reads from the new base on; the layer that is in it goes.
+    pub fn adopt(&mut self, flushed: Flushed) {
+        debug_assert!(flushed.applied <= self.log.position().seq, "the base is never ahead of the log");
+        self.stack.base = flushed.base;
+        self.stack.frozen = None;
+        self.show(self.log.position());
+    }
+
+    /// Whether the layers in memory have reached their bound: the applier must come first.
+    pub fn is_full(&self) -> bool {
+        let frozen = self.stack.frozen.as_ref().map_or(0, |layer: &Arc<Layer>| layer.bytes());
+        self.stack.frozen.is_some() && self.stack.fresh.bytes() + frozen >= limits::LAYERS_BYTES_MAX
+    }
+
+    /// Whether a frozen layer is on its way.
+    pub fn is_flushing(&self) -> bool {
+        self.stack.frozen.is_some()
+    }
+
+    /// Whether no write waits in the fresh layer.
+    pub fn is_clean(&self) -> bool {
+        self.fresh_since.is_none()
+    }
+
+    /// What to do when there is nothing to do: mark the log's end durable, see to the ballast.
+    ///
+    /// # Errors
+    /// The log can no longer be trusted.
+    pub fn idle(&mut self) -> Result<()> {
+        self.ballast.restore();
+        self.log.mark()
+    }
+
+    /// The next piece of a dropped collection to be removed, if any.
+    ///
+    /// # Errors
+    /// The state's.
+    pub fn reclaim(&self) -> Result<Option<Command>> {
+        let garbage = state::garbage(&self.stack)?;
+        Ok(garbage.map(|(collection, generation)| Command::Reclaim { collection, generation }))
+    }
+
+    /// The last durable position.
+    pub fn position(&self) -> Position {
+        self.log.position()
+    }
+
+    /// Removes whole segments of the log below `keep_from`, which must not be past the base's last checkpoint.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn trim(&mut self, keep_from: Seq) -> Result<Seq> {
+        self.log.trim(keep_from)
+    }
+
+    /// Marks the end and closes the log.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn close(self) -> Result<()> {
+        self.log.close()
+    }
+}
+
+/// What is let through on a full disk: it makes room in the end.
+fn frees_space(command: &Command) -> bool {
+    match command {
+        Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
+        Command::Drop(_) | Command::Reclaim { .. } => true,
+        Command::Define(_) => false,
+    }
+}
+
+fn no_space() -> Error {
+    Error::new(Kind::NoSpace, "the disk is full: nothing was changed; reads and deletes go on")
+}

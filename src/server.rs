@@ -1,0 +1,104 @@
+//! The server: builds the floors bottom-up, owns every thread, stops them top-down.
+//!
+//! Start: folder lock, base, log, replay, writer and applier threads, service, listener. Stop: no new connections,
+//! requests in flight are answered, the writer's queue is drained, the base made durable, the log's end marked.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::config::Settings;
+use crate::core::{self, Core, Threads};
+use crate::disk::RealDisk;
+use crate::error::{Error, Result};
+use crate::http;
+use crate::id::Position;
+use crate::service::Service;
+use crate::time::Clock;
+
+/// A server that is not yet listening: what is loaded into it now is there for the first request.
+#[derive(Debug)]
+pub struct Server {
+    settings: Settings,
+    core: Core,
+    threads: Threads,
+    service: Service,
+}
+
+impl Server {
+    /// Opens the folder and starts the core.
+    ///
+    /// # Errors
+    /// The settings', the folder's, the log's and the base's.
+    pub fn start(settings: Settings) -> Result<Server> {
+        settings.validate()?;
+        let core_settings =
+            core::Settings { cache_bytes: settings.base_cache_bytes, ..core::Settings::default() };
+        let (core, threads) =
+            core::start(Arc::new(RealDisk), Path::new(&settings.data), &core_settings, Clock::System)?;
+        let service = Service::new(core.clone(), &settings)?;
+        Ok(Server { settings, core, threads, service })
+    }
+
+    /// The service, to work with it before or beside HTTP.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The core below the service.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Serves until `stop` resolves or the core can't go on; `ready` is told the address once requests are taken.
+    /// Returns the last durable position.
+    ///
+    /// # Errors
+    /// The address can't be bound, or what made the core end by itself.
+    pub async fn serve(self, ready: oneshot::Sender<SocketAddr>, stop: impl Future<Output = ()>) -> Result<Position> {
+        let Server { settings, core, threads, service } = self;
+        let listener = match bind(settings.listen).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                stop_core(core, service, threads).await?;
+                return Err(error);
+            }
+        };
+        let address = listener.local_addr().map_err(|error| Error::io("the listener", error))?;
+        // Nobody has to wait for the news.
+        let _ = ready.send(address);
+        let poison = core.poison().clone();
+        let stop = async move {
+            tokio::select! {
+                () = stop => tracing::info!("stopping: requests in flight are answered"),
+                () = poison.wait() => tracing::error!("stopping: the core can't go on"),
+            }
+        };
+        http::serve(service.clone(), listener, &settings, stop).await;
+        stop_core(core, service, threads).await
+    }
+
+    /// Stops without ever having listened.
+    ///
+    /// # Errors
+    /// What made the core end by itself.
+    pub fn stop(self) -> Result<Position> {
+        drop((self.core, self.service));
+        self.threads.stop()
+    }
+}
+
+async fn bind(listen: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(listen).await.map_err(|error| Error::io(format!("the address {listen}"), error))
+}
+
+/// The core's end waits for its disk, so it is given a thread that may block.
+async fn stop_core(core: Core, service: Service, threads: Threads) -> Result<Position> {
+    drop((core, service));
+    tokio::task::spawn_blocking(move || threads.stop())
+        .await
+        .map_err(|error| Error::internal("the core's end was cut short").source(error))?
+}

@@ -1,0 +1,339 @@
+//! The one encoder of keys. Nothing else in the crate writes or cuts a key's bytes.
+//!
+//! ```text
+//! 00 | which                                             local to this server: applied position, format
+//! 01 | collection                                        definition
+//! 02 | collection | generation | record id               row
+//! 03 | collection | generation | index | values | id     index entry, empty value
+//! 04 | collection | generation                           tally
+//! 05 | collection | generation                           garbage: a filling that is no longer read
+//! 06 | which                                             counter
+//! ```
+//!
+//! Numbers are big-endian `u32`. An index value orders as [`Value::order`] does, ends by itself, and is inverted bit by
+//! bit where the index descends:
+//!
+//! ```text
+//! 01                       null
+//! 02 | 00 or 01            bool
+//! 03 | floor f64 | u16     number: the greatest f64 not above it, and what a whole number is beyond that
+//! 04 | i64                 date
+//! 05 | bytes | 00 01       text, 00 written as 00 FF
+//! ```
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::id::{CollectionId, Generation, IndexId, RecordId};
+use crate::model::schema::{Collection, Index};
+use crate::model::value::{Fields, Value};
+
+const LOCAL: u8 = 0x00;
+const DEFINITION: u8 = 0x01;
+const ROW: u8 = 0x02;
+const ENTRY: u8 = 0x03;
+const TALLY: u8 = 0x04;
+const GARBAGE: u8 = 0x05;
+const COUNTER: u8 = 0x06;
+
+/// Applied position of a base; local to a server, so not part of a snapshot.
+pub(super) const APPLIED: &[u8] = &[LOCAL, 0x01];
+/// Format version of a base.
+pub(super) const FORMAT: &[u8] = &[LOCAL, 0x02];
+/// Highest collection id ever given out.
+pub(super) const LAST_COLLECTION: &[u8] = &[COUNTER, 0x01];
+/// First key that is the same on every server, and the end of all keys.
+pub(super) const SHARED: (&[u8], &[u8]) = (&[DEFINITION], &[0xFF]);
+
+/// Bytes of a key before the record id of a row.
+const ROW_HEAD: usize = 9;
+/// Bytes of a key before the values of an index entry.
+const ENTRY_HEAD: usize = 13;
+
+/// A key. Cloning is cheap.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<[u8]>);
+
+impl From<&[u8]> for Key {
+    fn from(bytes: &[u8]) -> Key {
+        Key(bytes.into())
+    }
+}
+
+impl Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+fn filling(kind: u8, collection: CollectionId, generation: Generation) -> [u8; ROW_HEAD] {
+    let mut key = [kind; ROW_HEAD];
+    key[1..5].copy_from_slice(&collection.0.to_be_bytes());
+    key[5..].copy_from_slice(&generation.0.to_be_bytes());
+    key
+}
+
+/// The key of a definition.
+pub(super) fn definition(collection: CollectionId) -> [u8; 5] {
+    let mut key = [DEFINITION; 5];
+    key[1..].copy_from_slice(&collection.0.to_be_bytes());
+    key
+}
+
+/// From the first definition to behind the last.
+pub(super) fn definitions() -> ([u8; 1], [u8; 1]) {
+    ([DEFINITION], [DEFINITION + 1])
+}
+
+/// The key of a tally.
+pub(super) fn tally(collection: CollectionId, generation: Generation) -> [u8; ROW_HEAD] {
+    filling(TALLY, collection, generation)
+}
+
+/// The key of a garbage mark.
+pub(super) fn garbage(collection: CollectionId, generation: Generation) -> [u8; ROW_HEAD] {
+    filling(GARBAGE, collection, generation)
+}
+
+/// From the first garbage mark to behind the last.
+pub(super) fn garbage_marks() -> ([u8; 1], [u8; 1]) {
+    ([GARBAGE], [GARBAGE + 1])
+}
+
+/// What a garbage mark's or a tally's key names.
+pub(super) fn split_filling(key: &[u8]) -> Result<(CollectionId, Generation)> {
+    match (key.get(1..5), key.get(5..ROW_HEAD)) {
+        (Some(collection), Some(generation)) if key.len() == ROW_HEAD => {
+            Ok((CollectionId(number(collection)), Generation(number(generation))))
+        }
+        _ => Err(malformed(key)),
+    }
+}
+
+/// The collection of a definition's key.
+pub(super) fn split_definition(key: &[u8]) -> Result<CollectionId> {
+    match key.get(1..) {
+        Some(id) if id.len() == 4 => Ok(CollectionId(number(id))),
+        _ => Err(malformed(key)),
+    }
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+}
+
+fn malformed(key: &[u8]) -> Error {
+    Error::damaged(format!("a key of the state is malformed: {}", key.escape_ascii()))
+}
+
+/// The key of a row.
+pub(super) fn row(collection: CollectionId, generation: Generation, id: &RecordId) -> Vec<u8> {
+    let id = id.as_str().as_bytes();
+    let mut key = Vec::with_capacity(ROW_HEAD + id.len());
+    key.extend_from_slice(&filling(ROW, collection, generation));
+    key.extend_from_slice(id);
+    key
+}
+
+/// From the first row of a filling to behind the last.
+pub(super) fn rows(collection: CollectionId, generation: Generation) -> (Vec<u8>, Vec<u8>) {
+    range(filling(ROW, collection, generation).to_vec())
+}
+
+/// From the first index entry of a filling to behind the last.
+pub(super) fn entries(collection: CollectionId, generation: Generation) -> (Vec<u8>, Vec<u8>) {
+    range(filling(ENTRY, collection, generation).to_vec())
+}
+
+/// Whether a key is a row or an index entry of that filling.
+pub(super) fn is_of_filling(key: &[u8], collection: CollectionId, generation: Generation) -> bool {
+    key.starts_with(&filling(ROW, collection, generation)) || key.starts_with(&filling(ENTRY, collection, generation))
+}
+
+/// Whether a key is a row.
+pub(super) fn is_row(key: &[u8]) -> bool {
+    key.first() == Some(&ROW)
+}
+
+/// The record id of a row's key.
+pub(super) fn row_id(key: &[u8]) -> Result<RecordId> {
+    key.get(ROW_HEAD..).and_then(id).ok_or_else(|| malformed(key))
+}
+
+/// A record id as it stands at a key's end.
+pub(super) fn id(bytes: &[u8]) -> Option<RecordId> {
+    std::str::from_utf8(bytes).ok().and_then(|text| RecordId::new(text).ok())
+}
+
+/// The record id of an index entry's key: what lies behind the index's values.
+pub(super) fn entry_id(key: &[u8], index: &Index) -> Result<RecordId> {
+    let mut rest = key.get(ENTRY_HEAD..).ok_or_else(|| malformed(key))?;
+    for field in &index.fields {
+        rest = skip_value(rest, field.descending).ok_or_else(|| malformed(key))?;
+    }
+    id(rest).ok_or_else(|| malformed(key))
+}
+
+/// The index of an entry's key.
+pub(super) fn entry_index(key: &[u8]) -> Result<IndexId> {
+    key.get(ROW_HEAD..ENTRY_HEAD).map(|id| IndexId(number(id))).ok_or_else(|| malformed(key))
+}
+
+/// What all entries of an index begin with.
+pub(super) fn entry_head(collection: CollectionId, generation: Generation, index: IndexId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(64);
+    key.extend_from_slice(&filling(ENTRY, collection, generation));
+    key.extend_from_slice(&index.0.to_be_bytes());
+    key
+}
+
+/// The range of all keys that begin with `prefix`, which holds a byte other than FF.
+pub(super) fn range(prefix: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    let end = after(&prefix);
+    (prefix, end)
+}
+
+/// The least key behind all that begin with `prefix`.
+pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
+    let kept = prefix.iter().rposition(|byte| *byte != 0xFF).map_or(0, |at| at + 1);
+    let mut end = prefix[..kept].to_vec();
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
+/// Calls `each` with the key of every entry that a record has in an index.
+///
+/// # Errors
+/// `Damaged` for a value that no index can hold: the definition would not have been accepted.
+pub(super) fn index_entries(
+    collection: &Collection,
+    index: &Index,
+    id: &RecordId,
+    fields: &Fields,
+    each: &mut dyn FnMut(Vec<u8>),
+) -> Result<()> {
+    let head = entry_head(collection.id, collection.generation, index.id);
+    if let [only] = index.fields.as_slice() {
+        match fields.get(only.field) {
+            Value::List(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    if !items[..at].contains(item) {
+                        let mut key = head.clone();
+                        push_value(&mut key, item, only.descending)?;
+                        key.extend_from_slice(id.as_str().as_bytes());
+                        each(key);
+                    }
+                }
+                return Ok(());
+            }
+            Value::Null if collection.field_by_id(only.field).is_some_and(|field| field.kind.is_list()) => {
+                return Ok(());
+            }
+            _ => {}
+        }
+    }
+    let mut key = head;
+    for field in &index.fields {
+        push_value(&mut key, fields.get(field.field), field.descending)?;
+    }
+    key.extend_from_slice(id.as_str().as_bytes());
+    each(key);
+    Ok(())
+}
+
+/// Appends a value.
+///
+/// # Errors
+/// `Damaged` for a list, a json or a point: definitions keep those out of indexes.
+pub(super) fn push_value(key: &mut Vec<u8>, value: &Value, descending: bool) -> Result<()> {
+    let start = key.len();
+    match value {
+        Value::Null => key.push(0x01),
+        Value::Bool(flag) => key.extend_from_slice(&[0x02, u8::from(*flag)]),
+        Value::Int(whole) => push_number(key, floor_of(*whole)),
+        Value::Number(number) => push_number(key, (*number, 0)),
+        Value::Date(at) => {
+            key.push(0x04);
+            key.extend_from_slice(&(at.0 as u64 ^ 1 << 63).to_be_bytes());
+        }
+        Value::Text(text) => push_text(key, text),
+        Value::List(_) | Value::Json(_) | Value::Point(..) => {
+            return Err(Error::damaged("an index over a field that can't be in one"));
+        }
+    }
+    if descending {
+        key[start..].iter_mut().for_each(|byte| *byte = !*byte);
+    }
+    Ok(())
+}
+
+fn push_text(key: &mut Vec<u8>, text: &str) {
+    key.push(0x05);
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == 0) {
+        key.extend_from_slice(&rest[..at]);
+        key.extend_from_slice(&[0x00, 0xFF]);
+        rest = &rest[at + 1..];
+    }
+    key.extend_from_slice(rest);
+    key.extend_from_slice(&[0x00, 0x01]);
+}
+
+fn push_number(key: &mut Vec<u8>, (floor, beyond): (f64, u16)) {
+    // Adding zero takes the sign from a zero.
+    let bits = (floor + 0.0).to_bits();
+    let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+    key.push(0x03);
+    key.extend_from_slice(&ordered.to_be_bytes());
+    key.extend_from_slice(&beyond.to_be_bytes());
+}
+
+/// The greatest `f64` that is not above a whole number, and how far below it lies: at most 1,023, as a neighbouring
+/// `f64` below 2^63 is at most 1,024 away.
+fn floor_of(whole: i64) -> (f64, u16) {
+    let near = whole as f64;
+    let floor = if near as i128 > i128::from(whole) { near.next_down() } else { near };
+    (floor, (i128::from(whole) - floor as i128) as u16)
+}
+
+/// What lies behind the value that `bytes` begin with.
+fn skip_value(bytes: &[u8], descending: bool) -> Option<&[u8]> {
+    let flip = if descending { 0xFF } else { 0x00 };
+    let len = match bytes.first()? ^ flip {
+        0x01 => 1,
+        0x02 => 2,
+        0x03 => 11,
+        0x04 => 9,
+        0x05 => {
+            let mut at = 1;
+            loop {
+                at += bytes.get(at..)?.iter().position(|byte| byte ^ flip == 0)?;
+                if bytes.get(at + 1)? ^ flip == 0x01 {
+                    break at + 2;
+                }
+                at += 2;
+            }
+        }
+        _ => return None,
+    };
+    bytes.get(len..)
+}

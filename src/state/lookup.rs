@@ -1,0 +1,180 @@
+//! Reading single things from the state: a record, the schema, a tally, who holds a unique key, who points at whom.
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::id::{CollectionId, FieldId, Generation, RecordId, Seq};
+use crate::model::record::Record;
+use crate::model::schema::{Collection, Index, Schema};
+use crate::model::value::{Fields, Value};
+use crate::state::stack::Read;
+use crate::state::tally::Tally;
+use crate::state::{key, row};
+
+/// A record.
+///
+/// # Errors
+/// `Damaged` for a row that cannot be decoded, or the base's.
+pub fn record(read: &dyn Read, collection: &Collection, id: &RecordId) -> Result<Option<Record>> {
+    match read.get(&key::row(collection.id, collection.generation, id))? {
+        Some(bytes) => {
+            let (version, fields) = row::decode(&bytes)?;
+            Ok(Some(Record { id: id.clone(), version, fields }))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The number and digest of a filling's rows.
+///
+/// # Errors
+/// As [`record`].
+pub fn tally(read: &dyn Read, collection: CollectionId, generation: Generation) -> Result<Tally> {
+    match read.get(&key::tally(collection, generation))? {
+        Some(bytes) => Tally::decode(&bytes),
+        None => Ok(Tally::default()),
+    }
+}
+
+/// All definitions.
+///
+/// # Errors
+/// As [`record`], for a definition that cannot be read.
+pub fn schema_of(read: &dyn Read) -> Result<Schema> {
+    let mut schema = Schema::default();
+    let (from, to) = key::definitions();
+    for pair in read.scan(&from, &to, false)? {
+        let pair = pair?;
+        let id = key::split_definition(pair.key())?;
+        let unreadable = || Error::damaged(format!("the stored definition of collection {id} is malformed"));
+        let (version, text) = pair.value().split_at_checked(8).ok_or_else(unreadable)?;
+        let text = std::str::from_utf8(text).map_err(|_| unreadable())?;
+        let mut collection = definition(id, text)?;
+        collection.version = Seq(u64::from_be_bytes(version.try_into().map_err(|_| unreadable())?));
+        schema.put(collection);
+    }
+    if let Some(last) = read.get(key::LAST_COLLECTION)? {
+        let last = <[u8; 4]>::try_from(&last[..]).map_err(|_| Error::damaged("a counter is malformed"))?;
+        schema.last_collection = schema.last_collection.max(CollectionId(u32::from_be_bytes(last)));
+    }
+    Ok(schema)
+}
+
+/// Reads a definition's text, as it stands in the log.
+pub(super) fn definition(id: CollectionId, text: &str) -> Result<Collection> {
+    let collection: Collection = serde_json::from_str(text)
+        .map_err(|error| Error::damaged(format!("the definition of collection {id} can't be read")).source(error))?;
+    match collection.indexes.iter().find(|index| index.fields.is_empty()) {
+        Some(index) => Err(Error::damaged(format!("the index {} of collection {id} has no field", index.name))),
+        None if collection.id != id => {
+            Err(Error::damaged(format!("the definition of collection {id} says it is {}", collection.id)))
+        }
+        None => Ok(collection),
+    }
+}
+
+/// A definition's value: the version (`u64`, big-endian), then its text.
+pub(super) fn stored_definition(version: Seq, text: &str) -> Bytes {
+    let mut bytes = Vec::with_capacity(8 + text.len());
+    bytes.extend_from_slice(&version.0.to_be_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.into()
+}
+
+/// The record other than `own` that has the same values in an index; none if one of the values is null. Of an index
+/// over a list: that has an element in common.
+///
+/// # Errors
+/// As [`record`].
+pub fn unique_holder(
+    read: &dyn Read,
+    collection: &Collection,
+    index: &Index,
+    fields: &Fields,
+    own: &RecordId,
+) -> Result<Option<RecordId>> {
+    if index.fields.iter().any(|part| fields.get(part.field).is_null()) {
+        return Ok(None);
+    }
+    let mut other = None;
+    let mut failed = None;
+    key::index_entries(collection, index, own, fields, &mut |mut entry| {
+        entry.truncate(entry.len() - own.as_str().len());
+        match first_other(read, entry, own) {
+            Ok(found) => other = other.take().or(found),
+            Err(error) => failed = Some(error),
+        }
+    })?;
+    failed.map_or(Ok(other), Err)
+}
+
+/// The first record other than `own` among the entries that begin with `values`. At most two entries are looked at.
+fn first_other(read: &dyn Read, values: Vec<u8>, own: &RecordId) -> Result<Option<RecordId>> {
+    let (from, to) = key::range(values);
+    for pair in read.scan(&from, &to, false)? {
+        let pair = pair?;
+        let id = key::id(&pair.key()[from.len()..]).ok_or_else(|| Error::damaged("an index entry without an id"))?;
+        if id != *own {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+/// The ids of the first `limit` records of `pointing` whose relation `field` holds `target`.
+///
+/// # Errors
+/// As [`record`]; `Internal` if the field has no index of its own, as every relation has.
+pub fn referrers(
+    read: &dyn Read,
+    pointing: &Collection,
+    field: FieldId,
+    target: &RecordId,
+    limit: usize,
+) -> Result<Vec<RecordId>> {
+    let index = pointing.relation_index(field);
+    let index = index.ok_or_else(|| Error::internal(format!("no index over the relation {field}")))?;
+    let mut values = key::entry_head(pointing.id, pointing.generation, index.id);
+    key::push_value(&mut values, &Value::text(target.as_str()), index.fields[0].descending)?;
+    let (from, to) = key::range(values);
+    let mut found = Vec::new();
+    for pair in read.scan(&from, &to, false)?.take(limit) {
+        found.push(key::entry_id(pair?.key(), index)?);
+    }
+    Ok(found)
+}
+
+/// A filling whose keys are still to be reclaimed.
+///
+/// # Errors
+/// As [`record`].
+pub fn garbage(read: &dyn Read) -> Result<Option<(CollectionId, Generation)>> {
+    let (from, to) = key::garbage_marks();
+    match read.scan(&from, &to, false)?.next() {
+        Some(pair) => key::split_filling(pair?.key()).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// At most `max` keys of a filling, and whether those are all that are left.
+///
+/// # Errors
+/// As [`record`].
+pub fn reclaimable(
+    read: &dyn Read,
+    collection: CollectionId,
+    generation: Generation,
+    max: usize,
+) -> Result<(Vec<Vec<u8>>, bool)> {
+    let mut keys = Vec::new();
+    for (from, to) in [key::rows(collection, generation), key::entries(collection, generation)] {
+        for pair in read.scan(&from, &to, false)? {
+            let pair = pair?;
+            if keys.len() == max {
+                return Ok((keys, false));
+            }
+            keys.push(pair.key().to_vec());
+        }
+    }
+    Ok((keys, true))
+}

@@ -1,0 +1,31 @@
+//! Floor 2, the state: all that is known at one position, derived from the log and never from anything else.
+//!
+//! State is one ordered map of byte keys (`key`): rows, index entries, definitions, tallies. It is read through a stack
+//! of layers (`stack`): a command's own writes, the fresh layer, the layer being flushed, and the redb base (`base`),
+//! which lies on a backend that checks every block it reads (`backend`). One merging iterator serves all of them;
+//! nobody above knows how many layers there are.
+//!
+//! What an entry of the log does to the state is `effects`: dumb, pure, the same on every server. Reading is `lookup`
+//! (one record, one definition) and `query` (lists). `snapshot` carries a whole state to another folder and `check`
+//! recomputes what is derived.
+//!
+//! Invariants: nothing here reads a clock, a random source or the log; only the owner of a [`Base`] writes to it; equal
+//! positions of one history mean equal keys and values above the local ones.
+
+mod backend;
+mod base;
+mod effects;
+mod key;
+mod layer;
+mod lookup;
+mod row;
+mod stack;
+mod tally;
+
+pub use base::{Applied, Base, BaseView, Opened};
+pub use effects::{Effects, apply, effects, settle};
+pub use key::Key;
+pub use layer::Layer;
+pub use lookup::{garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
+pub use stack::{Overlay, Pair, Read, Scan, Stack};
+pub use tally::{Tally, TallyDelta};
