@@ -25,6 +25,14 @@ pub fn record(read: &dyn Read, collection: &Collection, id: &RecordId) -> Result
     }
 }
 
+/// Whether a record is there; its bytes are not decoded.
+///
+/// # Errors
+/// The base's.
+pub fn exists(read: &dyn Read, collection: &Collection, id: &RecordId) -> Result<bool> {
+    Ok(read.get(&key::row(collection.id, collection.generation, id))?.is_some())
+}
+
 /// The number and digest of a filling's rows.
 ///
 /// # Errors

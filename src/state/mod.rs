@@ -22,10 +22,10 @@ mod row;
 mod stack;
 mod tally;
 
-pub use base::{Applied, Base, BaseView, Opened};
+pub use base::{Applied, Base, BaseView, Opened, Pairs};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;
 pub use layer::Layer;
-pub use lookup::{garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
+pub use lookup::{exists, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};
 pub use tally::{Tally, TallyDelta};
