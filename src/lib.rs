@@ -1,7 +1,9 @@
 //! Millpond: a self-hosted backend in one binary.
 
+pub mod config;
 pub mod disk;
 pub mod error;
+pub mod http;
 pub mod id;
 pub mod limits;
 pub mod log;

@@ -1,0 +1,3 @@
+//! What several test binaries share. Each takes it in by `mod support;` and uses the part it needs.
+
+pub mod http;
