@@ -6,6 +6,8 @@
 mod support;
 
 mod check;
+mod damage;
+mod exits;
 mod load;
 mod server;
 
