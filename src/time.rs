@@ -46,23 +46,50 @@ impl Millis {
     }
 }
 
+impl Millis {
+    /// `2001-01-01 00:47:00.000Z`, as PocketBase writes dates; sortable as text. Always ASCII. What lies outside
+    /// [`Millis::MIN`] and [`Millis::MAX`] is written as the nearer of them.
+    pub fn text(self) -> [u8; 24] {
+        let millis = self.0.clamp(Millis::MIN.0, Millis::MAX.0);
+        let (year, month, day) = civil(millis.div_euclid(86_400_000));
+        let of_day = millis.rem_euclid(86_400_000) as u32;
+        let mut text = *b"0000-00-00 00:00:00.000Z";
+        digits(&mut text[0..4], year);
+        digits(&mut text[5..7], month);
+        digits(&mut text[8..10], day);
+        digits(&mut text[11..13], of_day / 3_600_000);
+        digits(&mut text[14..16], of_day / 60_000 % 60);
+        digits(&mut text[17..19], of_day / 1_000 % 60);
+        digits(&mut text[20..23], of_day % 1_000);
+        text
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01, in years 1 to 9999: the algorithm `civil_from_days` of
+/// Howard Hinnant, over eras of 400 years that begin on the first of March.
+fn civil(days: i64) -> (u32, u32, u32) {
+    let days = (days + 719_468) as u32;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + u32::from(month <= 2), month, day)
+}
+
+fn digits(into: &mut [u8], mut number: u32) {
+    for digit in into.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
 impl fmt::Display for Millis {
-    /// `2001-01-01 00:47:00.000Z`, as PocketBase writes dates; sortable as text.
+    /// As [`Millis::text`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at =
-            jiff::Timestamp::from_millisecond(self.0.clamp(Millis::MIN.0, Millis::MAX.0)).map_err(|_| fmt::Error)?;
-        let civil = jiff::tz::TimeZone::UTC.to_datetime(at);
-        write!(
-            f,
-            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:03}Z",
-            civil.year(),
-            civil.month(),
-            civil.day(),
-            civil.hour(),
-            civil.minute(),
-            civil.second(),
-            civil.millisecond()
-        )
+        let text = self.text();
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -124,6 +151,22 @@ mod tests {
     fn the_text_of_a_moment_reads_back() {
         for at in [Millis::MIN, Millis::MAX, Millis(0), Millis(-1), Millis(1_700_000_000_123)] {
             assert_eq!(Millis::parse(&at.to_string()), Some(at));
+        }
+    }
+
+    #[test]
+    fn every_day_has_the_text_that_jiff_gives_it() {
+        let day = 86_400_000;
+        for days in Millis::MIN.0.div_euclid(day)..=Millis::MAX.0.div_euclid(day) {
+            let at = Millis((days * day + 12_345_678).clamp(Millis::MIN.0, Millis::MAX.0));
+            let jiff = jiff::Timestamp::from_millisecond(at.0).expect("in range");
+            let expected = jiff::tz::TimeZone::UTC.to_datetime(jiff).date();
+            let (year, month, day) = civil(days);
+            assert_eq!(
+                (year as i16, month as i8, day as i8),
+                (expected.year(), expected.month(), expected.day()),
+                "day {days}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `millpond check`: everything a stopped server's folder claims, verified; nothing changed.
+//! `millpond check`: everything a stopped server's folder claims, verified. Opens it as a start does, recovery and
+//! replay included.
 
 use std::sync::Arc;
 
@@ -17,9 +18,13 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
         return Err(Error::invalid(format!("data: {} is not a folder", dir.display())));
     }
     let mut entries = 0u64;
-    for frame in log::scan(Arc::new(RealDisk), &core::log_dir(dir))? {
-        frame?;
-        entries += 1;
+    for found in log::scan(Arc::new(RealDisk), &core::log_dir(dir))? {
+        let found = found?;
+        match found.what {
+            log::What::Entry(_) => entries += 1,
+            log::What::Cut(cut) => say(format_args!("log: a torn tail in {}, to be cut: {cut:?}", found.segment)),
+            _ => {}
+        }
     }
     say(format_args!("log: {entries} entries, each with its checksum and chain"));
     let core_settings = core::Settings { cache_bytes: settings.base_cache_bytes, ..core::Settings::default() };

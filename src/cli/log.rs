@@ -13,7 +13,7 @@ use crate::core;
 use crate::disk::RealDisk;
 use crate::error::{Error, Result};
 use crate::id::Seq;
-use crate::log::{self, Logged};
+use crate::log::{self, Logged, Scanned, What};
 
 /// How often a tail looks for more.
 const TAIL_PAUSE: Duration = Duration::from_millis(200);
@@ -34,16 +34,16 @@ fn dir(folder: &Folder) -> Result<std::path::PathBuf> {
 
 fn print(dir: &Path, from: u64, limit: usize) -> Result<()> {
     let mut left = limit;
-    for logged in log::scan(Arc::new(RealDisk), dir)? {
-        let logged = logged?;
-        if logged.position.seq.0 < from {
-            continue;
+    for found in log::scan_from(Arc::new(RealDisk), dir, Seq(from))? {
+        let Scanned { segment, offset, what } = found?;
+        match what {
+            What::Entry(logged) if logged.position.seq.0 >= from && left > 0 => {
+                left -= 1;
+                show(&logged)?;
+            }
+            What::Cut(cut) => say(format_args!("{}", json!({"segment": segment, "offset": offset, "cut": format!("{cut:?}")}))),
+            _ => {}
         }
-        if left == 0 {
-            break;
-        }
-        left -= 1;
-        show(&logged)?;
     }
     Ok(())
 }
@@ -52,23 +52,32 @@ fn print(dir: &Path, from: u64, limit: usize) -> Result<()> {
 fn tail(dir: &Path, lines: usize) -> Result<()> {
     let mut last = VecDeque::with_capacity(lines);
     let mut seen = Seq::ZERO;
-    for logged in log::scan(Arc::new(RealDisk), dir)? {
-        let Ok(logged) = logged else { break };
-        seen = logged.position.seq;
+    look(dir, &mut seen, |logged| {
         last.push_back(logged);
         if last.len() > lines {
             last.pop_front();
         }
-    }
-    last.iter().try_for_each(show)?;
+        Ok(())
+    })?;
+    last.iter().try_for_each(|logged| show(logged))?;
     loop {
         std::thread::sleep(TAIL_PAUSE);
-        for logged in log::scan_from(Arc::new(RealDisk), dir, seen)? {
-            let Ok(logged) = logged else { break };
-            seen = logged.position.seq;
-            show(&logged)?;
+        look(dir, &mut seen, |logged| show(&logged))?;
+    }
+}
+
+/// Hands on the whole entries past `seen`.
+fn look(dir: &Path, seen: &mut Seq, mut each: impl FnMut(Arc<Logged>) -> Result<()>) -> Result<()> {
+    for found in log::scan_from(Arc::new(RealDisk), dir, seen.next())? {
+        let Ok(found) = found else { break };
+        if let What::Entry(logged) = found.what
+            && logged.position.seq > *seen
+        {
+            *seen = logged.position.seq;
+            each(logged)?;
         }
     }
+    Ok(())
 }
 
 fn show(logged: &Logged) -> Result<()> {

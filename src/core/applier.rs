@@ -3,9 +3,11 @@
 //! Invariant: the only place that writes to redb once the server runs. What it has not made durable is in the log; a
 //! crash loses nothing and an error here ends the process, whose next start replays.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::disk::Disk;
 use crate::error::Result;
 use crate::id::Seq;
 use crate::limits;
@@ -35,6 +37,8 @@ pub struct Flushed {
 #[derive(Debug)]
 pub struct Applier {
     base: Base,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
     applied: Seq,
     durable: Seq,
     log_bytes: u64,
@@ -43,8 +47,8 @@ pub struct Applier {
 
 impl Applier {
     /// Takes a base whose last durable commit is at `durable`, and which holds everything up to `applied`.
-    pub fn new(base: Base, durable: Seq, applied: Seq) -> Applier {
-        Applier { base, applied, durable, log_bytes: 0, since: Instant::now() }
+    pub fn new(base: Base, disk: Arc<dyn Disk>, dir: &Path, durable: Seq, applied: Seq) -> Applier {
+        Applier { base, disk, dir: dir.to_owned(), applied, durable, log_bytes: 0, since: Instant::now() }
     }
 
     /// Folds one layer in. It can be read from the answer on, and is durable after the next checkpoint.
@@ -59,7 +63,7 @@ impl Applier {
         self.base.apply(&flush.layer, flush.applied)?;
         self.applied = flush.applied.position.seq;
         self.log_bytes += flush.log_bytes;
-        Ok(Flushed { base: self.base.view()?, applied: self.applied })
+        Ok(Flushed { base: self.base.view(), applied: self.applied })
     }
 
     /// Whether enough was applied, or long enough ago, to make it durable.
@@ -108,7 +112,7 @@ impl Applier {
     /// # Errors
     /// The disk's.
     pub fn quarantine(&self) -> Result<()> {
-        self.base.quarantine()
+        Base::set_aside(&*self.disk, &self.dir)
     }
 
     /// Closes the base; after a failure (`clean` false) without letting redb write anything more.
@@ -117,8 +121,6 @@ impl Applier {
     /// The base's.
     pub fn close(mut self, clean: bool) -> Result<()> {
         let made = if clean { self.checkpoint() } else { Ok(()) };
-        let clean = clean && made.is_ok();
-        self.base.close(clean);
-        made
+        self.base.close(clean && made.is_ok()).and(made)
     }
 }

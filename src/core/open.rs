@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::writer::Start;
 use super::{Applier, Published, Writer};
 use crate::disk::{self, Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
 use crate::id::{DatabaseId, NodeId, Seq};
 use crate::limits;
 use crate::log;
-use crate::state::{self, Applied, Base, Layer, Stack};
+use crate::state::{self, Applied, Base, Stack};
 
 /// Version of the folder's layout; a newer one is refused.
 const FORMAT: u32 = 1;
@@ -85,7 +86,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let genesis = log::Genesis { database: identity.database, node: identity.node };
 
     let (base, applied) = open_base(&disk, dir, settings)?;
-    let (log_writer, reader, preparer, recovery) =
+    let (log_writer, reader, recovery) =
         log::open(disk.clone(), &log_dir, settings.log, genesis, applied.position.seq)?;
     if recovery.database != identity.database {
         return Err(Error::damaged(format!(
@@ -100,22 +101,13 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
         )));
     }
     check_history(&reader, &recovery, applied)?;
-    let mut replay = Replay::begin(base, applied)?;
-    let mut last_time = applied.time;
-    let mut after = applied.position.seq;
-    while after < recovery.last.seq {
-        for logged in reader.read_from(after, REPLAY_BYTES)? {
-            replay.apply(&logged)?;
-            after = logged.position.seq;
-            last_time = logged.time;
-        }
-    }
-    let replayed = after.0 - applied.position.seq.0;
-    let log_bytes = replay.log_bytes;
-    let (base, flushed, start) = replay.finish()?;
-    let applier = Applier::new(base, applied.position.seq, flushed);
-    let start = Published { position: log_writer.position(), ..start };
-    let writer = Writer::new(log_writer, start, last_time, log_bytes, disk, dir)?;
+    let applied = Applied { database: identity.database, ..applied };
+    let replay = replay(&reader, recovery.last.seq, base, applied)?;
+    let replayed = recovery.last.seq.0 - applied.position.seq.0;
+    let applier = Applier::new(replay.base, disk.clone(), dir, applied.position.seq, replay.flushed);
+    let start = Start { published: replay.published, last_time: replay.applied.time, log_bytes: replay.log_bytes };
+    let preparer = log_writer.preparer();
+    let writer = Writer::new(log_writer, identity.database, start, disk, dir)?;
     Ok(Opened { writer, applier, preparer, reader, recovery, replayed, identity, lock })
 }
 
@@ -177,12 +169,12 @@ fn random<const N: usize>() -> Result<[u8; N]> {
 
 /// The base, or an empty new one in the place of one that can't be read.
 fn open_base(disk: &Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<(Base, Applied)> {
-    match Base::open(disk.clone(), dir, settings.cache_bytes) {
+    match Base::open(&**disk, dir, settings.cache_bytes) {
         Ok(opened) => Ok((opened.base, opened.applied)),
         Err(error) if error.kind() == Kind::Damaged => {
             tracing::error!(%error, "the tables are damaged: they are set aside and built anew from the log");
             Base::set_aside(&**disk, dir)?;
-            let opened = Base::open(disk.clone(), dir, settings.cache_bytes)?;
+            let opened = Base::open(&**disk, dir, settings.cache_bytes)?;
             Ok((opened.base, opened.applied))
         }
         Err(error) => Err(error),
@@ -205,49 +197,59 @@ fn check_history(reader: &log::Reader, recovery: &log::Recovery, applied: Applie
     }
 }
 
+/// Folds the log from the base's position up to `last` in.
+fn replay(reader: &log::Reader, last: Seq, base: Base, applied: Applied) -> Result<Replay> {
+    let mut replay = Replay::begin(base, applied)?;
+    while replay.applied.position.seq < last {
+        for logged in reader.read_from(replay.applied.position.seq, REPLAY_BYTES)? {
+            replay.apply(&logged)?;
+        }
+    }
+    replay.published.position = replay.applied.position;
+    Ok(replay)
+}
+
 /// Entries folded into layers, and layers into the base, as the writer and the applier do it.
 struct Replay {
     base: Base,
-    start: Published,
+    published: Published,
     applied: Applied,
+    /// Up to where the base has it, not durably.
     flushed: Seq,
+    /// Bytes of log in the fresh layer.
     log_bytes: u64,
 }
 
 impl Replay {
     fn begin(base: Base, applied: Applied) -> Result<Replay> {
-        let view = base.view()?;
+        let view = base.view();
         let schema = Arc::new(state::schema_of(&*view)?);
-        let stack = Stack { fresh: Layer::default(), frozen: None, base: view };
-        let start = Published { position: applied.position, schema, stack };
-        Ok(Replay { base, start, applied, flushed: applied.position.seq, log_bytes: 0 })
+        let published = Published { position: applied.position, schema, stack: Stack::new(view) };
+        Ok(Replay { base, published, applied, flushed: applied.position.seq, log_bytes: 0 })
     }
 
     fn apply(&mut self, logged: &log::Logged) -> Result<()> {
-        let effects = state::effects(&self.start.schema, logged.position, &logged.entry)?;
+        let effects = state::effects(&self.published.schema, logged.position, &logged.entry)?;
         if let Some(schema) = &effects.schema {
-            self.start.schema = Arc::new(schema.clone());
+            self.published.schema = Arc::new(schema.clone());
         }
-        state::apply(effects, &mut self.start.stack)?;
+        self.published.stack.apply(effects)?;
         self.log_bytes += u64::from(logged.bytes);
-        self.applied = Applied { position: logged.position, chain: logged.chain, time: logged.time };
-        if self.start.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE {
+        self.applied =
+            Applied { position: logged.position, chain: logged.chain, time: logged.time, ..self.applied };
+        if self.published.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE {
             self.flush()?;
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
-        let layer = std::mem::take(&mut self.start.stack.fresh);
+        let layer = std::mem::take(&mut self.published.stack.fresh);
         self.base.apply(&layer, self.applied)?;
-        self.start.stack.base = self.base.view()?;
+        self.published.stack.base = self.base.view();
         self.flushed = self.applied.position.seq;
         self.log_bytes = 0;
         Ok(())
-    }
-
-    fn finish(self) -> Result<(Base, Seq, Published)> {
-        Ok((self.base, self.flushed, self.start))
     }
 }
 

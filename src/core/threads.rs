@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ use crate::time::Clock;
 
 /// How often an applier without work looks at its clock and at the base's health.
 const APPLIER_TICK: Duration = Duration::from_millis(250);
+/// How often a preparer without work looks whether it shall end.
+const PREPARER_TICK: Duration = Duration::from_millis(250);
 /// Pause between two pieces of a reclaim, so that client writes come first.
 const RECLAIM_PAUSE: Duration = Duration::from_millis(5);
 
@@ -48,6 +51,8 @@ struct Shared {
 /// The threads and the folder's lock. Dropped without [`Threads::stop`], they end when the last [`Core`] goes.
 pub struct Threads {
     stop: Sender<()>,
+    /// Tells the preparer to end.
+    end: Arc<AtomicBool>,
     writer: JoinHandle<Option<Writer>>,
     applier: JoinHandle<Applier>,
     preparer: JoinHandle<()>,
@@ -73,15 +78,10 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         poison: poison.clone(),
         clock: clock.clone(),
     }));
-    let preparer = spawn("segments", move || {
-        while let Ok(more) = preparer.wait() {
-            if !more {
-                break;
-            }
-            if let Err(error) = preparer.prepare() {
-                tracing::warn!(%error, "no segment could be prepared: the writer makes its own");
-            }
-        }
+    let end = Arc::new(AtomicBool::new(false));
+    let preparer = spawn("segments", {
+        let end = end.clone();
+        move || run_preparer(&mut preparer, &end)
     })?;
     let applier = spawn("applier", {
         let poison = poison.clone();
@@ -96,7 +96,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         clock,
     };
     let writer = spawn("writer", move || desk.run(writer))?;
-    Ok((core, Threads { stop: stop_in, writer, applier, preparer, poison, _lock: lock }))
+    Ok((core, Threads { stop: stop_in, end, writer, applier, preparer, poison, _lock: lock }))
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
@@ -179,6 +179,7 @@ impl Threads {
     pub fn stop(self) -> Result<Position> {
         // Full or gone: it is stopping already.
         let _ = self.stop.try_send(());
+        self.end.store(true, Ordering::Release);
         let writer = self.writer.join();
         let applier = self.applier.join();
         let end = match (writer, applier) {
@@ -196,6 +197,7 @@ impl Threads {
             }
             _ => Err(Error::internal("a thread of the core panicked")),
         };
+        // A preparer that panicked has left no more than a spare file.
         let _ = self.preparer.join();
         end
     }
@@ -353,6 +355,18 @@ impl Desk {
     fn applier_error(&self) -> Error {
         let (kind, cause) = self.poison.cause().unwrap_or((Kind::Internal, "the applier has ended"));
         Error::new(kind, cause)
+    }
+}
+
+/// Keeps one zero-filled segment ready. What goes wrong is no matter: the writer makes its own when it must.
+fn run_preparer(preparer: &mut log::Preparer, end: &AtomicBool) {
+    while !end.load(Ordering::Acquire) {
+        if preparer.wait_wanted(PREPARER_TICK)
+            && let Err(error) = preparer.prepare()
+        {
+            tracing::warn!(%error, "no log segment could be prepared");
+            std::thread::sleep(PREPARER_TICK);
+        }
     }
 }
 

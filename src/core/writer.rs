@@ -14,7 +14,7 @@ use super::decide::{Decision, decide};
 use super::{Flush, Flushed, Published};
 use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
-use crate::id::{Position, Seq};
+use crate::id::{DatabaseId, Position, Seq};
 use crate::limits;
 use crate::log;
 use crate::model::change::Entry;
@@ -39,7 +39,19 @@ pub struct Writer {
     /// When the fresh layer got its first write.
     fresh_since: Option<Instant>,
     last_time: Millis,
+    database: DatabaseId,
     ballast: Ballast,
+}
+
+/// What recovery and replay left.
+#[derive(Debug)]
+pub struct Start {
+    /// The state at the log's end.
+    pub published: Published,
+    /// The last entry's time: those to come are never earlier.
+    pub last_time: Millis,
+    /// Bytes of log in the fresh layer.
+    pub log_bytes: u64,
 }
 
 /// A decided command of the batch that is being built.
@@ -55,17 +67,17 @@ impl Writer {
     /// The disk's.
     pub fn new(
         log: log::Writer,
-        start: Published,
-        last_time: Millis,
-        log_bytes: u64,
+        database: DatabaseId,
+        start: Start,
         disk: Arc<dyn Disk>,
         dir: &Path,
     ) -> Result<Writer> {
+        let Start { published: start, last_time, log_bytes } = start;
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let ballast = Ballast::new(disk, dir)?;
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Ok(Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, ballast })
+        Ok(Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast })
     }
 
     /// Where readers find the newest view.
@@ -127,7 +139,7 @@ impl Writer {
         if let Some(schema) = &effects.schema {
             self.schema = Arc::new(schema.clone());
         }
-        state::apply(effects, &mut self.stack)?;
+        self.stack.apply(effects)?;
         let entry = Arc::new(entry);
         let logged = self.log.stage(now, entry.clone(), &payload);
         debug_assert_eq!(logged, position, "an entry is logged at the position it was decided for");
@@ -189,7 +201,8 @@ impl Writer {
         self.fresh_since = None;
         let position = self.log.position();
         self.show(position);
-        let applied = Applied { position, chain: self.log.chain(), time: self.last_time };
+        let applied =
+            Applied { database: self.database, position, chain: self.log.chain(), time: self.last_time };
         Some(Flush { layer, applied, log_bytes: std::mem::take(&mut self.log_bytes) })
     }
 

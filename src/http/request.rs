@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
+use crate::service::ids;
 
 /// Both ways: the client's own id, or ours.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,22 +36,13 @@ fn is_sane(id: &[u8]) -> bool {
 
 /// A random word for this process and a count: unique without asking the system each time.
 fn new_request_id() -> HeaderValue {
-    static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(|| {
-        let mut word = [0; 8];
-        // Without random bytes the ids are only less distinct from those of other processes.
-        let _ = getrandom::fill(&mut word);
-        word.map(|byte| LETTERS[usize::from(byte) % LETTERS.len()])
-    });
+    /// Without random bytes the ids are only less distinct from those of other processes.
+    static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(|| ids::word().unwrap_or(*b"00000000"));
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-    let mut id = [b'0'; 21];
+    let mut id = [0; 21];
     id[..8].copy_from_slice(&*PROCESS);
-    let mut count = COUNT.fetch_add(1, Ordering::Relaxed);
-    for place in id[8..].iter_mut().rev() {
-        *place = LETTERS[(count & 31) as usize];
-        count >>= 5;
-    }
+    ids::base32(COUNT.fetch_add(1, Ordering::Relaxed).into(), &mut id[8..]);
     HeaderValue::from_maybe_shared(Bytes::copy_from_slice(&id)).expect("letters and digits make a header")
 }
 

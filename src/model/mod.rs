@@ -3,8 +3,17 @@
 
 pub mod change;
 pub mod command;
+pub mod definition;
+pub mod expr;
+mod faults;
+pub mod filter;
 pub mod guard;
+pub mod json;
+pub mod mask;
+pub mod pattern;
+pub mod pipeline;
 pub mod query;
 pub mod record;
 pub mod schema;
+pub mod sort;
 pub mod value;

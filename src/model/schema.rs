@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
+use crate::model::pattern::Pattern;
 use crate::time::Millis;
 
 /// All collections at one position. Cheap to clone.
@@ -127,7 +128,7 @@ pub enum FieldKind {
         max: Option<usize>,
         /// A regular expression that must match somewhere in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        pattern: Option<Box<str>>,
+        pattern: Option<Pattern>,
     },
     /// A number: 64-bit float, or with `integer` a whole number of 64 bits.
     Number {

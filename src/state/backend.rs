@@ -77,11 +77,17 @@ pub(super) struct Backend {
     sums: RwLock<Vec<Option<Arc<Sums>>>>,
     /// Held by whatever changes the file, so that a reader that meets a write in flight can wait for it and look again.
     writing: Mutex<()>,
+    /// Logical, bytes: asking the file costs a system call.
+    len: AtomicU64,
 }
 
 impl Backend {
-    pub(super) fn new(file: Arc<dyn DiskFile>, shared: Arc<Shared>) -> Backend {
-        Backend { file, shared, sums: RwLock::default(), writing: Mutex::default() }
+    /// # Errors
+    /// The disk's.
+    pub(super) fn new(file: Arc<dyn DiskFile>, shared: Arc<Shared>) -> io::Result<Backend> {
+        let physical = file.len()?;
+        let len = AtomicU64::new(physical - (physical.div_ceil(GROUP_BYTES) * BLOCK).min(physical));
+        Ok(Backend { file, shared, sums: RwLock::default(), writing: Mutex::default(), len })
     }
 
     fn changing(&self) -> io::Result<()> {
@@ -182,11 +188,6 @@ impl Backend {
         Ok(())
     }
 
-    fn logical_len(&self) -> io::Result<u64> {
-        let physical = self.file.len()?;
-        Ok(physical - (physical.div_ceil(GROUP_BYTES) * BLOCK).min(physical))
-    }
-
     /// Forgets the sums of the blocks from `block` on: they are cut off, or zeros.
     fn forget_from(&self, block: u64, len: u64) -> io::Result<()> {
         if block % GROUP != 0 && block * BLOCK < len {
@@ -218,11 +219,11 @@ impl Backend {
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.logical_len()
+        Ok(self.len.load(Ordering::Acquire))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if offset + out.len() as u64 > self.logical_len()? {
+        if offset + out.len() as u64 > self.len.load(Ordering::Acquire) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Backend::split(offset, out.len(), |first, skip, part| {
@@ -243,12 +244,13 @@ impl StorageBackend for Backend {
         if len % BLOCK != 0 {
             return Err(io::Error::other("the base grows by whole blocks"));
         }
-        let old = self.logical_len()?;
+        let old = self.len.load(Ordering::Acquire);
         let groups = len.div_ceil(GROUP * BLOCK);
         if len < old {
             self.forget_from(len / BLOCK, old)?;
         }
         self.file.set_len(len + groups * BLOCK)?;
+        self.len.store(len, Ordering::Release);
         if len > old {
             self.forget_from(old / BLOCK, len)?;
         }
@@ -267,6 +269,9 @@ impl StorageBackend for Backend {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.changing()?;
         let _writing = self.writing.lock();
+        if offset + data.len() as u64 > self.len.load(Ordering::Acquire) {
+            return Err(io::Error::other("a write past the end of the base"));
+        }
         Backend::split(offset, data.len(), |first, skip, part| {
             let data = &data[part];
             if skip == 0 && data.len() as u64 % BLOCK == 0 {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redb::{
-    AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ use crate::time::Millis;
 const FILE: &str = "base";
 /// Name of a base that is being made.
 const FILE_NEW: &str = "base.new";
+/// Name of a base that was found damaged; the one before it is replaced.
+const FILE_ASIDE: &str = "base.damaged";
 const FORMAT_VERSION: u32 = 1;
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("state");
 
@@ -51,6 +53,9 @@ pub struct Opened {
     /// What it holds.
     pub applied: Applied,
 }
+
+/// Keys and values to fill a base with.
+pub type Pairs<'a> = dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>)>> + 'a;
 
 /// The bottom layer.
 pub struct Base {
@@ -77,24 +82,34 @@ impl Base {
     pub fn open(disk: &dyn Disk, dir: &Path, cache_bytes: usize) -> Result<Opened> {
         let path = dir.join(FILE);
         if !disk.exists(&path).map_err(|error| Error::io(path.display(), error))? {
-            create(disk, dir, &Layer::new(), Applied::default())?;
+            create(disk, dir, Applied::default(), &mut std::iter::empty())?;
         }
         let mut base = open_file(disk, &path, cache_bytes)?;
         let applied = base.check_format().inspect_err(|_| base.shut(false))?;
         Ok(Opened { base, applied })
     }
 
-    /// Makes the base of a folder anew from all keys of a state, in order. A crash leaves the old one or the new one.
+    /// Makes the base of a folder anew, from all the keys of a state. A crash leaves the old one or the new one. The
+    /// base must not be open.
     ///
     /// # Errors
     /// Those of `pairs`, or the disk's; then the old base is untouched.
-    pub fn rebuild(
-        disk: &dyn Disk,
-        dir: &Path,
-        applied: Applied,
-        pairs: &mut dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>)>>,
-    ) -> Result<()> {
-        let _ = (disk, dir, applied, pairs);
+    pub fn rebuild(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) -> Result<()> {
+        create(disk, dir, applied, pairs)
+    }
+
+    /// Gives the base's file of a folder another name, so that the next [`Base::open`] makes an empty one. An open base
+    /// goes on with the file it has.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let (path, aside) = (dir.join(FILE), dir.join(FILE_ASIDE));
+        let io = |error| Error::io(path.display(), error);
+        if disk.exists(&path).map_err(io)? {
+            disk.rename(&path, &aside).map_err(io)?;
+            disk.sync_dir(dir).map_err(io)?;
+        }
         Ok(())
     }
 
@@ -229,7 +244,7 @@ fn put_applied(table: &mut Table<'_>, applied: Applied) -> Outcome {
 fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
     let file = disk.open(path, Open::Write).map_err(|error| Error::io(path.display(), error))?;
     let shared = Arc::new(Shared::default());
-    let backend = Backend::new(file, shared.clone());
+    let backend = Backend::new(file, shared.clone()).map_err(|error| Error::io(path.display(), error))?;
     let opened = guarded(&shared, || {
         let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
         let view = BaseView::of(&database, &shared)?;
@@ -246,7 +261,7 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
 
 /// Makes a base under another name and gives it its own when it is whole: redb refuses for ever a file whose very first
 /// commit was cut off.
-fn create(disk: &dyn Disk, dir: &Path, layer: &Layer, applied: Applied) -> Result<()> {
+fn create(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) -> Result<()> {
     let new: PathBuf = dir.join(FILE_NEW);
     let io = |error| Error::io(new.display(), error);
     if disk.exists(&new).map_err(io)? {
@@ -254,8 +269,9 @@ fn create(disk: &dyn Disk, dir: &Path, layer: &Layer, applied: Applied) -> Resul
     }
     let file = disk.open(&new, Open::CreateNew).map_err(io)?;
     let shared = Arc::new(Shared::default());
-    let backend = Backend::new(file.clone(), shared.clone());
-    guarded(&shared, || {
+    let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
+    let mut cut_short = None;
+    let filled = guarded(&shared, || {
         let database = Database::builder().create_with_backend(backend)?;
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
@@ -263,16 +279,27 @@ fn create(disk: &dyn Disk, dir: &Path, layer: &Layer, applied: Applied) -> Resul
             let mut table = transaction.open_table(TABLE)?;
             table.insert(key::FORMAT, &FORMAT_VERSION.to_be_bytes()[..])?;
             put_applied(&mut table, applied)?;
-            for (key, value) in layer.iter() {
-                if let Some(value) = value {
-                    table.insert(&key[..], &value[..])?;
+            for pair in pairs {
+                match pair {
+                    Ok((key, value)) => drop(table.insert(&key[..], &value[..])?),
+                    Err(error) => {
+                        cut_short = Some(error);
+                        break;
+                    }
                 }
             }
         }
+        if cut_short.is_some() {
+            shared.refuse();
+            return Ok(());
+        }
         transaction.commit()?;
-        database.close()?;
-        Ok(())
-    })?;
+        Ok(database.close()?)
+    });
+    if let Some(error) = cut_short {
+        return Err(error);
+    }
+    filled?;
     file.sync_data().map_err(io)?;
     disk.rename(&new, &dir.join(FILE)).map_err(io)?;
     disk.sync_dir(dir).map_err(io)

@@ -69,7 +69,7 @@ impl<'a> Draft<'a> {
         while self.seen < self.changes.len() {
             let one = Entry { changes: vec![self.changes[self.seen].clone()] };
             let effects = state::effects(self.schema, self.position, &one)?;
-            state::apply(effects, &mut self.state)?;
+            self.state.apply(effects)?;
             self.seen += 1;
         }
         Ok(&self.state)

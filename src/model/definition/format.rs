@@ -1,0 +1,131 @@
+//! A definition as a client is shown it: in the form that it was given in, with its ids.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::model::json::write_f64;
+use crate::model::schema::{
+    Collection, CollectionKind, DefaultValue, Field, FieldKind, Index, OnDelete, Rules, Sanitizer, Schema,
+};
+
+/// Appends the definition as JSON. Relations name their collection as `schema` has it now; indexes of the server's own
+/// are left out.
+pub fn format(schema: &Schema, collection: &Collection, out: &mut Vec<u8>) {
+    let kind = match collection.kind {
+        CollectionKind::Base => "base",
+    };
+    let fields: Vec<Json> = collection.fields.iter().map(|field| of_field(schema, collection, field)).collect();
+    let indexes = collection.indexes.iter().filter(|index| !index.system);
+    let indexes: Vec<Json> = indexes.map(|index| of_index(collection, index)).collect();
+    let Rules { list, view, create, update, delete } = &collection.rules;
+    let whole = json!({
+        "id": collection.id.to_string(),
+        "name": collection.name,
+        "type": kind,
+        "fields": fields,
+        "indexes": indexes,
+        "listRule": list,
+        "viewRule": view,
+        "createRule": create,
+        "updateRule": update,
+        "deleteRule": delete,
+        "created": collection.created.to_string(),
+        "updated": collection.updated.to_string(),
+    });
+    serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
+}
+
+fn of_field(schema: &Schema, collection: &Collection, field: &Field) -> Json {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Json| {
+        map.insert(key.to_owned(), value);
+    };
+    put("id", json!(field.id.to_string()));
+    put("name", json!(field.name));
+    put("type", json!(field.kind.name()));
+    put("required", json!(field.required));
+    put("hidden", json!(field.hidden));
+    match &field.default {
+        None => {}
+        Some(DefaultValue::Now) => put("default", json!("@now")),
+        Some(DefaultValue::Value(value)) => put("default", value.clone()),
+    }
+    if !field.aliases.is_empty() {
+        put("aliases", json!(field.aliases));
+    }
+    if matches!(field.kind, FieldKind::Text { .. } | FieldKind::Email {} | FieldKind::Url {}) {
+        put("sanitize", field.sanitize.iter().map(|step| sanitizer(*step)).collect());
+    }
+    for (key, value) in options(schema, collection, &field.kind) {
+        if !value.is_null() {
+            put(key, value);
+        }
+    }
+    Json::Object(map)
+}
+
+/// The options of a type; null for one that is not set.
+fn options(schema: &Schema, collection: &Collection, kind: &FieldKind) -> Vec<(&'static str, Json)> {
+    match kind {
+        FieldKind::Text { min, max, pattern } => {
+            vec![("min", json!(min)), ("max", json!(max)), ("pattern", json!(pattern))]
+        }
+        FieldKind::Number { integer, min, max } => {
+            vec![("integer", json!(integer)), ("min", number(*min)), ("max", number(*max))]
+        }
+        FieldKind::Date { min, max } => {
+            let text = |at: &Option<crate::time::Millis>| json!(at.map(|at| at.to_string()));
+            vec![("min", text(min)), ("max", text(max))]
+        }
+        FieldKind::Autodate { on_create, on_update } => {
+            vec![("onCreate", json!(on_create)), ("onUpdate", json!(on_update))]
+        }
+        FieldKind::Select { values, max_select, min_select } => {
+            let mut options = vec![("values", json!(values)), ("maxSelect", json!(max_select))];
+            options.extend(kind.is_list().then(|| ("minSelect", json!(min_select))));
+            options
+        }
+        FieldKind::Relation { collection: target, max_select, min_select, on_delete } => {
+            let own = *target == collection.id;
+            let name = if own { Some(&collection.name) } else { schema.get(*target).map(|target| &target.name) };
+            let target = name.map_or_else(|| json!(target.to_string()), |name| json!(name));
+            let mut options = vec![("collection", target), ("maxSelect", json!(max_select))];
+            options.extend(kind.is_list().then(|| ("minSelect", json!(min_select))));
+            options.push(("onDelete", json!(of_on_delete(*on_delete))));
+            options
+        }
+        FieldKind::Json { max_size } => vec![("maxSize", json!(max_size))],
+        FieldKind::Bool {} | FieldKind::Email {} | FieldKind::Url {} => Vec::new(),
+    }
+}
+
+fn of_index(collection: &Collection, index: &Index) -> Json {
+    let name = |part: &crate::model::schema::IndexField| {
+        let field = collection.field_by_id(part.field).map_or("", |field| &*field.name);
+        format!("{}{field}", if part.descending { "-" } else { "" })
+    };
+    let fields: Vec<String> = index.fields.iter().map(name).collect();
+    json!({"id": index.id.to_string(), "name": index.name, "fields": fields, "unique": index.unique})
+}
+
+/// A bound as records write numbers: whole ones without a fraction.
+fn number(bound: Option<f64>) -> Json {
+    let Some(bound) = bound else { return Json::Null };
+    let mut text = Vec::new();
+    write_f64(&mut text, bound);
+    serde_json::from_slice(&text).unwrap_or_else(|_| json!(bound))
+}
+
+fn sanitizer(step: Sanitizer) -> &'static str {
+    match step {
+        Sanitizer::Trim => "trim",
+        Sanitizer::Nfc => "nfc",
+    }
+}
+
+fn of_on_delete(on_delete: OnDelete) -> &'static str {
+    match on_delete {
+        OnDelete::Restrict => "restrict",
+        OnDelete::Cascade => "cascade",
+        OnDelete::SetNull => "setNull",
+    }
+}

@@ -1,0 +1,105 @@
+//! The indexes of a definition, and those that the server keeps for relations.
+//!
+//! Invariant: each relation field has one index of the server's, named `_rel_` and the field's name, at the end.
+
+use serde_json::Value as Json;
+
+use crate::id::{FieldId, IndexId};
+use crate::limits;
+use crate::model::faults::Faults;
+use crate::model::schema::{Collection, FieldKind, Index, IndexField};
+
+use super::names;
+use super::object::Object;
+
+/// Reads `indexes` into the collection, whose fields are there already, and adds those of relations.
+pub(super) fn read(object: &mut Object, collection: &mut Collection, faults: &mut Faults) {
+    let items = object.list("indexes", faults).unwrap_or_default();
+    let relations: Vec<(FieldId, String)> = collection
+        .fields
+        .iter()
+        .filter(|field| matches!(field.kind, FieldKind::Relation { .. }))
+        .map(|field| (field.id, format!("_rel_{}", field.name)))
+        .collect();
+    if items.len() + relations.len() > limits::INDEXES_MAX {
+        let message = format!("has at most {} indexes, one for each relation among them", limits::INDEXES_MAX);
+        object.fault("indexes", "too_many", message, faults);
+        return;
+    }
+    for (at, item) in items.into_iter().enumerate() {
+        let path = format!("indexes.{at}");
+        match item {
+            Json::Object(map) => {
+                if let Some(index) = index(Object::new(map, path), collection, faults) {
+                    add(collection, index);
+                }
+            }
+            _ => faults.add(path, "wrong_type", "must be an object with name and fields"),
+        }
+    }
+    for (field, name) in relations {
+        let fields = vec![IndexField { field, descending: false }];
+        add(collection, Index { id: IndexId(0), name: name.into(), fields, unique: false, system: true });
+    }
+}
+
+/// Numbers and appends it.
+fn add(collection: &mut Collection, mut index: Index) {
+    collection.last_index.0 += 1;
+    index.id = collection.last_index;
+    collection.indexes.push(index);
+}
+
+fn index(mut object: Object, collection: &Collection, faults: &mut Faults) -> Option<Index> {
+    if object.take("id").is_some() {
+        object.fault("id", "read_only", "is set by the server", faults);
+    }
+    let before = faults.len();
+    let name = names::name(&mut object, faults);
+    if name.starts_with('_') {
+        object.fault("name", "reserved", "names that begin with _ are the server's own", faults);
+    } else if collection.indexes.iter().any(|index| *index.name == *name) {
+        object.fault("name", "duplicate", "is the name of another index", faults);
+    }
+    let unique = object.flag("unique", faults);
+    let names = object.texts("fields", faults).unwrap_or_default();
+    if names.is_empty() {
+        object.fault("fields", "required", "is a list of at least one field", faults);
+    } else if names.len() > limits::INDEX_FIELDS_MAX {
+        object.fault("fields", "too_many", format!("has at most {} fields", limits::INDEX_FIELDS_MAX), faults);
+    }
+    let mut fields: Vec<IndexField> = Vec::new();
+    for (at, name) in names.iter().enumerate().take(limits::INDEX_FIELDS_MAX) {
+        match part(collection, name, names.len() == 1, unique) {
+            Ok(part) if fields.iter().any(|other| other.field == part.field) => {
+                object.fault(&format!("fields.{at}"), "duplicate", "stands in the index twice", faults);
+            }
+            Ok(part) => fields.push(part),
+            Err((code, message)) => object.fault(&format!("fields.{at}"), code, message, faults),
+        }
+    }
+    object.finish(faults);
+    (faults.len() == before).then(|| Index { id: IndexId(0), name: name.into(), fields, unique, system: false })
+}
+
+/// One field of an index: `created`, or `-created` for greatest first.
+fn part(
+    collection: &Collection,
+    text: &str,
+    alone: bool,
+    unique: bool,
+) -> Result<IndexField, (&'static str, &'static str)> {
+    let (descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
+    if name == "id" {
+        return Err(("not_here", "every index ends with the id already"));
+    }
+    let Some(field) = collection.field(name) else {
+        return Err(("unknown_field", "is not a field of this collection"));
+    };
+    match &field.kind {
+        FieldKind::Json { .. } => Err(("not_here", "json has no order to be indexed by")),
+        kind if kind.is_list() && unique => Err(("not_here", "a list can't be unique")),
+        kind if kind.is_list() && !alone => Err(("not_here", "a list stands alone in its index")),
+        _ => Ok(IndexField { field: field.id, descending }),
+    }
+}

@@ -1,0 +1,125 @@
+//! A client's definition of a collection: read into the schema's own form with every fault it has, and written back.
+//!
+//! Nothing in a definition is passed over: a setting that this server doesn't know, or a type that doesn't have it, is a
+//! fault with its path. What has passed here is an invariant of [`crate::model::schema::Schema`], but for two things
+//! that only `core::decide` can see to: a name already taken, and the collection's own id.
+
+mod fields;
+mod format;
+mod indexes;
+mod kinds;
+mod names;
+mod object;
+
+#[cfg(test)]
+mod tests;
+
+pub use format::format;
+
+use serde_json::Value as Json;
+
+use crate::error::{Error, Kind, Result};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
+use crate::limits;
+use crate::model::faults::Faults;
+use crate::model::json;
+use crate::model::schema::{Collection, CollectionKind, Rules, Schema};
+use crate::time::Millis;
+
+use object::Object;
+
+/// Reads the definition of a new collection. Fields and indexes are numbered from 1; the collection's own id is 0, also
+/// where one of its relations points back at it, until `core::decide` gives it one.
+///
+/// # Errors
+/// `Invalid` with the faults of all of it, each with its path (`fields.2.pattern`).
+pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
+    let mut object = read(body)?;
+    let mut faults = Faults::default();
+    let name = names::collection_name(&mut object, &mut faults);
+    kind(&mut object, &mut faults);
+    not_yet(&mut object, &mut faults);
+    let rules = rules(&mut object, &mut faults);
+    let mut collection = Collection {
+        id: CollectionId(0),
+        generation: Generation(0),
+        version: Seq::ZERO,
+        name: name.into(),
+        kind: CollectionKind::Base,
+        fields: Vec::new(),
+        indexes: Vec::new(),
+        rules,
+        created: now,
+        updated: now,
+        last_field: FieldId(0),
+        last_index: IndexId(0),
+    };
+    fields::read(schema, &mut object, &mut collection, &mut faults);
+    indexes::read(&mut object, &mut collection, &mut faults);
+    object.finish(&mut faults);
+    faults.into_result("the definition has faults")?;
+    fits(&collection)?;
+    Ok(collection)
+}
+
+/// A definition is logged in one piece, so it is bounded like a record.
+fn fits(collection: &Collection) -> Result<()> {
+    let text = serde_json::to_string(collection).map_err(|error| Error::internal("a definition").source(error))?;
+    if text.len() > limits::RECORD_BYTES_MAX {
+        let message = format!("a definition has at most {} bytes", limits::RECORD_BYTES_MAX);
+        return Err(Error::new(Kind::TooLarge, message));
+    }
+    Ok(())
+}
+
+/// The body as one object without duplicate keys anywhere.
+fn read(body: &[u8]) -> Result<Object> {
+    let text = json::checked_text(body)?;
+    json::members(text)?;
+    let mut compact = String::with_capacity(text.len());
+    json::compact(text, &mut compact).map_err(|flaw| Error::invalid(flaw.message).code(flaw.code))?;
+    match serde_json::from_str(&compact) {
+        Ok(Json::Object(map)) => Ok(Object::new(map, String::new())),
+        _ => Err(Error::invalid("the body must be a JSON object").code("not_an_object")),
+    }
+}
+
+fn kind(object: &mut Object, faults: &mut Faults) {
+    match object.text("type", faults).as_deref() {
+        None | Some("base") => {}
+        Some("auth" | "view") => object.fault("type", "not_known_yet", "this type is not known yet", faults),
+        Some(_) => object.fault("type", "unknown_type", "must be base", faults),
+    }
+}
+
+/// Parts of a definition that the contract names and this server doesn't carry out yet.
+fn not_yet(object: &mut Object, faults: &mut Faults) {
+    for key in ["checks", "search", "output"] {
+        if object.take(key).is_some() {
+            object.fault(key, "not_known_yet", format!("{key} are not known yet"), faults);
+        }
+    }
+    for key in ["id", "created", "updated"] {
+        if object.take(key).is_some() {
+            object.fault(key, "read_only", "is set by the server", faults);
+        }
+    }
+}
+
+fn rules(object: &mut Object, faults: &mut Faults) -> Rules {
+    let mut rule = |key: &str| match object.text(key, faults)? {
+        text if text.is_empty() => Some(Box::from("")),
+        _ => {
+            let message = "expressions in rules are not known yet: null is superusers only, \"\" is anyone";
+            object.fault(key, "rule_expression", message, faults);
+            None
+        }
+    };
+    Rules {
+        list: rule("listRule"),
+        view: rule("viewRule"),
+        create: rule("createRule"),
+        update: rule("updateRule"),
+        delete: rule("deleteRule"),
+    }
+}

@@ -1,0 +1,147 @@
+//! First stage: which field each key of a body means, and whether a client may set it. Looks at no value.
+//!
+//! Invariant: past it each field is given at most once, by its name or one of its aliases. A field that the server sets
+//! is a fault here, so no later stage can let it through.
+
+use std::borrow::Cow;
+
+use crate::id::RecordId;
+use crate::model::faults::Faults;
+use crate::model::json::{self, Member};
+use crate::model::schema::{Collection, Field, FieldKind};
+
+/// Keys that a record has in an answer and that a client may send back: they are not looked at.
+const ECHOED_KEYS: [&str; 3] = ["collectionId", "collectionName", "expand"];
+
+/// Names no field may have: they mean something of the server's own in a record.
+pub(crate) const RESERVED_KEYS: [&str; 6] =
+    ["id", ECHOED_KEYS[0], ECHOED_KEYS[1], ECHOED_KEYS[2], "score", "highlights"];
+
+/// Where a record's id comes from.
+#[derive(Clone, Copy)]
+pub(super) enum Id<'a> {
+    /// From the body, or made; null and the empty text ask for a made one.
+    Chosen,
+    /// From the path: the body may repeat it.
+    Given(&'a RecordId),
+}
+
+/// A body whose keys are resolved.
+pub(super) struct Valid<'a> {
+    /// The id that the body chose.
+    pub(super) id: Option<RecordId>,
+    /// In the order of the body.
+    pub(super) given: Vec<Given<'a>>,
+}
+
+/// One member of a body.
+pub(super) struct Given<'a> {
+    /// As the client wrote it: the name or an alias.
+    pub(super) key: Cow<'a, str>,
+    /// What it means.
+    pub(super) field: &'a Field,
+    /// The value's text.
+    pub(super) raw: &'a str,
+}
+
+/// Resolves every key.
+pub(super) fn validate<'a>(
+    collection: &'a Collection,
+    members: Vec<Member<'a>>,
+    rule: Id<'_>,
+    faults: &mut Faults,
+) -> Valid<'a> {
+    let mut valid = Valid { id: None, given: Vec::with_capacity(members.len().min(collection.fields.len())) };
+    let mut seen: Vec<Option<Cow<'a, str>>> = vec![None; collection.fields.len()];
+    let mut id_seen = false;
+    let mut echoed_seen = [false; ECHOED_KEYS.len()];
+    let mut next = 0;
+    for (key, raw) in members {
+        if faults.full() {
+            break;
+        }
+        if key == "id" {
+            if std::mem::replace(&mut id_seen, true) {
+                twice(&key, &key, faults);
+            } else {
+                valid.id = id(raw, rule, faults);
+            }
+        } else if let Some(at) = ECHOED_KEYS.iter().position(|echoed| *echoed == key) {
+            if std::mem::replace(&mut echoed_seen[at], true) {
+                twice(&key, &key, faults);
+            }
+        } else if let Some(at) = position(collection, &key, next) {
+            next = at + 1;
+            let field = &collection.fields[at];
+            if let Some(other) = &seen[at] {
+                twice(&key, other, faults);
+                continue;
+            }
+            seen[at] = Some(key.clone());
+            if matches!(field.kind, FieldKind::Autodate { .. }) {
+                faults.add(key, "read_only", "is set by the server");
+            } else {
+                valid.given.push(Given { key, field, raw });
+            }
+        } else {
+            unknown(collection, &key, faults);
+        }
+    }
+    valid
+}
+
+/// The place of the field that a key means. Clients mostly send fields in the order of the definition, so the one
+/// after the last is tried first.
+fn position(collection: &Collection, key: &str, next: usize) -> Option<usize> {
+    let fields = &collection.fields;
+    if fields.get(next).is_some_and(|field| &*field.name == key) {
+        return Some(next);
+    }
+    fields
+        .iter()
+        .position(|field| &*field.name == key)
+        .or_else(|| fields.iter().position(|field| field.aliases.iter().any(|alias| &**alias == key)))
+}
+
+fn id(raw: &str, rule: Id<'_>, faults: &mut Faults) -> Option<RecordId> {
+    let text = json::text_of(raw);
+    match (rule, text) {
+        (Id::Chosen, None) if raw == "null" => None,
+        (Id::Chosen, Some(text)) if text.is_empty() => None,
+        (Id::Chosen, Some(text)) => match RecordId::new(&text) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                faults.add("id", "bad_id", error.message());
+                None
+            }
+        },
+        (Id::Given(id), Some(text)) if text == id.as_str() => None,
+        (Id::Given(_), Some(_)) => {
+            faults.add("id", "read_only", "is not the id of the path, and an id never changes");
+            None
+        }
+        (_, None) => {
+            faults.add("id", "wrong_type", "must be a text");
+            None
+        }
+    }
+}
+
+fn twice(key: &str, other: &str, faults: &mut Faults) {
+    if key == other {
+        faults.add(key, "duplicate_key", "stands twice in the body");
+    } else {
+        faults.add(key, "duplicate_key", format!("is another name of {other}, which is in the body too"));
+    }
+}
+
+/// The fault of a key that no field has. Changes of the form `field+` are named for what they are.
+fn unknown(collection: &Collection, key: &str, faults: &mut Faults) {
+    let change = key.strip_suffix(['+', '-']).or_else(|| key.strip_prefix('+'));
+    if change.is_some_and(|name| position(collection, name, 0).is_some()) {
+        faults.add(key, "not_known_yet", "adding to and taking from a field is not known yet");
+    } else {
+        let shown: String = key.chars().take(crate::limits::NAME_BYTES_MAX).collect();
+        faults.add(shown, "unknown_field", format!("{} has no such field", collection.name));
+    }
+}

@@ -1,0 +1,54 @@
+//! `sort=-created,name`: the order of a list. Ties are broken by id, so an order by `id` alone is the default.
+
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::model::query::{Operand, SortKey};
+use crate::model::schema::{Collection, FieldKind};
+
+/// Reads a sort order; an empty text is none. `sees_hidden` says whether the caller may know of hidden fields.
+///
+/// # Errors
+/// `Invalid` with code `bad_sort`: an unknown or hidden name (the same error), one named twice, a list or `json` field,
+/// more than `limits::INDEX_FIELDS_MAX` names.
+pub fn parse(collection: &Collection, text: &str, sees_hidden: bool) -> Result<Vec<SortKey>> {
+    let mut keys: Vec<SortKey> = Vec::new();
+    if text.trim().is_empty() {
+        return Ok(keys);
+    }
+    for part in text.split(',').map(str::trim) {
+        if keys.len() == limits::INDEX_FIELDS_MAX {
+            return Err(refused(format!("has at most {} names", limits::INDEX_FIELDS_MAX)));
+        }
+        let (descending, name) = match part.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, part.strip_prefix('+').unwrap_or(part)),
+        };
+        let operand = operand(collection, name, sees_hidden)?;
+        if keys.iter().any(|key| key.operand == operand) {
+            return Err(refused(format!("{name:?} is named twice")));
+        }
+        keys.push(SortKey { operand, descending });
+    }
+    Ok(keys)
+}
+
+fn operand(collection: &Collection, name: &str, sees_hidden: bool) -> Result<Operand> {
+    if name == "id" {
+        return Ok(Operand::Id);
+    }
+    if name.starts_with('@') {
+        return Err(refused("names that begin with @ are not known yet"));
+    }
+    let Some(field) = collection.field(name).filter(|field| sees_hidden || !field.hidden) else {
+        let shown: String = name.chars().take(limits::NAME_BYTES_MAX).collect();
+        return Err(refused(format!("there is no {shown:?}")));
+    };
+    if field.kind.is_list() || matches!(field.kind, FieldKind::Json { .. }) {
+        return Err(refused(format!("{name:?} is a list or json and has no order")));
+    }
+    Ok(Operand::Field(field.id))
+}
+
+fn refused(reason: impl std::fmt::Display) -> Error {
+    Error::invalid(format!("sort: {reason}")).code("bad_sort")
+}

@@ -1,0 +1,171 @@
+//! The reference: two collections as plain maps, and what each request does to them, written without a look at the
+//! server's own rules.
+
+use std::collections::BTreeMap;
+
+use millpond::disk::sim::Rng;
+use millpond::id::{FieldId, RecordId};
+use millpond::model::command::{Command, Op, Write};
+use millpond::model::guard::Guard;
+use millpond::model::schema::Collection;
+use millpond::model::value::{Fields, Value};
+
+/// `a.name`, unique if set.
+pub const NAME: FieldId = FieldId(1);
+/// `a.n`, indexed.
+pub const N: FieldId = FieldId(2);
+/// `b.a`, a relation to `a` that cascades.
+pub const A: FieldId = FieldId(1);
+/// `b.text`.
+pub const TEXT: FieldId = FieldId(2);
+
+/// The definitions of the two, as a client writes them.
+pub const DEFINITIONS: [&str; 2] = [
+    r#"{"name":"a","type":"base","fields":[{"name":"name","type":"text"},{"name":"n","type":"number","integer":true}],
+       "indexes":[{"name":"u","fields":["name"],"unique":true},{"name":"n","fields":["-n","name"]}]}"#,
+    r#"{"name":"b","type":"base","fields":[{"name":"a","type":"relation","collection":"a","onDelete":"cascade"},
+       {"name":"text","type":"text"}],"indexes":[]}"#,
+];
+
+/// One of the two collections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Which {
+    A,
+    B,
+}
+
+/// A request, in the model's own words.
+#[derive(Clone, Debug)]
+pub enum Request {
+    Create(Which, u8, Fields),
+    Merge(Which, u8, FieldId, Value),
+    Put(Which, u8, Fields),
+    Delete(Which, u8),
+}
+
+/// All records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Model(pub BTreeMap<(Which, u8), Fields>);
+
+/// Ids there are.
+pub const IDS: u8 = 8;
+
+impl Model {
+    /// A transaction: the state after it and whether any request in it changed something (if only to change it back),
+    /// or `None` if it must be refused.
+    pub fn after(&self, requests: &[Request]) -> Option<(Model, bool)> {
+        let mut next = self.clone();
+        let mut changed = false;
+        for request in requests {
+            let before = next.clone();
+            if !next.take(request) {
+                return None;
+            }
+            changed |= next != before;
+        }
+        Some((next, changed))
+    }
+
+    fn take(&mut self, request: &Request) -> bool {
+        match request {
+            Request::Create(which, id, fields) => {
+                !self.0.contains_key(&(*which, *id)) && self.put(*which, *id, fields.clone())
+            }
+            Request::Put(which, id, fields) => self.put(*which, *id, fields.clone()),
+            Request::Merge(which, id, field, value) => match self.0.get(&(*which, *id)) {
+                Some(old) => {
+                    let mut fields = old.clone();
+                    fields.set(*field, value.clone());
+                    self.put(*which, *id, fields)
+                }
+                None => false,
+            },
+            Request::Delete(which, id) => {
+                let there = self.0.remove(&(*which, *id)).is_some();
+                if *which == Which::A {
+                    let gone = Value::text(name(*id));
+                    self.0.retain(|(which, _), fields| *which == Which::A || *fields.get(A) != gone);
+                }
+                there
+            }
+        }
+    }
+
+    fn put(&mut self, which: Which, id: u8, fields: Fields) -> bool {
+        let fits = match which {
+            Which::A => {
+                let name = fields.get(NAME);
+                name.is_null()
+                    || !self.0.iter().any(|((other, other_id), held)| {
+                        *other == Which::A && *other_id != id && held.get(NAME) == name
+                    })
+            }
+            Which::B => match fields.get(A).as_text() {
+                Some(target) => self.0.keys().any(|(which, id)| *which == Which::A && name(*id) == target),
+                None => true,
+            },
+        };
+        if fits {
+            self.0.insert((which, id), fields);
+        }
+        fits
+    }
+}
+
+/// The id's text.
+pub fn name(id: u8) -> String {
+    format!("id-{id}")
+}
+
+/// The id.
+pub fn record_id(id: u8) -> RecordId {
+    RecordId::new(&name(id)).expect("of the alphabet")
+}
+
+/// A request at random; about a third of them must be refused.
+pub fn request(rng: &mut Rng) -> Request {
+    let which = if rng.chance(60) { Which::A } else { Which::B };
+    let id = rng.below(u64::from(IDS)) as u8;
+    match rng.below(10) {
+        0..=3 => Request::Create(which, id, fields(which, rng)),
+        4..=5 => Request::Put(which, id, fields(which, rng)),
+        6..=7 => {
+            let (field, value) = change(which, rng);
+            Request::Merge(which, id, field, value)
+        }
+        _ => Request::Delete(which, id),
+    }
+}
+
+fn change(which: Which, rng: &mut Rng) -> (FieldId, Value) {
+    match (which, rng.chance(50)) {
+        (Which::A, true) => (NAME, if rng.chance(30) { Value::Null } else { Value::text(format!("name-{}", rng.below(12))) }),
+        (Which::A, false) => (N, Value::Int(rng.below(5) as i64)),
+        (Which::B, true) => (A, if rng.chance(30) { Value::Null } else { Value::text(name(rng.below(u64::from(IDS)) as u8)) }),
+        (Which::B, false) => (TEXT, Value::text("x".repeat(rng.below(600) as usize))),
+    }
+}
+
+fn fields(which: Which, rng: &mut Rng) -> Fields {
+    [change(which, rng), change(which, rng)].into_iter().collect()
+}
+
+/// The command that asks the server for a transaction.
+pub fn command(collections: &[Collection; 2], requests: &[Request]) -> Command {
+    let write = |request: &Request| {
+        let (which, op) = match request.clone() {
+            Request::Create(which, id, fields) => (which, Op::Create { id: record_id(id), fields }),
+            Request::Merge(which, id, field, value) => (
+                which,
+                Op::Merge { id: record_id(id), patch: vec![(field, value)], merges: Vec::new(), if_match: None },
+            ),
+            Request::Put(which, id, fields) => {
+                (which, Op::Put { id: record_id(id), fields, if_match: None, create_only: false })
+            }
+            Request::Delete(which, id) => (which, Op::Delete { id: record_id(id), if_match: None }),
+        };
+        let collection = &collections[which as usize];
+        Write { collection: collection.id, schema: collection.version, guard: Guard::for_server(), op }
+    };
+    Command::Write(requests.iter().map(write).collect())
+}

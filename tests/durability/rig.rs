@@ -1,0 +1,189 @@
+//! A core on a simulated disk, stepped by hand beside its model: whatever happens, what is found after a restart must
+//! be the model at some entry that is not before the last one acknowledged.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use millpond::core::{self, Applier, Writer};
+use millpond::disk::sim::{Rng, SimDisk};
+use millpond::error::Kind;
+use millpond::id::{DatabaseId, NodeId, Seq};
+use millpond::log;
+use millpond::model::command::Command;
+use millpond::model::definition;
+use millpond::model::schema::Collection;
+use millpond::model::value::Fields;
+use millpond::state;
+use millpond::time::Millis;
+
+use super::model::{self, DEFINITIONS, Model, Request, Which};
+
+const DIR: &str = "/data";
+const NOW: Millis = Millis(1_000_000_000_000);
+
+/// Small segments, so that rotation happens all the time.
+fn settings() -> core::Settings {
+    core::Settings {
+        cache_bytes: 1 << 20,
+        log: log::Settings { segment_bytes: 8 << 10, first_segment_bytes: 4 << 10, ..log::Settings::default() },
+        genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
+    }
+}
+
+/// The core's parts, without threads.
+pub struct Parts {
+    pub writer: Writer,
+    pub applier: Applier,
+    pub preparer: log::Preparer,
+    _lock: Box<dyn millpond::disk::DiskLock>,
+}
+
+/// Opens what is on the disk.
+pub fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
+    let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
+    Ok(Parts {
+        writer: opened.writer,
+        applier: opened.applier,
+        preparer: opened.preparer,
+        _lock: opened.lock,
+    })
+}
+
+/// What the rig knows: the model after each entry, and how far answers were given.
+#[derive(Clone)]
+pub struct Known {
+    pub collections: [Collection; 2],
+    /// Entry numbers up to `first` hold only the definitions.
+    first: Seq,
+    /// The model after the entries `first`, `first + 1`, …
+    history: Vec<Model>,
+    /// The last entry that was acknowledged.
+    acked: Seq,
+}
+
+/// A disk with the two collections defined and nothing in them.
+pub fn template() -> (SimDisk, Known) {
+    let disk = SimDisk::new(1);
+    let mut parts = open(&disk).expect("an empty disk");
+    let collections = DEFINITIONS.map(|text| {
+        let view = parts.writer.published().load_full();
+        let wanted = definition::parse(&view.schema, text.as_bytes(), NOW).expect("a good definition");
+        let outcomes = parts.writer.commit(&[Command::Define(Box::new(wanted))], NOW).expect("a healthy disk");
+        let outcome = outcomes.into_iter().next().expect("one").expect("accepted");
+        *outcome.collection.expect("the definition")
+    });
+    let first = parts.writer.position().seq;
+    parts.applier.close(true).expect("a healthy disk");
+    parts.writer.close().expect("a healthy disk");
+    (disk, Known { collections, first, history: vec![Model::default()], acked: first })
+}
+
+impl Known {
+    fn now(&self) -> &Model {
+        self.history.last().expect("never empty")
+    }
+
+    /// One group commit of some transactions. An error means that the core must be given up.
+    pub fn commit(&mut self, parts: &mut Parts, transactions: &[Vec<Request>]) -> Result<(), Kind> {
+        let commands: Vec<Command> =
+            transactions.iter().map(|requests| model::command(&self.collections, requests)).collect();
+        let length = self.history.len();
+        // What each must become, if the one before it became what it must.
+        let mut expected = Vec::new();
+        let mut state = self.now().clone();
+        for requests in transactions {
+            match state.after(requests) {
+                Some((next, changed)) => {
+                    if changed {
+                        self.history.push(next.clone());
+                    }
+                    state = next;
+                    expected.push(true);
+                }
+                None => expected.push(false),
+            }
+        }
+        let outcomes = parts.writer.commit(&commands, NOW).map_err(|error| error.kind())?;
+        if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace)) {
+            assert!(outcomes.iter().all(|o| o.is_err()), "a batch without room is refused as a whole");
+            self.history.truncate(length);
+            return Ok(());
+        }
+        for ((outcome, expected), requests) in outcomes.iter().zip(expected).zip(transactions) {
+            assert_eq!(outcome.is_ok(), expected, "{requests:?} gave {outcome:?}");
+        }
+        self.acked = parts.writer.position().seq;
+        assert_eq!(self.acked.0 - self.first.0 + 1, self.history.len() as u64, "one entry for each change of the model");
+        Ok(())
+    }
+
+    /// Whether one record is as the model has it now.
+    pub fn expect(&self, collection: &Collection, id: u8, found: Option<Fields>) -> Result<(), String> {
+        let which = if collection.id == self.collections[0].id { Which::A } else { Which::B };
+        let expected = self.now().0.get(&(which, id));
+        if found.as_ref() == expected { Ok(()) } else { Err(format!("{which:?} {id} is {found:?}, not {expected:?}")) }
+    }
+
+    /// Whether what is found is what may be found; goes on from there.
+    pub fn verify(&mut self, parts: &Parts) -> Result<(), String> {
+        let view = parts.writer.published().load_full();
+        let found = view.position.seq;
+        if found < self.acked {
+            return Err(format!("acknowledged up to {}, found up to {found}", self.acked));
+        }
+        let at = (found.0 - self.first.0) as usize;
+        let Some(expected) = self.history.get(at) else {
+            return Err(format!("found up to {found}, but nothing was asked beyond {} entries", self.history.len()));
+        };
+        for (which, collection) in [(Which::A, &self.collections[0]), (Which::B, &self.collections[1])] {
+            let mut there = 0;
+            for id in 0..model::IDS {
+                let record = state::record(&view.stack, collection, &model::record_id(id)).map_err(|e| e.to_string())?;
+                there += u64::from(record.is_some());
+                let found = record.map(|record| record.fields);
+                if found.as_ref() != expected.0.get(&(which, id)) {
+                    return Err(format!("{which:?} {id} is {found:?} at {at}, not {:?}", expected.0.get(&(which, id))));
+                }
+            }
+            let tally = state::tally(&view.stack, collection.id, collection.generation).map_err(|e| e.to_string())?;
+            if tally.count != there {
+                return Err(format!("{which:?} counts {} records, there are {there}", tally.count));
+            }
+        }
+        let report = state::check(&view.stack, &view.schema).map_err(|error| error.to_string())?;
+        if let Some(problem) = report.problems.first() {
+            return Err(format!("at {found}: {problem}"));
+        }
+        self.history.truncate(at + 1);
+        self.acked = found;
+        Ok(())
+    }
+}
+
+/// One step of a core's life. An error means that it must be given up.
+pub fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
+    match rng.below(20) {
+        0..=11 => {
+            let batch: Vec<Vec<Request>> = (0..1 + rng.below(3))
+                .map(|_| (0..if rng.chance(75) { 1 } else { 1 + rng.below(3) }).map(|_| model::request(rng)).collect())
+                .collect();
+            known.commit(parts, &batch)
+        }
+        12..=14 => flush(parts),
+        15 => parts.applier.checkpoint().map_err(|error| error.kind()),
+        16..=17 => match parts.preparer.prepare() {
+            // No spare is no fault: the writer makes its own.
+            Ok(_) | Err(_) => Ok(()),
+        },
+        _ => parts.writer.idle().map_err(|error| error.kind()),
+    }
+}
+
+/// Folds the fresh layer into the base.
+pub fn flush(parts: &mut Parts) -> Result<(), Kind> {
+    if let Some(flush) = parts.writer.freeze(true) {
+        let flushed = parts.applier.apply(&flush).map_err(|error| error.kind())?;
+        parts.writer.adopt(flushed);
+    }
+    Ok(())
+}
