@@ -251,7 +251,11 @@ fn records_and_indexed_texts_are_bounded() {
     assert_eq!(taken(&collection, &body("key", limits::INDEXED_TEXT_BYTES_MAX + 1)), "key: too_long_for_index;");
     assert!(create(&collection, body("note", limits::INDEXED_TEXT_BYTES_MAX + 1).as_bytes(), made()).is_ok());
 
-    let wide = super::tests::collection(
+    let unbounded = self::collection(r#"{"name": "c", "fields": [{"name": "t", "type": "text"}]}"#);
+    assert!(create(&unbounded, body("t", limits::TEXT_CHARS_DEFAULT_MAX).as_bytes(), made()).is_ok());
+    assert_eq!(taken(&unbounded, &body("t", limits::TEXT_CHARS_DEFAULT_MAX + 1)), "t: too_long;");
+
+    let wide = self::collection(
         r#"{"name": "wide", "fields": [{"name": "a", "type": "json"}, {"name": "b", "type": "json"}]}"#,
     );
     let half = "x".repeat(limits::RECORD_BYTES_MAX / 2);
