@@ -27,6 +27,8 @@ use crate::state;
 
 /// How often a write is checked anew because its collection's definition moved.
 const STALE_TRIES: usize = 3;
+/// What the state says of a query that reads more rows than its budget.
+const OVER_BUDGET: &str = "query_too_large";
 
 /// What a list is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -316,7 +318,7 @@ impl Listing {
     /// The page, unless it takes more rows than may be read on the request's own thread.
     fn run_inline(&self) -> Result<Option<Vec<u8>>> {
         match self.run(limits::INLINE_ROWS_MAX) {
-            Err(error) if error.code_str() == state::OVER_ROWS => Ok(None),
+            Err(error) if error.code_str() == OVER_BUDGET => Ok(None),
             done => done.map(Some),
         }
     }

@@ -1,3 +1,5 @@
-//! What several test binaries share. Each takes it in by `mod support;` and uses the part it needs.
+//! What several test binaries share. Each takes in the parts it needs, by `#[path]` or by `mod support;`.
 
 pub mod http;
+pub mod script;
+pub mod server;
