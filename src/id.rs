@@ -65,6 +65,12 @@ impl Seq {
     pub fn next(self) -> Seq {
         Seq(self.0 + 1)
     }
+
+    /// The entry before this one; zero stays.
+    #[must_use]
+    pub fn before(self) -> Seq {
+        Seq(self.0.saturating_sub(1))
+    }
 }
 
 /// A reign of one primary: a counter and the node that began it. Equal counters of two nodes are a divergence.

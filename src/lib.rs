@@ -6,6 +6,7 @@ pub mod error;
 pub mod http;
 pub mod id;
 pub mod limits;
+pub mod log;
 pub mod model;
 pub mod state;
 pub mod time;

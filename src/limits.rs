@@ -29,6 +29,8 @@ pub const FAULTS_MAX: usize = 100;
 pub const COLLECTIONS_MAX: usize = 1_000;
 /// Fields of one collection.
 pub const FIELDS_MAX: usize = 200;
+/// Other names of one field, accepted on input.
+pub const ALIASES_MAX: usize = 16;
 /// Indexes of one collection: each is one more key for every write.
 pub const INDEXES_MAX: usize = 32;
 /// Fields of one index.

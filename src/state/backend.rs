@@ -269,6 +269,9 @@ impl StorageBackend for Backend {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.changing()?;
         let _writing = self.writing.lock();
+        if offset + data.len() as u64 > self.len.load(Ordering::Acquire) {
+            return Err(io::Error::other("a write past the end of the base"));
+        }
         Backend::split(offset, data.len(), |first, skip, part| {
             let data = &data[part];
             if skip == 0 && data.len() as u64 % BLOCK == 0 {

@@ -133,11 +133,10 @@ impl Work<'_> {
         let encoded = row::encode(self.position, after)?;
         self.delta(collection).add(hash(id, encoded.fields()));
         self.put(&key::row(collection.id, collection.generation, id), Some(encoded.into_bytes()));
-        let writes = &mut self.effects.writes;
         for index in &collection.indexes {
-            key::index_entries(collection, index, id, after, &mut |key| {
-                writes.push((Key::from(&key[..]), Some(Bytes::new())));
-            })?;
+            for come in key::index_entries(collection, index, id, after) {
+                self.put(&come, Some(Bytes::new()));
+            }
         }
         Ok(())
     }
@@ -160,9 +159,8 @@ impl Work<'_> {
             if !index.fields.iter().any(|part| image.iter().any(|(field, _)| *field == part.field)) {
                 continue;
             }
-            let (mut old, mut new) = (Vec::new(), Vec::new());
-            key::index_entries(collection, index, id, &before, &mut |key| old.push(key))?;
-            key::index_entries(collection, index, id, after, &mut |key| new.push(key))?;
+            let old = key::index_entries(collection, index, id, &before);
+            let new = key::index_entries(collection, index, id, after);
             for gone in old.iter().filter(|key| !new.contains(key)) {
                 self.put(gone, None);
             }
@@ -177,11 +175,10 @@ impl Work<'_> {
         let was = hash(id, &row::encode_fields(before)?);
         self.delta(collection).subtract(was);
         self.put(&key::row(collection.id, collection.generation, id), None);
-        let writes = &mut self.effects.writes;
         for index in &collection.indexes {
-            key::index_entries(collection, index, id, before, &mut |key| {
-                writes.push((Key::from(&key[..]), None));
-            })?;
+            for gone in key::index_entries(collection, index, id, before) {
+                self.put(&gone, None);
+            }
         }
         Ok(())
     }

@@ -19,7 +19,13 @@
 //! 03 | floor f64 | u16     number: the greatest f64 not above it, and what a whole number is beyond that
 //! 04 | i64                 date
 //! 05 | bytes | 00 01       text, 00 written as 00 FF
+//! 06 | values… | 00        list   ┐
+//! 07 | bytes | 00 01       json   ├ in sort orders only: definitions keep them out of indexes
+//! 08 | f64 | u16 | f64 …   point  ┘
 //! ```
+//!
+//! The record id at the end of an index entry follows the direction of the index's last field: plain bytes, or inverted
+//! ones with an FF behind them. So a walk that yields equal values yields their ids in the direction of the last field.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -28,7 +34,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Generation, IndexId, RecordId};
-use crate::model::schema::{Collection, Index};
+use crate::model::schema::{Collection, Field, Index};
 use crate::model::value::{Fields, Value};
 
 const LOCAL: u8 = 0x00;
@@ -167,9 +173,16 @@ pub(super) fn is_of_filling(key: &[u8], collection: CollectionId, generation: Ge
     key.starts_with(&filling(ROW, collection, generation)) || key.starts_with(&filling(ENTRY, collection, generation))
 }
 
-/// Whether a key is a row.
-pub(super) fn is_row(key: &[u8]) -> bool {
-    key.first() == Some(&ROW)
+/// From the first row to behind the last tally: what belongs to fillings.
+pub(super) fn fillings() -> (Vec<u8>, Vec<u8>) {
+    (vec![ROW], vec![TALLY + 1])
+}
+
+/// The filling of a row, entry or tally, and what all its keys of that kind begin with.
+pub(super) fn filling_of(key: &[u8]) -> Result<(Vec<u8>, CollectionId, Generation)> {
+    let head = key.get(..ROW_HEAD).ok_or_else(|| malformed(key))?;
+    let (collection, generation) = split_filling(head)?;
+    Ok((head.to_vec(), collection, generation))
 }
 
 /// The record id of a row's key.
@@ -188,7 +201,27 @@ pub(super) fn entry_id(key: &[u8], index: &Index) -> Result<RecordId> {
     for field in &index.fields {
         rest = skip_value(rest, field.descending).ok_or_else(|| malformed(key))?;
     }
-    id(rest).ok_or_else(|| malformed(key))
+    if !ends_descending(index) {
+        return id(rest).ok_or_else(|| malformed(key));
+    }
+    let plain: Option<Vec<u8>> = rest.strip_suffix(&[0xFF]).map(|rest| rest.iter().map(|byte| !byte).collect());
+    plain.as_deref().and_then(id).ok_or_else(|| malformed(key))
+}
+
+/// Whether the ids of equal values come in descending order.
+pub(super) fn ends_descending(index: &Index) -> bool {
+    index.fields.last().is_some_and(|field| field.descending)
+}
+
+/// Appends a record id as the last part of an order.
+pub(super) fn push_id(key: &mut Vec<u8>, id: &RecordId, descending: bool) {
+    let id = id.as_str().as_bytes();
+    if descending {
+        key.extend(id.iter().map(|byte| !byte));
+        key.push(0xFF);
+    } else {
+        key.extend_from_slice(id);
+    }
 }
 
 /// The index of an entry's key.
@@ -220,74 +253,79 @@ pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// Calls `each` with the key of every entry that a record has in an index.
-///
-/// # Errors
-/// `Damaged` for a value that no index can hold: the definition would not have been accepted.
-pub(super) fn index_entries(
-    collection: &Collection,
-    index: &Index,
-    id: &RecordId,
-    fields: &Fields,
-    each: &mut dyn FnMut(Vec<u8>),
-) -> Result<()> {
+/// The keys of the entries that a record has in an index.
+pub(super) fn index_entries(collection: &Collection, index: &Index, id: &RecordId, fields: &Fields) -> Entries {
+    let mut keys = index_values(collection, index, fields);
+    let descending = ends_descending(index);
+    keys.iter_mut().for_each(|key| push_id(key, id, descending));
+    keys
+}
+
+/// What [`index_entries`] yields: one, but for a list field.
+pub(super) type Entries = Vec<Vec<u8>>;
+
+/// The same without the record's id: what all records with these values share.
+pub(super) fn index_values(collection: &Collection, index: &Index, fields: &Fields) -> Entries {
     let head = entry_head(collection.id, collection.generation, index.id);
     if let [only] = index.fields.as_slice() {
-        match fields.get(only.field) {
-            Value::List(items) => {
-                for (at, item) in items.iter().enumerate() {
-                    if !items[..at].contains(item) {
-                        let mut key = head.clone();
-                        push_value(&mut key, item, only.descending)?;
-                        key.extend_from_slice(id.as_str().as_bytes());
-                        each(key);
-                    }
-                }
-                return Ok(());
-            }
-            Value::Null if collection.field_by_id(only.field).is_some_and(|field| field.kind.is_list()) => {
-                return Ok(());
-            }
-            _ => {}
+        let value = fields.get(only.field);
+        let is_list = |field: &Field| field.kind.is_list();
+        if matches!(value, Value::List(_))
+            || value.is_null() && collection.field_by_id(only.field).is_some_and(is_list)
+        {
+            let items = value.each();
+            let distinct = items.iter().enumerate().filter(|(at, item)| !items[..*at].contains(item));
+            return distinct
+                .map(|(_, item)| {
+                    let mut key = head.clone();
+                    push_value(&mut key, item, only.descending);
+                    key
+                })
+                .collect();
         }
     }
     let mut key = head;
     for field in &index.fields {
-        push_value(&mut key, fields.get(field.field), field.descending)?;
+        push_value(&mut key, fields.get(field.field), field.descending);
     }
-    key.extend_from_slice(id.as_str().as_bytes());
-    each(key);
-    Ok(())
+    vec![key]
 }
 
-/// Appends a value.
-///
-/// # Errors
-/// `Damaged` for a list, a json or a point: definitions keep those out of indexes.
-pub(super) fn push_value(key: &mut Vec<u8>, value: &Value, descending: bool) -> Result<()> {
+/// Appends a value so that bytes order as [`Value::order`] does, or the other way round.
+pub(super) fn push_value(key: &mut Vec<u8>, value: &Value, descending: bool) {
     let start = key.len();
+    push_ascending(key, value);
+    if descending {
+        key[start..].iter_mut().for_each(|byte| *byte = !*byte);
+    }
+}
+
+fn push_ascending(key: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Null => key.push(0x01),
         Value::Bool(flag) => key.extend_from_slice(&[0x02, u8::from(*flag)]),
-        Value::Int(whole) => push_number(key, floor_of(*whole)),
-        Value::Number(number) => push_number(key, (*number, 0)),
+        Value::Int(whole) => push_number(key, 0x03, floor_of(*whole)),
+        Value::Number(number) => push_number(key, 0x03, (*number, 0)),
         Value::Date(at) => {
             key.push(0x04);
             key.extend_from_slice(&(at.0 as u64 ^ 1 << 63).to_be_bytes());
         }
-        Value::Text(text) => push_text(key, text),
-        Value::List(_) | Value::Json(_) | Value::Point(..) => {
-            return Err(Error::damaged("an index over a field that can't be in one"));
+        Value::Text(text) => push_text(key, 0x05, text),
+        Value::List(items) => {
+            key.push(0x06);
+            items.iter().for_each(|item| push_ascending(key, item));
+            key.push(0x00);
+        }
+        Value::Json(text) => push_text(key, 0x07, text),
+        Value::Point(longitude, latitude) => {
+            push_number(key, 0x08, (*longitude, 0));
+            push_number(key, 0x08, (*latitude, 0));
         }
     }
-    if descending {
-        key[start..].iter_mut().for_each(|byte| *byte = !*byte);
-    }
-    Ok(())
 }
 
-fn push_text(key: &mut Vec<u8>, text: &str) {
-    key.push(0x05);
+fn push_text(key: &mut Vec<u8>, tag: u8, text: &str) {
+    key.push(tag);
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|byte| *byte == 0) {
         key.extend_from_slice(&rest[..at]);
@@ -298,11 +336,11 @@ fn push_text(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(&[0x00, 0x01]);
 }
 
-fn push_number(key: &mut Vec<u8>, (floor, beyond): (f64, u16)) {
+fn push_number(key: &mut Vec<u8>, tag: u8, (floor, beyond): (f64, u16)) {
     // Adding zero takes the sign from a zero.
     let bits = (floor + 0.0).to_bits();
     let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-    key.push(0x03);
+    key.push(tag);
     key.extend_from_slice(&ordered.to_be_bytes());
     key.extend_from_slice(&beyond.to_be_bytes());
 }

@@ -104,26 +104,14 @@ pub fn unique_holder(
     if index.fields.iter().any(|part| fields.get(part.field).is_null()) {
         return Ok(None);
     }
-    let mut other = None;
-    let mut failed = None;
-    key::index_entries(collection, index, own, fields, &mut |mut entry| {
-        entry.truncate(entry.len() - own.as_str().len());
-        match first_other(read, entry, own) {
-            Ok(found) => other = other.take().or(found),
-            Err(error) => failed = Some(error),
-        }
-    })?;
-    failed.map_or(Ok(other), Err)
-}
-
-/// The first record other than `own` among the entries that begin with `values`. At most two entries are looked at.
-fn first_other(read: &dyn Read, values: Vec<u8>, own: &RecordId) -> Result<Option<RecordId>> {
-    let (from, to) = key::range(values);
-    for pair in read.scan(&from, &to, false)? {
-        let pair = pair?;
-        let id = key::id(&pair.key()[from.len()..]).ok_or_else(|| Error::damaged("an index entry without an id"))?;
-        if id != *own {
-            return Ok(Some(id));
+    for values in key::index_values(collection, index, fields) {
+        let (from, to) = key::range(values);
+        // At most two entries: one may be the record's own.
+        for pair in read.scan(&from, &to, false)? {
+            let id = key::entry_id(pair?.key(), index)?;
+            if id != *own {
+                return Ok(Some(id));
+            }
         }
     }
     Ok(None)
@@ -143,7 +131,7 @@ pub fn referrers(
     let index = pointing.relation_index(field);
     let index = index.ok_or_else(|| Error::internal(format!("no index over the relation {field}")))?;
     let mut values = key::entry_head(pointing.id, pointing.generation, index.id);
-    key::push_value(&mut values, &Value::text(target.as_str()), index.fields[0].descending)?;
+    key::push_value(&mut values, &Value::text(target.as_str()), index.fields[0].descending);
     let (from, to) = key::range(values);
     let mut found = Vec::new();
     for pair in read.scan(&from, &to, false)?.take(limit) {

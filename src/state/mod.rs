@@ -9,23 +9,30 @@
 //! (one record, one definition) and `query` (lists). `snapshot` carries a whole state to another folder and `check`
 //! recomputes what is derived.
 //!
-//! Invariants: nothing here reads a clock, a random source or the log; only the owner of a [`Base`] writes to it; equal
+//! Invariants: nothing here reads a random source, the log or, but for a query's deadline, a clock; only the owner of a [`Base`] writes to it; equal
 //! positions of one history mean equal keys and values above the local ones.
 
 mod backend;
 mod base;
+mod check;
 mod effects;
 mod key;
 mod layer;
 mod lookup;
+pub mod query;
 mod row;
+pub mod snapshot;
 mod stack;
 mod tally;
 
 pub use base::{Applied, Base, BaseView, Opened, Pairs};
+pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;
 pub use layer::Layer;
 pub use lookup::{exists, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};
 pub use tally::{Tally, TallyDelta};
+
+#[cfg(test)]
+mod tests;

@@ -94,6 +94,11 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
+    /// Sets a key's value, or deletes the key.
+    pub fn put(&mut self, key: Key, value: Option<Bytes>) {
+        self.own.insert(key, value);
+    }
+
     /// Its own writes, in the order of the keys.
     pub fn into_writes(self) -> impl Iterator<Item = (Key, Option<Bytes>)> {
         self.own.into_iter()

@@ -5,13 +5,14 @@
 //! field names: two states with equal rows have equal digests however they came to be.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::error::{Error, Result};
 use crate::id::RecordId;
 
 /// Rows of a filling, counted and digested.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// How many rows.
     pub count: u64,

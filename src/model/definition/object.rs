@@ -81,6 +81,7 @@ impl Object {
         let mut texts = Vec::with_capacity(items.len());
         for (at, item) in items.into_iter().enumerate() {
             match item {
+                _ if faults.full() => break,
                 Json::String(text) => texts.push(text),
                 _ => faults.add(format!("{}.{at}", self.path(key)), "wrong_type", "must be a text"),
             }

@@ -254,7 +254,7 @@ impl<'a> Walk<'a, '_> {
 }
 
 /// The members of an object, for serde.
-pub(super) struct Members<'a>(pub(super) Vec<Member<'a>>);
+struct Members<'a>(Vec<Member<'a>>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

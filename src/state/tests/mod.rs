@@ -1,0 +1,9 @@
+//! What the state guarantees, under random histories against plain models. Each run prints its seed.
+
+mod backend;
+mod effects;
+mod fixture;
+mod key;
+mod query;
+mod snapshot;
+mod stack;
