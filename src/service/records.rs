@@ -23,7 +23,7 @@ use crate::model::schema::{Collection, Schema};
 use crate::model::sort;
 use crate::service::output::{self, Explained};
 use crate::service::{Caller, Paging, Service, access, ids};
-use crate::state;
+use crate::state::{self, query as queries};
 
 /// How often a write is checked anew because its collection's definition moved.
 const STALE_TRIES: usize = 3;
@@ -303,7 +303,7 @@ impl Listing {
             limit: paging.per_page,
             count: paging.count,
         };
-        let plan = state::plan(&collection, &query);
+        let plan = queries::plan(&collection, &query);
         Ok(Listing { view, collection, query, plan, mask, paging, explain: request.explain })
     }
 
@@ -324,8 +324,8 @@ impl Listing {
     }
 
     fn run(&self, rows: usize) -> Result<Vec<u8>> {
-        let mut budget = state::Budget { rows, deadline: Instant::now() + limits::QUERY_TIME_MAX };
-        let page = state::list(&self.view.stack, &self.view.schema, &self.query, &mut budget)?;
+        let mut budget = queries::Budget { rows, deadline: Instant::now() + limits::QUERY_TIME_MAX };
+        let page = queries::list(&self.view.stack, &self.view.schema, &self.query, &mut budget)?;
         let explained = self.explain.then_some(Explained {
             collection: &self.collection,
             plan: &page.plan,
