@@ -1,5 +1,5 @@
 //! What several test binaries share. Each takes in the parts it needs, by `#[path]` or by `mod support;`.
 
-pub mod http;
-pub mod script;
-pub mod server;
+pub(crate) mod http;
+pub(crate) mod script;
+pub(crate) mod server;
