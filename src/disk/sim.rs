@@ -556,6 +556,14 @@ impl SimDisk {
         SimDisk::standing(seed, &world, names)
     }
 
+    /// As [`SimDisk::image`], with a seed of its own, so that copies made in any order behave the same.
+    #[must_use]
+    pub fn fork(&self, seed: u64) -> SimDisk {
+        let copy = self.image();
+        copy.0.lock().rng = Rng::new(seed);
+        copy
+    }
+
     fn standing(seed: u64, like: &World, names: BTreeMap<PathBuf, Node>) -> SimDisk {
         let mut world = World::new(seed);
         world.dirs = like.dirs.clone();

@@ -31,7 +31,7 @@ use crate::time::Millis;
 
 pub use reader::Reader;
 pub use recovery::{Recovery, open};
-pub use scan::{Scan, Scanned, What, scan};
+pub use scan::{Scan, Scanned, What, scan, scan_from};
 pub use spare::Preparer;
 pub use walk::Cut;
 pub use writer::Writer;

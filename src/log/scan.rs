@@ -72,6 +72,17 @@ pub fn scan(disk: Arc<dyn Disk>, dir: &Path) -> Result<Scan> {
     Ok(Scan { disk, dir: dir.to_owned(), names, current: None, ended: false })
 }
 
+/// As [`scan`], from the segment on that `seq` is in, or would be in.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_from(disk: Arc<dyn Disk>, dir: &Path, seq: Seq) -> Result<Scan> {
+    let mut names = segment::list(&*disk, dir)?;
+    let before = names.iter().filter(|name| segment::first_of(name).is_some_and(|first| first <= seq)).count();
+    names.drain(..before.saturating_sub(1));
+    Ok(Scan { disk, dir: dir.to_owned(), names: names.into_iter(), current: None, ended: false })
+}
+
 impl Scan {
     fn advance(&mut self) -> Result<Option<Scanned>> {
         loop {

@@ -9,26 +9,26 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One kept-alive connection; opened anew when the server has closed it.
-pub(crate) struct Client {
+pub struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
 }
 
 /// One answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr) -> Client {
+    pub fn new(address: SocketAddr) -> Client {
         Client { address, connection: None }
     }
 
     /// Sends a request with the headers given, and `Content-Length` where there is a body, and reads the answer.
-    pub(crate) fn request(
+    pub fn request(
         &mut self,
         method: &str,
         target: &str,
@@ -51,18 +51,18 @@ impl Client {
     }
 
     /// A request without a body.
-    pub(crate) fn get(&mut self, target: &str) -> io::Result<Answer> {
+    pub fn get(&mut self, target: &str) -> io::Result<Answer> {
         self.request("GET", target, &[], None)
     }
 
     /// A request with a JSON body.
-    pub(crate) fn json(&mut self, method: &str, target: &str, body: &str) -> io::Result<Answer> {
+    pub fn json(&mut self, method: &str, target: &str, body: &str) -> io::Result<Answer> {
         self.request(method, target, &[("content-type", "application/json")], Some(body.as_bytes()))
     }
 
     /// Sends bytes as they are and reads one answer. A connection that was kept and turns out to be closed is opened
     /// anew once, as long as nothing of an answer has come.
-    pub(crate) fn exchange(&mut self, bytes: &[u8], head_only: bool) -> io::Result<Answer> {
+    pub fn exchange(&mut self, bytes: &[u8], head_only: bool) -> io::Result<Answer> {
         if let Some(mut kept) = self.connection.take()
             && kept.get_mut().write_all(bytes).is_ok()
             && let Ok(false) = kept.fill_buf().map(<[u8]>::is_empty)
@@ -145,17 +145,17 @@ fn read_chunks(from: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
 
 impl Answer {
     /// The value of a header, by its name in lower case.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("the body is UTF-8")
     }
 
     /// The body as JSON.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }

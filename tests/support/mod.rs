@@ -1,5 +1,9 @@
-//! What several test binaries share. Each takes in the parts it needs, by `#[path]` or by `mod support;`.
+//! What several test binaries share. Each takes it in by `mod support;` and uses the part it needs.
 
-pub(crate) mod http;
-pub(crate) mod script;
-pub(crate) mod server;
+#![allow(dead_code, unreachable_pub, reason = "which part is unused differs from binary to binary")]
+
+pub mod http;
+pub mod results;
+pub mod rng;
+pub mod script;
+pub mod server;

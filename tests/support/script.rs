@@ -35,7 +35,7 @@ const SHOWN: [&str; 8] =
 const ONE_LINE: usize = 110;
 
 /// Plays a script against a new server and compares.
-pub(crate) fn play(path: &Path) {
+pub fn play(path: &Path) {
     let golden = std::fs::read_to_string(path).expect("a script");
     let mut player = Player::new();
     let mut played = String::new();

@@ -11,22 +11,22 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 /// A running server.
-pub(crate) struct Running {
-    pub(crate) address: SocketAddr,
-    pub(crate) core: Core,
-    pub(crate) folder: TempDir,
+pub struct Running {
+    pub address: SocketAddr,
+    pub core: Core,
+    pub folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<millpond::error::Result<Position>>>,
 }
 
 impl Running {
     /// Starts one whose every caller is a superuser, but for those that send a foreign `Host`.
-    pub(crate) fn start() -> Running {
+    pub fn start() -> Running {
         Running::start_in(tempfile::tempdir().expect("a folder"))
     }
 
     /// Starts one in a folder that may hold data already.
-    pub(crate) fn start_in(folder: TempDir) -> Running {
+    pub fn start_in(folder: TempDir) -> Running {
         let settings = Settings {
             data: folder.path().join("data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -52,7 +52,7 @@ impl Running {
     }
 
     /// Stops it; the last durable position, and its folder.
-    pub(crate) fn stop(mut self) -> (Position, TempDir) {
+    pub fn stop(mut self) -> (Position, TempDir) {
         let position = self.end().expect("a clean end");
         let kept = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
         (position, kept)

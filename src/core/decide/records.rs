@@ -261,8 +261,8 @@ fn check_record(
         if !index.fields.iter().any(|part| moved(part.field)) {
             continue;
         }
-        let holder = state::unique_holder(state, collection, index, after)?;
-        if holder.is_some_and(|holder| holder != *id) {
+        let holder = state::unique_holder(state, collection, index, after, id)?;
+        if holder.is_some() {
             let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
             refusal = Some(index.fields.iter().fold(error, |error, part| {
                 let name = collection.field_by_id(part.field).map_or("", |field| &field.name);
