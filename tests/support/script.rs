@@ -15,11 +15,13 @@
 //!
 //! A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
 //! server made); in a request `NODE` and `ID` (the last one) stand for what was masked. `{x*300}` in a request is 300
-//! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters. With `GOLDEN=write` in the
-//! environment the answers in the script are replaced by those that come.
+//! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters. What a target must escape is
+//! escaped, but for `%`, `&` and `+`. With `GOLDEN=write` in the environment the answers in the script are replaced by
+//! those that come.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use millpond::id::Seq;
 use millpond::model::change::Change;
@@ -33,6 +35,8 @@ const SHOWN: [&str; 8] =
     ["allow", "connection", "content-type", "etag", "location", "millpond-seq", "retry-after", "www-authenticate"];
 /// Bodies up to this many characters stay on one line.
 const ONE_LINE: usize = 110;
+/// Time after which a server that does not do what it must fails the test.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Plays a script against a new server and compares.
 pub fn play(path: &Path) {
@@ -89,12 +93,14 @@ impl Player {
             headers.push(("content-type", "application/json"));
         }
         headers.retain(|(_, value)| *value != "none");
-        let answer = self.client.request(method, target, &headers, body.as_deref()).expect("an answer");
+        // The times of two steps differ, or whether `updated` changes would be chance.
+        std::thread::sleep(Duration::from_millis(2));
+        let answer = self.client.request(method, &escaped(target), &headers, body.as_deref()).expect("an answer");
         self.learn(&answer);
         let mut outcome = format!("\n=> {}\n", answer.status);
         for name in SHOWN {
             if let Some(value) = answer.header(name).filter(|value| *value != "application/json") {
-                writeln!(outcome, "{name}: {}", self.masked(value)).expect("a string");
+                writeln!(outcome, "{name}: {}", masked(&self.node, value)).expect("a string");
             }
         }
         if !answer.body.is_empty() {
@@ -116,7 +122,7 @@ impl Player {
 
     fn shown(&self, answer: &Answer) -> String {
         let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
-            return self.masked(answer.text());
+            return masked(&self.node, answer.text());
         };
         if let Some(id) = json.get_mut("requestId") {
             assert_eq!(id.as_str(), answer.header("x-request-id"), "body and header name one request");
@@ -124,44 +130,54 @@ impl Player {
         }
         let short = json.to_string();
         let text = if short.len() > ONE_LINE { serde_json::to_string_pretty(&json).expect("JSON") } else { short };
-        self.masked(&text)
+        masked(&self.node, &text)
     }
 
-    /// The entries since the last step, one change a line.
+    /// The entries since the last step, one change a line. After a drop also what the server does on its own.
     fn logged(&mut self, outcome: &mut String) {
-        for entry in self.server.core.log().read_from(self.seen, usize::MAX).expect("the log") {
-            self.seen = entry.position.seq;
-            for change in &entry.entry.changes {
-                let told = told(&mut self.schema, change);
-                writeln!(outcome, "log {}: {}", self.seen, self.masked(&told)).expect("a string");
+        let log = self.server.core.log();
+        let mut left = 0;
+        loop {
+            for entry in log.read_from(self.seen, usize::MAX).expect("the log") {
+                self.seen = entry.position.seq;
+                for change in &entry.entry.changes {
+                    left += i32::from(matches!(change, Change::Dropped { .. }));
+                    left -= i32::from(matches!(change, Change::Reclaimed { done: true, .. }));
+                    let told = told(&mut self.schema, change);
+                    writeln!(outcome, "log {}: {}", self.seen, masked(&self.node, &told)).expect("a string");
+                }
             }
+            if left == 0 {
+                return;
+            }
+            log.wait_past(self.seen, PATIENCE);
         }
     }
+}
 
-    /// Without what differs from run to run.
-    fn masked(&self, text: &str) -> String {
-        let mut masked = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(c) = rest.chars().next() {
-            let word = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-            if is_time(rest) {
-                masked.push_str("TIME");
-                rest = &rest[24..];
-            } else if word > 0 {
-                let (one, after) = rest.split_at(word);
-                masked.push_str(match one {
-                    made if is_made(made) => "ID",
-                    node if node == self.node => "NODE",
-                    other => other,
-                });
-                rest = after;
-            } else {
-                masked.push(c);
-                rest = &rest[c.len_utf8()..];
-            }
+/// Without what differs from run to run.
+fn masked(node: &str, text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let word = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        if is_time(rest) {
+            masked.push_str("TIME");
+            rest = &rest[24..];
+        } else if word > 0 {
+            let (one, after) = rest.split_at(word);
+            masked.push_str(match one {
+                made if is_made(made) => "ID",
+                word if word == node => "NODE",
+                other => other,
+            });
+            rest = after;
+        } else {
+            masked.push(c);
+            rest = &rest[c.len_utf8()..];
         }
-        masked
     }
+    masked
 }
 
 /// A time of this run: of this century's later years, as the scripts' own dates are not.
@@ -183,24 +199,24 @@ fn is_made(word: &str) -> bool {
 fn repeated(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        out.push_str(before);
-        let one = after.split_once('}').and_then(|(inside, behind)| {
-            let (what, times) = inside.split_once('*')?;
-            Some((what.repeat(times.parse().ok()?), behind))
-        });
-        match one {
-            Some((expanded, behind)) => {
-                out.push_str(&expanded);
-                rest = behind;
-            }
-            None => {
-                out.push('{');
-                rest = after;
-            }
-        }
+    while let Some(at) = rest.find("{x*") {
+        let (times, behind) = rest[at + 3..].split_once('}').expect("a closing brace");
+        out.push_str(&rest[..at]);
+        out.push_str(&"x".repeat(times.parse().expect("a number")));
+        rest = behind;
     }
     out + rest
+}
+
+fn escaped(target: &str) -> String {
+    let mut out = String::new();
+    for c in target.chars() {
+        match c {
+            ' ' | '"' | '<' | '>' | '|' | '{' | '}' => write!(out, "%{:02X}", u32::from(c)).expect("a string"),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 fn body_of(text: &str) -> Vec<u8> {
