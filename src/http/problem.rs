@@ -93,6 +93,8 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
         }
         _ => debug_assert!(status != StatusCode::METHOD_NOT_ALLOWED || headers.contains_key(ALLOW)),
     }
+    // The router has measured the empty body that stood here.
+    headers.remove(CONTENT_LENGTH);
     *response.body_mut() = Body::from(body(error, request_id));
     response
 }
