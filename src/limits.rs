@@ -29,6 +29,8 @@ pub const FAULTS_MAX: usize = 100;
 pub const COLLECTIONS_MAX: usize = 1_000;
 /// Fields of one collection.
 pub const FIELDS_MAX: usize = 200;
+/// Other names of one field, accepted on input.
+pub const ALIASES_MAX: usize = 16;
 /// Indexes of one collection: each is one more key for every write.
 pub const INDEXES_MAX: usize = 32;
 /// Fields of one index.
@@ -134,6 +136,8 @@ pub const HEADER_BYTES_MAX: usize = 64 << 10;
 pub const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Time a client may leave an answer unread before its connection is cut.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+/// Time that a connection with a refused, unread body goes on being read, so that its client sees the answer.
+pub const LINGER_TIME_MAX: Duration = Duration::from_secs(3);
 /// Time that requests in flight have to end at a stop.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 /// What `Retry-After` says, seconds.

@@ -130,8 +130,8 @@ fn every_file_says_what_it_is_for() {
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("begin_write", &["state/base"]),
     ("redb::", &["state/base", "state/backend"]),
-    ("Guard::for_", &["service/access"]),
-    ("unbounded", &[]),
+    ("Guard::for_", &["service/access", "model/guard.rs"]),
+    ("unbounded(", &[]),
     ("SystemTime", &["time.rs"]),
     ("getrandom", &["core/open.rs", "service/ids.rs"]),
     ("std::fs::", &["disk/real.rs", "cli/"]),

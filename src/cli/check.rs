@@ -34,20 +34,21 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     for problem in &report.problems {
         say(format_args!("problem: {problem}"));
     }
-    for (collection, tally) in &report.tallies {
-        say(format_args!("{collection}: {} records, digest {:032x}", tally.count, tally.digest));
+    for (collection, _, tally) in &report.tallies {
+        let name = published.schema.get(*collection).map_or("", |collection| &collection.name);
+        say(format_args!("{name}: {} records, digest {:032x}", tally.count, tally.digest));
     }
     say(format_args!("position {}, {} entries replayed", published.position, opened.replayed));
     drop(published);
     opened.applier.close(true)?;
     opened.writer.close()?;
-    if report.problems.is_empty() {
+    if report.problem_count == 0 {
         say(format_args!("all is well"));
         Ok(())
     } else {
         Err(Error::damaged(format!(
             "{} problems: move the tables' file away, and the next start builds it anew from the log",
-            report.problems.len()
+            report.problem_count
         )))
     }
 }

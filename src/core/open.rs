@@ -163,7 +163,7 @@ fn read_identity(bytes: &[u8], path: &Path) -> Result<Identity> {
 
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::internal("the system gives no random bytes").source(error))?;
+    getrandom::fill(&mut bytes).map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))?;
     Ok(bytes)
 }
 

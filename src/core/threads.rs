@@ -203,6 +203,12 @@ impl Threads {
     }
 }
 
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
 /// The writer's side of the channels.
 struct Desk {
     commands: Receiver<Pending>,

@@ -31,7 +31,7 @@ use crate::time::Millis;
 
 pub use reader::Reader;
 pub use recovery::{Recovery, open};
-pub use scan::{Scan, Scanned, What, scan};
+pub use scan::{Scan, Scanned, What, scan, scan_from};
 pub use spare::Preparer;
 pub use walk::Cut;
 pub use writer::Writer;
@@ -49,6 +49,13 @@ pub struct Logged {
     pub bytes: u32,
     /// What it says.
     pub entry: Arc<Entry>,
+}
+
+impl Logged {
+    fn new(frame: &frame::Frame, payload: &[u8], entry: Entry) -> Arc<Logged> {
+        let frame::Frame { position, time, chain, .. } = *frame;
+        Arc::new(Logged { position, time, chain, bytes: payload.len() as u32, entry: Arc::new(entry) })
+    }
 }
 
 /// Sizes of a log.

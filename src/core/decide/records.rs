@@ -10,6 +10,7 @@ use crate::limits;
 use crate::model::change::Change;
 use crate::model::command::{Condition, Op, Write, Written};
 use crate::model::guard::Action;
+use crate::model::json;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Field, FieldKind, OnDelete};
@@ -81,14 +82,19 @@ fn merge(
         after.set(*field, value.clone());
     }
     for (field, patch) in merges {
-        let merged = merge_json(collection, *field, after.get(*field), patch)?;
-        after.set(*field, merged);
+        let old = match after.get(*field) {
+            Value::Json(text) => Some(&**text),
+            _ => None,
+        };
+        let merged = json::merge_json(old, patch);
+        after.set(*field, Value::Json(merged.into()));
     }
     // A patch that changes nothing writes nothing: also `autodate` stays.
     if after == before.fields {
         return Ok(Written::Updated(before));
     }
     pipeline::enrich(collection, Some(&before.fields), &mut after, draft.now);
+    pipeline::check(collection, &after)?;
     let record = update(draft, collection, before, after)?;
     Ok(Written::Updated(record))
 }
@@ -109,15 +115,24 @@ fn put(
     match before {
         Some(_) if create_only => Err(precondition("the record exists already")),
         Some(before) => {
-            pipeline::enrich_replaced(collection, &before.fields, &mut after, draft.now);
-            let record = if after == before.fields { before } else { update(draft, collection, before, after)? };
-            Ok(Written::Updated(record))
+            pipeline::defaults(collection, &mut after, draft.now);
+            if same_but_for_autodates(collection, &before.fields, &after) {
+                return Ok(Written::Updated(before));
+            }
+            pipeline::enrich(collection, Some(&before.fields), &mut after, draft.now);
+            Ok(Written::Updated(update(draft, collection, before, after)?))
         }
         None => {
             pipeline::enrich(collection, None, &mut after, draft.now);
             Ok(Written::Created(insert(draft, collection, id, after)?))
         }
     }
+}
+
+/// Whether a replacement says what is there already; what the server sets by itself is not the client's to say.
+fn same_but_for_autodates(collection: &Collection, before: &Fields, after: &Fields) -> bool {
+    let autodate = |field: &&Field| matches!(field.kind, FieldKind::Autodate { .. });
+    collection.fields.iter().filter(|field| !autodate(field)).all(|field| before.get(field.id) == after.get(field.id))
 }
 
 fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: Fields) -> Result<Record> {
@@ -246,8 +261,8 @@ fn check_record(
         if !index.fields.iter().any(|part| moved(part.field)) {
             continue;
         }
-        let holder = state::unique_holder(state, collection, index, after)?;
-        if holder.is_some_and(|holder| holder != *id) {
+        let holder = state::unique_holder(state, collection, index, after, id)?;
+        if holder.is_some() {
             let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
             refusal = Some(index.fields.iter().fold(error, |error, part| {
                 let name = collection.field_by_id(part.field).map_or("", |field| &field.name);
@@ -272,27 +287,6 @@ fn check_record(
         }
     }
     refusal.map_or(Ok(()), Err)
-}
-
-fn merge_json(collection: &Collection, field: FieldId, old: &Value, patch: &str) -> Result<Value> {
-    let old = match old {
-        Value::Json(text) => Some(&**text),
-        _ => None,
-    };
-    let merged = pipeline::merge_json(old, patch);
-    let field = collection.field_by_id(field).ok_or_else(|| Error::internal("a merge names a field that is not there"))?;
-    let bytes_max = match field.kind {
-        FieldKind::Json { max_size } => max_size.unwrap_or(limits::RECORD_BYTES_MAX),
-        _ => limits::RECORD_BYTES_MAX,
-    };
-    if merged.len() > bytes_max {
-        return Err(Error::invalid("the merged value is too large").fault(
-            field.name.clone(),
-            "too_long",
-            format!("has at most {bytes_max} bytes once merged"),
-        ));
-    }
-    Ok(Value::Json(merged.into()))
 }
 
 fn existing(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId) -> Result<Record> {

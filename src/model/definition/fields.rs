@@ -55,14 +55,7 @@ fn field(
     }
     let name = names::name(&mut object, faults);
     claim(&object, "name", &name, taken, faults);
-    let aliases = object.texts("aliases", faults).unwrap_or_default();
-    for (at, alias) in aliases.iter().enumerate() {
-        let key = format!("aliases.{at}");
-        match names::bad_name(alias) {
-            Some(reason) => object.fault(&key, "bad_name", reason, faults),
-            None => claim(&object, &key, alias, taken, faults),
-        }
-    }
+    let aliases = aliases(&mut object, taken, faults);
     let required = object.flag("required", faults);
     let hidden = object.flag("hidden", faults);
     let default = object.take("default");
@@ -72,13 +65,29 @@ fn field(
         object.fault("required", "not_here", "an autodate is set by the server", faults);
     }
     let sanitize = sanitizers(&mut object, &kind, faults);
-    let aliases = aliases.into_iter().map(Into::into).collect();
     let mut field = Field { id, name: name.into(), kind, required, hidden, default: None, aliases, sanitize };
     if let Some(default) = default {
         field.default = default_value(&object, collection, &field, &default, faults);
     }
     object.finish(faults);
     Some(field)
+}
+
+/// Takes the other names.
+fn aliases(object: &mut Object, taken: &mut BTreeSet<String>, faults: &mut Faults) -> Vec<Box<str>> {
+    let names = object.texts("aliases", faults).unwrap_or_default();
+    if names.len() > limits::ALIASES_MAX {
+        object.fault("aliases", "too_many", format!("has at most {} names", limits::ALIASES_MAX), faults);
+        return Vec::new();
+    }
+    for (at, alias) in names.iter().enumerate() {
+        let key = format!("aliases.{at}");
+        match names::bad_name(alias) {
+            Some(reason) => object.fault(&key, "bad_name", reason, faults),
+            None => claim(object, &key, alias, taken, faults),
+        }
+    }
+    names.into_iter().map(Into::into).collect()
 }
 
 /// Notes a name or alias; one of another field is a fault.

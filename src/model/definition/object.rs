@@ -28,7 +28,7 @@ impl Object {
 
     /// Takes a key's value; null is the same as absent.
     pub(super) fn take(&mut self, key: &str) -> Option<Json> {
-        self.map.remove(key).filter(|value| !value.is_null())
+        self.map.shift_remove(key).filter(|value| !value.is_null())
     }
 
     fn typed<T>(&mut self, key: &str, wanted: &str, read: fn(Json) -> Option<T>, faults: &mut Faults) -> Option<T> {
@@ -81,6 +81,7 @@ impl Object {
         let mut texts = Vec::with_capacity(items.len());
         for (at, item) in items.into_iter().enumerate() {
             match item {
+                _ if faults.full() => break,
                 Json::String(text) => texts.push(text),
                 _ => faults.add(format!("{}.{at}", self.path(key)), "wrong_type", "must be a text"),
             }

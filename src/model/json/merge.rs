@@ -1,70 +1,160 @@
-//! JSON Merge Patch (RFC 7396) from text to text: members that the patch doesn't name keep their exact text.
+//! JSON Merge Patch (RFC 7396) from text to text, in time linear in both: it runs inside the order of writes. Members
+//! that the patch doesn't name keep their exact text.
 
-use super::read::Members;
+use std::borrow::Cow;
+
+use super::read::text_of;
 use super::write::push_text;
 
-/// `old` with `patch` merged into it; both are compact JSON that was read by this server, so within the depth bound
-/// and without duplicate keys. Null in the patch removes a member; anything but an object replaces.
+/// `old` with `patch` merged into it; both are compact JSON as [`super::compact`] makes it, within the depth bound and
+/// without duplicate keys. Null in the patch removes a member; anything but an object replaces.
 pub fn merge_json(old: Option<&str>, patch: &str) -> String {
     let mut out = String::with_capacity(old.map_or(0, str::len) + patch.len());
-    merge(old, patch, &mut out);
+    let old = old.map(|text| Reader { text, at: 0 }.node());
+    merge(old.as_ref(), &Reader { text: patch, at: 0 }.node(), &mut out);
     out
 }
 
-fn merge(old: Option<&str>, patch: &str, out: &mut String) {
-    let Some(changes) = object(patch) else {
-        out.push_str(patch);
-        return;
+/// A value as far as merging looks into it.
+enum Node<'a> {
+    /// Anything but an object, as it stands.
+    Leaf(&'a str),
+    /// With its own text, for where nothing in it changes.
+    Object(&'a str, Vec<(Cow<'a, str>, Node<'a>)>),
+}
+
+impl Node<'_> {
+    fn is_null(&self) -> bool {
+        matches!(self, Node::Leaf("null"))
+    }
+}
+
+fn merge(old: Option<&Node<'_>>, patch: &Node<'_>, out: &mut String) {
+    let changes = match patch {
+        Node::Leaf(text) => return out.push_str(text),
+        Node::Object(_, changes) => changes,
     };
-    let members = old.and_then(object).unwrap_or_default();
-    let mut changes: Vec<Option<(Key<'_>, &str)>> = changes.into_iter().map(Some).collect();
-    let mut by_key: Vec<usize> = (0..changes.len()).collect();
-    by_key.sort_unstable_by(|a, b| key(&changes[*a]).cmp(key(&changes[*b])));
-    let mut comma = "";
-    let mut put = |name: &str, out: &mut String| {
-        out.push_str(comma);
-        comma = ",";
-        push_text(out, name);
-        out.push(':');
+    let members = match old {
+        Some(Node::Object(_, members)) => members.as_slice(),
+        _ => &[],
     };
-    out.push('{');
-    for (name, value) in &members {
-        let found = by_key.binary_search_by(|at| key(&changes[*at]).cmp(name)).ok();
-        match found.map(|found| by_key[found]) {
-            None => {
-                put(name, out);
-                out.push_str(value);
-            }
-            Some(at) => {
-                let change = changes[at].as_ref().map_or("null", |(_, change)| change);
-                if change != "null" {
-                    put(name, out);
-                    merge(Some(value), change, out);
+    let mut by_key: Vec<(&str, &Node<'_>, bool)> = changes.iter().map(|(key, node)| (&**key, node, false)).collect();
+    by_key.sort_unstable_by_key(|(key, ..)| *key);
+    let mut object = ObjectWriter::begin(out);
+    for (key, value) in members {
+        match by_key.binary_search_by_key(&&**key, |(key, ..)| *key) {
+            Err(_) => object.member(key).push_str(match value {
+                Node::Leaf(text) | Node::Object(text, _) => text,
+            }),
+            Ok(at) => {
+                let change = by_key[at].1;
+                by_key[at].2 = true;
+                if !change.is_null() {
+                    merge(Some(value), change, object.member(key));
                 }
-                // The name stays for the search; the null says that it is done.
-                changes[at] = changes[at].take().map(|(name, _)| (name, "null"));
             }
         }
     }
-    for (name, change) in changes.iter().flatten().filter(|(_, change)| *change != "null") {
-        put(name, out);
-        merge(None, change, out);
+    for (key, change) in changes {
+        let done = by_key.binary_search_by_key(&&**key, |(key, ..)| *key).is_ok_and(|at| by_key[at].2);
+        if !done && !change.is_null() {
+            merge(None, change, object.member(key));
+        }
     }
-    out.push('}');
+    object.end();
 }
 
-type Key<'a> = std::borrow::Cow<'a, str>;
-
-fn key<'a>(change: &'a Option<(Key<'_>, &str)>) -> &'a str {
-    change.as_ref().map_or("", |(name, _)| name)
+struct ObjectWriter<'o> {
+    out: &'o mut String,
+    separator: char,
 }
 
-/// The members of an object, `None` for another value.
-fn object(text: &str) -> Option<Vec<(Key<'_>, &str)>> {
-    if !text.starts_with('{') {
-        return None;
+impl<'o> ObjectWriter<'o> {
+    fn begin(out: &'o mut String) -> ObjectWriter<'o> {
+        ObjectWriter { out, separator: '{' }
     }
-    serde_json::from_str::<Members<'_>>(text).ok().map(|members| members.0)
+
+    /// Writes a key; its value is for the caller to write.
+    fn member(&mut self, key: &str) -> &mut String {
+        self.out.push(self.separator);
+        self.separator = ',';
+        push_text(self.out, key);
+        self.out.push(':');
+        self.out
+    }
+
+    fn end(self) {
+        if self.separator == '{' {
+            self.out.push('{');
+        }
+        self.out.push('}');
+    }
+}
+
+/// A walk over compact JSON, which is well-formed.
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn node(&mut self) -> Node<'a> {
+        let start = self.at;
+        if self.byte() != Some(b'{') {
+            self.skip();
+            return Node::Leaf(&self.text[start..self.at]);
+        }
+        let mut members = Vec::new();
+        self.at += 1;
+        while self.byte() == Some(b'"') {
+            let key_start = self.at;
+            self.skip_string();
+            let key = text_of(&self.text[key_start..self.at]).unwrap_or_default();
+            self.at += 1; // the colon
+            members.push((key, self.node()));
+            if self.byte() == Some(b',') {
+                self.at += 1;
+            }
+        }
+        self.at = (self.at + 1).min(self.text.len());
+        Node::Object(&self.text[start..self.at], members)
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Past one value that is no object.
+    fn skip(&mut self) {
+        let mut depth = 0usize;
+        while let Some(byte) = self.byte() {
+            match byte {
+                b'"' => self.skip_string(),
+                b',' | b'}' | b']' if depth == 0 => return,
+                b'[' | b'{' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b']' | b'}' => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    fn skip_string(&mut self) {
+        self.at += 1;
+        while let Some(byte) = self.byte() {
+            self.at += 1;
+            match byte {
+                b'"' => return,
+                b'\\' => self.at += 1,
+                _ => {}
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +185,14 @@ mod tests {
             assert_eq!(merge_json(Some(old), patch), expected, "{old} {patch}");
         }
         assert_eq!(merge_json(None, r#"{"a":1,"b":null}"#), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn texts_with_signs_of_json_in_them_are_left_whole() {
+        let old = r#"{"a\"}{":["]\\",{"x":"}"}],"b":"{\"","c":{"d":"é","e":[[],{}]}}"#;
+        let patch = r#"{"c":{"d":"\"","f":[null,{"g":null}]},"b":null}"#;
+        let expected = r#"{"a\"}{":["]\\",{"x":"}"}],"c":{"d":"\"","e":[[],{}],"f":[null,{"g":null}]}}"#;
+        assert_eq!(merge_json(Some(old), patch), expected);
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl<'a> Walk<'a, '_> {
 }
 
 /// The members of an object, for serde.
-pub(super) struct Members<'a>(pub(super) Vec<Member<'a>>);
+struct Members<'a>(Vec<Member<'a>>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -350,6 +350,9 @@ mod tests {
             ("100e-2", Ok(1)),
             ("9007199254740993.0", Ok(9_007_199_254_740_993)),
             ("9223372036854775807", Ok(i64::MAX)),
+            ("9223372036854775807.0", Ok(i64::MAX)),
+            ("922337203685477580.7e1", Ok(i64::MAX)),
+            ("9223372036854775808.0", Err("out_of_range")),
             ("-9223372036854775808", Ok(i64::MIN)),
             ("9223372036854775808", Err("out_of_range")),
             ("1e19", Err("out_of_range")),

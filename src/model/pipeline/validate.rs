@@ -54,6 +54,7 @@ pub(super) fn validate<'a>(
     let mut valid = Valid { id: None, given: Vec::with_capacity(members.len().min(collection.fields.len())) };
     let mut seen: Vec<Option<Cow<'a, str>>> = vec![None; collection.fields.len()];
     let mut id_seen = false;
+    let mut echoed_seen = [false; ECHOED_KEYS.len()];
     let mut next = 0;
     for (key, raw) in members {
         if faults.full() {
@@ -64,6 +65,10 @@ pub(super) fn validate<'a>(
                 twice(&key, &key, faults);
             } else {
                 valid.id = id(raw, rule, faults);
+            }
+        } else if let Some(at) = ECHOED_KEYS.iter().position(|echoed| *echoed == key) {
+            if std::mem::replace(&mut echoed_seen[at], true) {
+                twice(&key, &key, faults);
             }
         } else if let Some(at) = position(collection, &key, next) {
             next = at + 1;
@@ -78,7 +83,7 @@ pub(super) fn validate<'a>(
             } else {
                 valid.given.push(Given { key, field, raw });
             }
-        } else if !ECHOED_KEYS.contains(&&*key) {
+        } else {
             unknown(collection, &key, faults);
         }
     }

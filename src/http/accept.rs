@@ -1,0 +1,349 @@
+//! The accept loop: every limit on connections stands here or in `socket`.
+//!
+//! `axum::serve` is not used, as it sets no timer and so no limit on a request's head. A connection beyond the cap
+//! waits in the kernel's backlog. At a stop no connection is accepted any more, idle ones are closed, requests in
+//! flight are answered, and what is left at the deadline is dropped.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::http::inbound::Inbound;
+use crate::http::socket::{Shared, Socket};
+use crate::limits;
+
+/// Pause after a failed accept (out of file descriptors): the loop must neither end nor spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The limits of connections; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectionLimits {
+    pub(crate) connections: usize,
+    pub(crate) header_bytes: usize,
+    pub(crate) header_time: Duration,
+    pub(crate) write_stall: Duration,
+    pub(crate) linger: Duration,
+    pub(crate) stop_time: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> ConnectionLimits {
+        ConnectionLimits {
+            connections: limits::CONNECTIONS_MAX,
+            header_bytes: limits::HEADER_BYTES_MAX,
+            header_time: limits::HEADER_TIME_MAX,
+            write_stall: limits::WRITE_STALL_MAX,
+            linger: limits::LINGER_TIME_MAX,
+            stop_time: limits::STOP_TIME_MAX,
+        }
+    }
+}
+
+/// What answers the requests. It must not panic: a panic ends the connection.
+pub(crate) trait Answer: Clone + Send + Sync + 'static {
+    /// The answer to one request of `peer`.
+    fn answer(&self, request: Request<Inbound>, peer: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Serves `listener` until `stop` is done and every connection has ended or the deadline is past.
+pub(crate) async fn run(
+    listener: TcpListener,
+    answer: impl Answer,
+    limits: ConnectionLimits,
+    stop: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let (stopping, stopped) = watch::channel(false);
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            (stream, peer, place) = next(&listener, &places) => {
+                let connection = Connection { answer: answer.clone(), peer, limits, stopped: stopped.clone() };
+                tokio::spawn(connection.run(stream, place));
+            }
+        }
+    }
+    drop(listener);
+    // The receivers are the connections'; with none left there is no one to tell.
+    let _ = stopping.send(true);
+    let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    if timeout(limits.stop_time, places.acquire_many(all)).await.is_err() {
+        tracing::warn!("some requests were not answered before the stop's deadline");
+    }
+}
+
+/// The next connection, once there is a place for it.
+async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, place),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Errors of `accept` that are about the one connection that was to be accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+struct Connection<A> {
+    answer: A,
+    peer: SocketAddr,
+    limits: ConnectionLimits,
+    stopped: watch::Receiver<bool>,
+}
+
+impl<A: Answer> Connection<A> {
+    async fn run(mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
+        // Answers are written whole; waiting to fill a packet only delays them. A socket that refuses is closing.
+        let _ = stream.set_nodelay(true);
+        let shared = Arc::new(Shared::default());
+        let socket = Socket::new(stream, Arc::clone(&shared), self.limits.write_stall, self.limits.linger);
+        let (answer, peer) = (self.answer, self.peer);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (answer, shared) = (answer.clone(), Arc::clone(&shared));
+            async move {
+                let request = request.map(|body| Inbound::new(body, &shared));
+                let mut response = answer.answer(request, peer).await;
+                if shared.unread() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.header_time)
+                .max_buf_size(self.limits.header_bytes)
+                .serve_connection(TokioIo::new(socket), service)
+        );
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Ok(ended),
+            () = told(&mut self.stopped) => {
+                connection.as_mut().graceful_shutdown();
+                timeout(self.limits.stop_time, connection.as_mut()).await
+            }
+        };
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "connection ended"),
+            Err(_) => tracing::warn!(%peer, "connection dropped at the stop's deadline"),
+        }
+        drop(place);
+    }
+}
+
+/// Returns at the stop; that the loop is gone without a word is one too.
+async fn told(stopped: &mut watch::Receiver<bool>) {
+    while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::{Notify, oneshot};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::http::inbound::gather;
+    use crate::http::problem;
+
+    const BODY_MAX: usize = 1_024;
+    const SHORT: Duration = Duration::from_millis(100);
+
+    /// Answers `/hello` at once, `/held` when told, `/big` with more than any socket buffers, else gathers the body.
+    #[derive(Clone, Default)]
+    struct Toy {
+        entered: Arc<Notify>,
+        release: Arc<Notify>,
+    }
+
+    impl Answer for Toy {
+        async fn answer(&self, request: Request<Inbound>, _peer: SocketAddr) -> Response<Body> {
+            match request.uri().path() {
+                "/hello" => Response::new(Body::from("hello")),
+                "/big" => Response::new(Body::from(vec![b'x'; 64 << 20])),
+                "/held" => {
+                    self.entered.notify_one();
+                    self.release.notified().await;
+                    Response::new(Body::from("released"))
+                }
+                _ => match gather(Body::new(request.into_body()), BODY_MAX, SHORT).await {
+                    Ok(body) => Response::new(Body::from(body)),
+                    Err(error) => {
+                        let mut response = Response::new(Body::from(error.code_str()));
+                        *response.status_mut() = problem::status(error.kind());
+                        response
+                    }
+                },
+            }
+        }
+    }
+
+    struct Served {
+        address: SocketAddr,
+        toy: Toy,
+        stop: oneshot::Sender<()>,
+        ended: JoinHandle<()>,
+    }
+
+    async fn serve(limits: ConnectionLimits) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let toy = Toy::default();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ended = tokio::spawn(run(listener, toy.clone(), limits, async {
+            let _ = stopped.await;
+        }));
+        Served { address, toy, stop, ended }
+    }
+
+    async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(bytes).await.expect("sends");
+        stream
+    }
+
+    /// Everything until the server closes.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("the end comes in order, not as a reset");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    /// One answer with a Content-Length, leaving the connection open.
+    async fn one(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        loop {
+            bytes.push(stream.read_u8().await.expect("an answer"));
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+                if body.len() == length.parse::<usize>().expect("a number") {
+                    return text.into_owned();
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept_and_bodies_are_gathered() {
+        let served = serve(ConnectionLimits::default()).await;
+        let mut stream = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(one(&mut stream).await.ends_with("hello"));
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nwell").await.expect("sends");
+        assert!(one(&mut stream).await.ends_with("well"));
+        let chunked = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        stream.write_all(chunked).await.expect("sends");
+        assert!(one(&mut stream).await.ends_with("ok"));
+    }
+
+    #[tokio::test]
+    async fn a_body_over_its_bound_is_refused_unread_and_the_answer_arrives() {
+        let served = serve(ConnectionLimits::default()).await;
+        let said = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 100 << 20);
+        let chunked = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1000000\r\n".to_owned();
+        for head in [said, chunked] {
+            let stream = send(served.address, head.as_bytes()).await;
+            let (mut read, mut write) = stream.into_split();
+            // The client sends on, as most do, without a look at the answer; its last writes may fail.
+            let sending = tokio::spawn(async move { write.write_all(&vec![b'x'; 8 << 20]).await });
+            let mut answer = Vec::new();
+            read.read_to_end(&mut answer).await.expect("no reset");
+            let answer = String::from_utf8(answer).expect("text");
+            assert!(answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("body_too_large"), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+            sending.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let served = serve(ConnectionLimits { linger: SHORT, ..ConnectionLimits::default() }).await;
+        let head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx";
+        let answer = rest(send(served.address, head).await).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_malformed_or_long_head_is_400_or_431() {
+        let served = serve(ConnectionLimits::default()).await;
+        let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(128 << 10));
+        for (head, status) in [("GET /\x01 HTTP/1.1\r\n\r\n", "400"), ("nonsense\r\n\r\n", "400"), (&long, "431")] {
+            let answer = rest(send(served.address, head.as_bytes()).await).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silent_and_slow_heads_are_cut_off() {
+        let served = serve(ConnectionLimits { header_time: SHORT, ..ConnectionLimits::default() }).await;
+        for head in ["", "GET /hello HT", "GET /hello HTTP/1.1\r\nhost: x\r\n"] {
+            let mut stream = send(served.address, head.as_bytes()).await;
+            let mut bytes = Vec::new();
+            // The end may come in order or as a reset; what counts is that it comes.
+            let _ = stream.read_to_end(&mut bytes).await;
+            assert!(!String::from_utf8_lossy(&bytes).contains("hello"), "{head:?} was answered");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_is_cut_off() {
+        let limits = ConnectionLimits { connections: 1, write_stall: SHORT, ..ConnectionLimits::default() };
+        let served = serve(limits).await;
+        let _unread = send(served.address, b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        // The one place is taken by the client that does not read; it is free once that one is cut off.
+        let mut stream = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(one(&mut stream).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn a_stop_answers_what_is_in_flight_and_closes_the_idle() {
+        let served = serve(ConnectionLimits::default()).await;
+        let silent = send(served.address, b"").await;
+        let mut idle = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        one(&mut idle).await;
+        let held = send(served.address, b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        served.toy.entered.notified().await;
+        served.stop.send(()).expect("running");
+        assert_eq!(rest(idle).await, "");
+        assert_eq!(rest(silent).await, "");
+        served.toy.release.notify_one();
+        assert!(rest(held).await.ends_with("released"));
+        served.ended.await.expect("ended");
+        assert!(TcpStream::connect(served.address).await.is_err(), "still listening");
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_past_its_deadline() {
+        let served = serve(ConnectionLimits { stop_time: SHORT, ..ConnectionLimits::default() }).await;
+        let _held = send(served.address, b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        served.toy.entered.notified().await;
+        served.stop.send(()).expect("running");
+        served.ended.await.expect("ended");
+    }
+}

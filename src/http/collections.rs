@@ -1,0 +1,57 @@
+//! The calls under `/api/collections`: definitions.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::Response;
+
+use crate::http::answer::{caller, gone, json, position, text, with_body};
+use crate::http::params::Params;
+use crate::http::records::paging;
+use crate::http::request::{SEQ, accepts_json, min_seq, path_part};
+use crate::http::{App, Refusal};
+use crate::limits;
+use crate::service::Paging;
+
+type Answer = Result<Response, Refusal>;
+
+/// Place of the name in the path.
+const NAME: usize = 2;
+
+/// `GET /api/collections`
+pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
+    accepts_json(request.headers())?;
+    let params = Params::read(request.uri().query(), &["page", "perPage", "skipTotal"])?;
+    let paging = paging(&params)?;
+    let paging = Paging { per_page: paging.per_page.min(limits::PAGE_MAX), ..paging };
+    let min = min_seq(request.headers())?;
+    Ok(json(app.service.list_collections(caller(request.extensions()), paging, min).await?))
+}
+
+/// `GET /api/collections/{name}`
+pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
+    accepts_json(request.headers())?;
+    Params::read(request.uri().query(), &[])?;
+    let name = path_part(request.uri().path(), NAME)?;
+    let min = min_seq(request.headers())?;
+    Ok(json(app.service.view_collection(caller(request.extensions()), &name, min).await?))
+}
+
+/// `POST /api/collections`
+pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
+    let (head, body) = with_body(&app, request).await?;
+    Params::read(head.uri.query(), &[])?;
+    let made = app.service.create_collection(caller(&head.extensions), &body).await?;
+    let mut response = json(made.body);
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(LOCATION, text(format!("/api/collections/{}", made.name)));
+    response.headers_mut().insert(SEQ, position(made.position));
+    Ok(response)
+}
+
+/// `DELETE /api/collections/{name}`
+pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
+    Params::read(request.uri().query(), &[])?;
+    let name = path_part(request.uri().path(), NAME)?;
+    Ok(gone(app.service.drop_collection(caller(request.extensions()), &name).await?))
+}

@@ -1,0 +1,106 @@
+//! The calls under `/api/collections/{collection}/records`.
+
+use axum::extract::{Request, State};
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::response::Response;
+
+use crate::http::answer::{caller, gone, json, shown, stored, with_body};
+use crate::http::conditions::{create_only, if_match, refuse};
+use crate::http::params::Params;
+use crate::http::request::{accepts_json, min_seq, path_part};
+use crate::http::{App, Refusal};
+use crate::limits;
+use crate::service::Paging;
+use crate::service::records::ListRequest;
+
+type Answer = Result<Response, Refusal>;
+
+/// Places of the collection and of the record's id in the path.
+const COLLECTION: usize = 2;
+const ID: usize = 4;
+
+const LIST_PARAMS: [&str; 7] = ["filter", "sort", "page", "perPage", "skipTotal", "fields", "explain"];
+
+/// `GET …/records`
+pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
+    let (uri, headers) = (request.uri(), request.headers());
+    accepts_json(headers)?;
+    let params = Params::read(uri.query(), &LIST_PARAMS)?;
+    let wanted = ListRequest {
+        filter: params.filled("filter"),
+        sort: params.filled("sort"),
+        fields: params.filled("fields"),
+        paging: paging(&params)?,
+        explain: params.switch("explain")?,
+        min: min_seq(headers)?,
+    };
+    let collection = path_part(uri.path(), COLLECTION)?;
+    let body = app.service.list_records(caller(request.extensions()), &collection, wanted).await?;
+    Ok(json(body))
+}
+
+/// `page`, `perPage` and `skipTotal` of a list.
+pub(super) fn paging(params: &Params<'_>) -> crate::error::Result<Paging> {
+    Ok(Paging {
+        page: params.number("page", 1)?,
+        per_page: params.number("perPage", limits::PAGE_DEFAULT)?,
+        count: !params.switch("skipTotal")?,
+    })
+}
+
+/// `GET …/records/{id}`
+pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
+    let (uri, headers) = (request.uri(), request.headers());
+    accepts_json(headers)?;
+    let params = Params::read(uri.query(), &["fields"])?;
+    let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
+    let (caller, min) = (caller(request.extensions()), min_seq(headers)?);
+    let found = app.service.view_record(caller, &collection, &id, params.filled("fields"), min).await?;
+    Ok(shown(&found, headers)?)
+}
+
+/// `POST …/records`
+pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
+    refuse(request.headers(), &[IF_MATCH, IF_NONE_MATCH])?;
+    let (head, body) = with_body(&app, request).await?;
+    let params = Params::read(head.uri.query(), &["fields"])?;
+    let collection = path_part(head.uri.path(), COLLECTION)?;
+    let made = app.service.create_record(caller(&head.extensions), &collection, &body, params.filled("fields")).await?;
+    Ok(stored(&made))
+}
+
+/// `PATCH …/records/{id}`
+pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
+    refuse(request.headers(), &[IF_NONE_MATCH])?;
+    let condition = if_match(request.headers())?;
+    let (head, body) = with_body(&app, request).await?;
+    let params = Params::read(head.uri.query(), &["fields"])?;
+    let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
+    let (caller, fields) = (caller(&head.extensions), params.filled("fields"));
+    let changed = app.service.merge_record(caller, &collection, &id, &body, condition, fields).await?;
+    Ok(stored(&changed))
+}
+
+/// `PUT …/records/{id}`, and `PUT …/records` with the id in the body.
+pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
+    let (condition, only_create) = (if_match(request.headers())?, create_only(request.headers())?);
+    let (head, body) = with_body(&app, request).await?;
+    let params = Params::read(head.uri.query(), &["fields"])?;
+    let path = head.uri.path();
+    let collection = path_part(path, COLLECTION)?;
+    let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
+    let (caller, fields) = (caller(&head.extensions), params.filled("fields"));
+    let put = app.service.put_record(caller, &collection, id.as_deref(), &body, condition, only_create, fields);
+    Ok(stored(&put.await?))
+}
+
+/// `DELETE …/records/{id}`
+pub(super) async fn delete(State(app): State<App>, request: Request) -> Answer {
+    let (uri, headers) = (request.uri(), request.headers());
+    refuse(headers, &[IF_NONE_MATCH])?;
+    Params::read(uri.query(), &[])?;
+    let condition = if_match(headers)?;
+    let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
+    let at = app.service.delete_record(caller(request.extensions()), &collection, &id, condition).await?;
+    Ok(gone(at))
+}

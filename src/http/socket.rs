@@ -1,0 +1,151 @@
+//! A connection's socket with the two limits hyper has no word for.
+//!
+//! A write that stays pending too long is an error: a client that does not read holds nothing for ever. And a
+//! connection that ends with something unread lingers: it goes on reading, and drops what it reads, until the client
+//! has had time to see the answer; closing at once would reset the connection, and the answer with it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Bytes dropped at a time while lingering.
+const LINGER_READ: usize = 16 << 10;
+
+/// What the socket, the body reader and the answers of one connection tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    unread: AtomicBool,
+}
+
+impl Shared {
+    /// Notes whether the body of the present request has been read to its end.
+    pub(super) fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Ordering::Relaxed);
+    }
+
+    /// Whether part of a body was left in the socket.
+    pub(super) fn unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+}
+
+/// See the head of this file.
+pub(super) struct Socket {
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    stall_max: Duration,
+    linger_max: Duration,
+    /// Made at the first write that had to wait, armed while one waits.
+    stall: Option<Pin<Box<Sleep>>>,
+    stalled: bool,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+/// What a look into the socket found.
+enum Left {
+    Some,
+    NoneYet,
+    End,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, shared: Arc<Shared>, stall_max: Duration, linger_max: Duration) -> Socket {
+        Socket { stream, shared, stall_max, linger_max, stall: None, stalled: false, linger: None }
+    }
+
+    /// What became of a write: progress disarms the limit, waiting arms it.
+    fn watched<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = false;
+            return written;
+        }
+        let deadline = || Instant::now() + self.stall_max;
+        let sleep = match &mut self.stall {
+            Some(sleep) => {
+                if !self.stalled {
+                    sleep.as_mut().reset(deadline());
+                }
+                sleep
+            }
+            none => none.insert(Box::pin(sleep_until(deadline()))),
+        };
+        self.stalled = true;
+        ready!(sleep.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
+    }
+
+    /// Reads once, and drops it.
+    fn poll_drop_some(&mut self, cx: &mut Context<'_>) -> Left {
+        let mut space = [0; LINGER_READ];
+        let mut dropped = ReadBuf::new(&mut space);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut dropped) {
+            Poll::Pending => Left::NoneYet,
+            Poll::Ready(Ok(())) if !dropped.filled().is_empty() => Left::Some,
+            Poll::Ready(_) => Left::End,
+        }
+    }
+
+    /// Reads and drops until the client closes or the time is up.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let until = Instant::now() + self.linger_max;
+        loop {
+            let linger = self.linger.get_or_insert_with(|| Box::pin(sleep_until(until)));
+            if linger.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            match self.poll_drop_some(cx) {
+                Left::Some => {}
+                Left::NoneYet => return Poll::Pending,
+                Left::End => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watched(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.watched(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            // A head that hyper refused may have left bytes too.
+            if !self.shared.unread() && !matches!(self.poll_drop_some(cx), Left::Some) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.poll_linger(cx)
+    }
+}

@@ -1,0 +1,77 @@
+//! Calls on collections: list, read, create, drop. Superusers only.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::id::Position;
+use crate::model::command::Command;
+use crate::model::definition;
+use crate::model::schema::{Collection, Schema};
+use crate::service::records::{find, offset};
+use crate::service::{Caller, Paging, Service, access, output};
+
+/// A collection that was made.
+#[derive(Debug)]
+pub struct Defined {
+    /// The commit.
+    pub position: Position,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its definition as JSON.
+    pub body: Vec<u8>,
+}
+
+impl Service {
+    /// A page of definitions as JSON, in the order in which they were made.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `Invalid` for the page; `min` not reached.
+    pub async fn list_collections(&self, caller: Caller, paging: Paging, min: Option<Position>) -> Result<Vec<u8>> {
+        access::superuser(caller)?;
+        let view = self.view(min).await?;
+        let schema = &view.schema;
+        let page: Vec<&Arc<Collection>> = schema.iter().skip(offset(paging)?).take(paging.per_page).collect();
+        let total = paging.count.then(|| schema.iter().count());
+        Ok(output::page(paging, total, &page, |collection, out| definition::format(schema, collection, out), None))
+    }
+
+    /// One definition as JSON.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `NotFound`; `min` not reached.
+    pub async fn view_collection(&self, caller: Caller, name: &str, min: Option<Position>) -> Result<Vec<u8>> {
+        access::superuser(caller)?;
+        let view = self.view(min).await?;
+        Ok(format(&view.schema, find(&view.schema, name)?))
+    }
+
+    /// Makes a collection from a definition.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `Invalid` with all faults of the definition; `Conflict` for a name that is taken; or the core's.
+    pub async fn create_collection(&self, caller: Caller, body: &[u8]) -> Result<Defined> {
+        access::superuser(caller)?;
+        let wanted = definition::parse(&self.core().view().schema, body, self.core().clock().now())?;
+        let committed = self.core().submit(Command::Define(Box::new(wanted))).await?;
+        let made = committed.collection.ok_or_else(|| Error::internal("a definition was answered without one"))?;
+        // Published before it is answered, so the names that its relations point at are there.
+        let body = format(&self.core().view().schema, &made);
+        Ok(Defined { position: committed.position, name: made.name, body })
+    }
+
+    /// Drops a collection with its records. Returns the commit.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `NotFound`; `Conflict` while another collection's relation points at it; or the core's.
+    pub async fn drop_collection(&self, caller: Caller, name: &str) -> Result<Position> {
+        access::superuser(caller)?;
+        let id = find(&self.core().view().schema, name)?.id;
+        Ok(self.core().submit(Command::Drop(id)).await?.position)
+    }
+}
+
+fn format(schema: &Schema, collection: &Collection) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1_024);
+    definition::format(schema, collection, &mut out);
+    out
+}

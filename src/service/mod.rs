@@ -1,0 +1,87 @@
+//! Floor 5, the service: what a caller may do, and how an answer is made. Knows nothing of HTTP.
+//!
+//! A call's way: [`access`] makes the caller's guard for the collection; the model's pipeline turns the input into a
+//! command or a query that carries it; the core decides or the state answers; `output` writes the JSON.
+//!
+//! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
+
+pub mod access;
+pub mod collections;
+pub mod ids;
+mod output;
+pub mod records;
+mod scan_pool;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::core::{Core, Published};
+use crate::error::Result;
+use crate::id::Position;
+
+pub use access::Caller;
+use scan_pool::ScanPool;
+
+/// The handle to all calls: cheap to clone, usable from any thread.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    core: Core,
+    dev: bool,
+    pool: ScanPool,
+}
+
+/// A page of a list, as asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// Which, from 1.
+    pub page: usize,
+    /// How many on each, from 1; more than `limits::PAGE_MAX` gives that many.
+    pub per_page: usize,
+    /// Whether all are to be counted.
+    pub count: bool,
+}
+
+impl Service {
+    /// The service over a core, with its scan threads. They end when the last clone is dropped.
+    ///
+    /// # Errors
+    /// `Internal` when the system gives no thread.
+    pub fn new(core: Core, settings: &Settings) -> Result<Service> {
+        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()? })))
+    }
+
+    /// Who sends a request: its peer's address and what it says in `Host`.
+    pub fn caller(&self, peer: IpAddr, host: Option<&[u8]>) -> Caller {
+        access::caller(self.0.dev, peer, host)
+    }
+
+    /// The position that is read now.
+    pub fn position(&self) -> Position {
+        self.core().view().position
+    }
+
+    /// # Errors
+    /// `Unavailable` when no writes can be taken, so that no requests should be sent here.
+    pub fn ready(&self) -> Result<()> {
+        match self.core().poison().cause() {
+            None => Ok(()),
+            Some(_) => Err(crate::error::Error::new(crate::error::Kind::Unavailable, "the server is about to restart")),
+        }
+    }
+
+    fn core(&self) -> &Core {
+        &self.0.core
+    }
+
+    /// The view to read: the newest, or one at `min` or later.
+    async fn view(&self, min: Option<Position>) -> Result<Arc<Published>> {
+        match min {
+            None => Ok(self.core().view()),
+            Some(position) => self.core().reached(position).await,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Threads for queries that read more than a few rows, so that they never hold up the threads that serve requests.
+//!
+//! The queue is bounded by `limits::SCAN_QUEUE`; when it is full the answer is 503 and nothing was read. A query whose
+//! caller has gone is not begun. A panic in one is an `Internal` error of that one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Kind, Result};
+use crate::limits;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads. They end when this is dropped.
+#[derive(Debug)]
+pub(super) struct ScanPool {
+    /// Taken at the drop, so that the threads see the end.
+    jobs: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl ScanPool {
+    /// # Errors
+    /// `Internal` when the system gives no thread.
+    pub(super) fn start() -> Result<ScanPool> {
+        let (jobs, queue) = bounded::<Job>(limits::SCAN_QUEUE);
+        let start = |number| {
+            let queue: Receiver<Job> = queue.clone();
+            std::thread::Builder::new().name(format!("scan-{number}")).spawn(move || queue.iter().for_each(|job| job()))
+        };
+        let threads = (0..limits::SCAN_THREADS).map(start).collect::<std::io::Result<Vec<_>>>();
+        let threads = threads.map_err(|error| Error::internal("no thread for scans").source(error))?;
+        Ok(ScanPool { jobs: Some(jobs), threads })
+    }
+
+    /// Runs `work` on one of the threads and waits for it without blocking.
+    ///
+    /// # Errors
+    /// `Unavailable` when too many wait; `Internal` when it panicked; or its own.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, outcome) = oneshot::channel();
+        let job = Box::new(move || {
+            if answer.is_closed() {
+                return;
+            }
+            let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a scan panicked")));
+            // A caller that hung up is no fault.
+            let _ = answer.send(done);
+        });
+        let jobs = self.jobs.as_ref().expect("taken only at the drop");
+        jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Error::new(Kind::Unavailable, "too many long queries are waiting").code("queue_full"),
+            TrySendError::Disconnected(_) => Error::internal("the scan threads are gone"),
+        })?;
+        outcome.await.unwrap_or_else(|_| Err(Error::internal("the scan threads are gone")))
+    }
+}
+
+impl Drop for ScanPool {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A job's panic has been caught.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_done_and_a_panic_is_an_error() {
+        let pool = ScanPool::start().expect("threads");
+        assert_eq!(pool.run(|| Ok(7)).await.expect("done"), 7);
+        let error = pool.run(|| -> Result<()> { panic!("on purpose") }).await.expect_err("a panic");
+        assert_eq!(error.kind(), Kind::Internal);
+        assert_eq!(pool.run(|| Ok(8)).await.expect("the thread lives on"), 8);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let pool = ScanPool::start().expect("threads");
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = std::sync::Arc::new(std::sync::Mutex::new(gate));
+        let (began, begun) = mpsc::channel();
+        let mut waiting = Vec::new();
+        let mut add = |began: Option<mpsc::Sender<()>>| {
+            let gate = gate.clone();
+            waiting.push(Box::pin(pool.run(move || {
+                if let Some(began) = began {
+                    began.send(()).expect("the test listens");
+                }
+                gate.lock().expect("no panic").recv().ok();
+                Ok(())
+            })));
+            let last = waiting.last_mut().expect("pushed");
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            last.as_mut().poll(&mut context)
+        };
+        for _ in 0..limits::SCAN_THREADS {
+            assert!(add(Some(began.clone())).is_pending());
+            begun.recv().expect("a thread took it");
+        }
+        for _ in 0..limits::SCAN_QUEUE {
+            assert!(add(None).is_pending());
+        }
+        match add(None) {
+            std::task::Poll::Ready(Err(error)) => assert_eq!(error.kind(), Kind::Unavailable),
+            other => panic!("{other:?}"),
+        }
+        // Callers that have gone: their work is not begun, or the drop would wait for the gate.
+        drop(waiting);
+        drop(release);
+    }
+}

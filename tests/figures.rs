@@ -1,0 +1,122 @@
+//! The figures of a run of `tests/run`: each was measured, at the size it has to have, and held. Printed as the
+//! README's table and, when asked, written into it.
+
+mod support;
+
+use std::fmt::Write;
+
+use support::results;
+
+/// A figure of the README: what fails to happen, and how often it is tried at least: quick, in CI, in a release run.
+struct Figure {
+    name: &'static str,
+    what: &'static str,
+    unit: &'static str,
+    sizes: [u64; 3],
+}
+
+const FIGURES: &[Figure] = &[
+    Figure {
+        name: "F1",
+        what: "simulated power loss (writes dropped, torn, reordered, renames lost, also during recovery): acknowledged writes lost, phantoms, refusals to open",
+        unit: "crashes",
+        sizes: [10_000, 100_000, 1_000_000],
+    },
+    Figure { name: "F2", what: "every crash point of every short workload", unit: "crash points", sizes: [1, 1, 1] },
+    Figure {
+        name: "F3",
+        what: "`kill -9` of the real binary under load: acknowledged writes lost, refused ones kept, phantoms",
+        unit: "kills",
+        sizes: [20, 200, 1_000],
+    },
+    Figure {
+        name: "F4",
+        what: "every truncation and every flipped bit of a log's tail: less than what was marked durable, silently",
+        unit: "damaged logs",
+        sizes: [1, 64 << 10, 1 << 20],
+    },
+    Figure {
+        name: "F5",
+        what: "no space, I/O error, short write at each operation, once and for good: acknowledged writes lost, hangs",
+        unit: "faults",
+        sizes: [1_000, 10_000, 10_000],
+    },
+    Figure {
+        name: "F6",
+        what: "flipped bits in the tables' file: wrong answers",
+        unit: "flips",
+        sizes: [200, 2_000, 50_000],
+    },
+];
+
+const BEGIN: &str = "<!-- figures: written by `bash tests/run --write-readme` -->\n";
+const END: &str = "<!-- end of figures -->";
+
+/// What the run's tests recorded of one figure, together.
+#[derive(Default)]
+struct Shown {
+    n: u64,
+    failures: u64,
+    seconds: f64,
+    seeds: Vec<String>,
+}
+
+fn shown(figure: &Figure) -> Shown {
+    let path = results::folder().join(format!("{}.json", figure.name));
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().fold(Shown::default(), |mut sum, line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        sum.n += line["n"].as_u64().expect("n");
+        sum.failures += line["failures"].as_u64().expect("failures");
+        sum.seconds += line["seconds"].as_f64().expect("seconds");
+        sum.seeds.push(line["seed"].to_string());
+        sum
+    })
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[test]
+#[ignore = "reads what the other tests recorded: tests/run calls it last"]
+fn every_figure_was_measured_and_holds() {
+    let at = results::size(0, 1, 2);
+    let mut table =
+        String::from("| | what must not happen | tried | happened | seconds | seeds |\n|---|---|---|---|---|---|\n");
+    let mut wrong = Vec::new();
+    for figure in FIGURES {
+        let Shown { n, failures, seconds, seeds } = shown(figure);
+        let Figure { name, what, unit, sizes } = figure;
+        let seeds = seeds.join(" ");
+        writeln!(table, "| {name} | {what} | {} {unit} | {failures} | {seconds:.0} | {seeds} |", thousands(n))
+            .expect("a string takes text");
+        if failures > 0 {
+            wrong.push(format!("{name}: {failures} failures"));
+        }
+        if n < sizes[at] {
+            wrong.push(format!("{name}: {n} {unit} of at least {}", sizes[at]));
+        }
+    }
+    println!("\n{table}");
+    assert!(wrong.is_empty(), "figures that are not there or do not hold:\n{}", wrong.join("\n"));
+    if std::env::var_os("MILLPOND_WRITE_README").is_some() {
+        write_readme(&format!("{table}\nSizes: {}.\n", ["quick", "CI", "release run"][at]));
+    }
+}
+
+fn write_readme(block: &str) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(path).expect("README.md");
+    let (before, rest) = readme.split_once(BEGIN).expect("the mark before the figures");
+    let (_, after) = rest.split_once(END).expect("the mark after the figures");
+    std::fs::write(path, format!("{before}{BEGIN}{block}{END}{after}")).expect("README.md can be written");
+}

@@ -1,0 +1,125 @@
+//! How the process ends: 0 done, 1 failed, 2 wrong usage, 3 damaged data; and what it says then.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::check::World;
+use crate::load;
+use crate::server::{self, Folder, Server, run};
+use crate::support::results;
+use crate::support::rng::Rng;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+#[test]
+fn a_server_told_to_stop_answers_every_write_it_took() {
+    let seed = results::seed();
+    let mut rng = Rng::new(seed);
+    let folder = Folder::new("stop");
+    let mut world = World::default();
+    let mut server = Server::start(&folder);
+    world.define(&mut server.client());
+    for cycle in 1..=6 {
+        let time = Duration::from_millis(rng.below(200) + 1);
+        let mut history = load::run(server.address, cycle, &mut rng, &AtomicBool::new(false), || {
+            std::thread::sleep(time);
+            server.stop();
+        });
+        // Whoever was not answered was not heard: the checker takes none of these for done.
+        history.writes.retain(|write| !write.is_in_doubt());
+        server = Server::start(&folder);
+        history.faults.append(&mut world.check(&folder, &mut server.client(), history.writes));
+        assert!(history.faults.is_empty(), "seed {seed}, cycle {cycle}:\n{}", history.faults.join("\n"));
+    }
+    server.stop();
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = Folder::new("in-use");
+    let server = Server::start(&folder);
+    let data = folder.data();
+    let data = text(&data);
+    for arguments in [&["serve", "--listen", "127.0.0.1:0", "--data", data][..], &["check", "--data", data]] {
+        let second = run(arguments);
+        assert_eq!(second.code, Some(1), "{second:#?}");
+        assert!(second.stderr.contains("in use") && second.stderr.contains(data), "{}", second.stderr);
+    }
+    assert_eq!(server.client().get("/api/health").expect("an answer").status, 200);
+    server.stop();
+}
+
+#[test]
+fn an_address_in_use_is_a_failure() {
+    let (one, two) = (Folder::new("address"), Folder::new("address"));
+    let server = Server::start(&one);
+    let second = run(&["serve", "--listen", &server.address.to_string(), "--data", text(&two.data())]);
+    assert_eq!(second.code, Some(1), "{second:#?}");
+    assert!(second.stderr.contains(&server.address.to_string()), "{}", second.stderr);
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
+    let folder = Folder::new("usage");
+    let data = folder.data();
+    fs::create_dir_all(&data).expect("a folder");
+    let data = text(&data);
+    let config = |name: &str, content: &str| {
+        let path = Path::new(data).with_file_name(name);
+        fs::write(&path, content).expect("a file");
+        text(&path).to_owned()
+    };
+    let (broken, unknown) = (config("broken.toml", "listen = "), config("unknown.toml", "colour = \"red\""));
+    let cases: &[(&[&str], &str)] = &[
+        (&["serve", "--colour", "red"], "--colour"),
+        (&["server"], "server"),
+        (&[], "usage"),
+        (&["serve", "--listen", "nowhere"], "nowhere"),
+        (&["serve", "--listen", "0.0.0.0:0"], "loopback"),
+        (&["serve", "--body-bytes-max", "1"], "body_bytes_max"),
+        (&["serve", "--log-format", "xml"], "xml"),
+        (&["serve", "--config", "/nowhere/millpond.toml"], "/nowhere/millpond.toml"),
+        (&["serve", "--config", &broken], "listen"),
+        (&["serve", "--config", &unknown], "colour"),
+        (&["check", "--data", "/nowhere"], "/nowhere"),
+        (&["log", "print", "--data", "/nowhere"], "/nowhere"),
+    ];
+    for (arguments, named) in cases {
+        let ended = run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:#?}");
+        assert!(ended.stderr.to_lowercase().contains(named), "{arguments:?} does not name {named}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_folder_of_a_newer_format_is_refused_and_left_alone() {
+    let folder = Folder::new("newer");
+    Server::start(&folder).stop();
+    let identity = folder.data().join("identity.json");
+    let old = fs::read_to_string(&identity).expect("the identity");
+    let new = old.replace("\"format\":1,", "\"format\":99,");
+    assert_ne!(old, new, "the identity names its format");
+    fs::write(&identity, &new).expect("the identity");
+    let ended = Server::try_start(&folder).err().expect("a refusal");
+    assert_eq!(ended.code, Some(2), "{ended:#?}");
+    assert!(ended.stderr.contains("99") && ended.stderr.contains("newer"), "{}", ended.stderr);
+    assert_eq!(fs::read_to_string(&identity).expect("the identity"), new);
+    fs::write(&identity, old).expect("the identity");
+    Server::start(&folder).stop();
+    assert_eq!(server::check(&folder).code, Some(0));
+}
+
+#[test]
+fn what_was_asked_for_ends_with_0() {
+    let version = run(&["version"]);
+    assert_eq!((version.code, version.stdout.trim()), (Some(0), concat!("millpond ", env!("CARGO_PKG_VERSION"))));
+    let help = run(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    for command in ["serve", "demo", "check", "log", "version"] {
+        assert!(help.stdout.contains(command), "{command} is not in the help:\n{}", help.stdout);
+    }
+}

@@ -1,0 +1,9 @@
+//! What several test binaries share. Each takes it in by `mod support;` and uses the part it needs.
+
+#![allow(dead_code, unreachable_pub, reason = "which part is unused differs from binary to binary")]
+
+pub mod http;
+pub mod results;
+pub mod rng;
+pub mod script;
+pub mod server;
