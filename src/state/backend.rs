@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use redb::StorageBackend;
+pub(super) use redb::StorageBackend;
 
 use crate::disk::DiskFile;
 

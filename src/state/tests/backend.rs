@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::StorageBackend;
 
 use crate::disk::sim::{Fault, Loss, SimDisk};
 use crate::disk::{Disk, Open, read_all};
 use crate::error::{Kind, Result};
-use crate::state::backend::{Backend, Shared};
+use crate::state::backend::{Backend, Shared, StorageBackend};
 use crate::state::tests::fixture::{DIR, Dice, History, disk, position, rounds};
 use crate::state::{Applied, Base, Key, Layer, Read};
 

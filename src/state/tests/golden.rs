@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::disk::sim::SimDisk;
-use crate::disk::{Disk, Open, read_all};
+use crate::disk::{Disk, Open, RealDisk, read_all, replace_file};
 use crate::id::{CollectionId, Generation, RecordId};
 use crate::state::snapshot::{load, write};
 use crate::state::tests::fixture::{DIR, Dice, History, disk, open};
@@ -34,7 +34,7 @@ fn assert_golden(found: &SimDisk) {
 
 #[test]
 fn a_base_of_format_1_opens() {
-    let bytes = zstd::decode_all(&std::fs::read(golden("base-1.zst")).unwrap()[..]).unwrap();
+    let bytes = zstd::decode_all(&read_all(&RealDisk, &golden("base-1.zst")).unwrap()[..]).unwrap();
     let found = disk(1);
     found.open(&base_file(), Open::CreateNew).unwrap().write_at(0, &bytes).unwrap();
     assert_golden(&found);
@@ -43,7 +43,7 @@ fn a_base_of_format_1_opens() {
 #[test]
 fn a_snapshot_of_format_1_loads() {
     let found = disk(2);
-    load(&found, Path::new(DIR), &mut &std::fs::read(golden("snapshot-1")).unwrap()[..]).unwrap();
+    load(&found, Path::new(DIR), &mut &read_all(&RealDisk, &golden("snapshot-1")).unwrap()[..]).unwrap();
     assert_golden(&found);
 }
 
@@ -58,8 +58,8 @@ fn write_golden_files() {
     let applied: Applied = history.applied();
     write(&history.stack, &history.schema, applied, &mut bytes).unwrap();
     eprintln!("{:?}", tally(&history.stack, CollectionId(1), Generation(1)).unwrap());
-    std::fs::write(golden("snapshot-1"), &bytes).unwrap();
+    replace_file(&RealDisk, &golden("snapshot-1"), &bytes).unwrap();
     history.close();
     let base = read_all(&whole, &base_file()).unwrap();
-    std::fs::write(golden("base-1.zst"), zstd::encode_all(&base[..], 19).unwrap()).unwrap();
+    replace_file(&RealDisk, &golden("base-1.zst"), &zstd::encode_all(&base[..], 19).unwrap()).unwrap();
 }
