@@ -41,7 +41,7 @@ fn an_answered_write_survives_kill_9_and_a_refused_one_is_never_there() {
     let (mut kills, mut cycle, mut writes) = (0, 0, Vec::new());
     let mut server = Server::start(&folder);
     world.define(&mut server.client());
-    let mut faults = Vec::new();
+    let (mut faults, mut done, mut in_doubt) = (Vec::new(), 0, 0);
     while kills < wanted && faults.is_empty() {
         cycle += 1;
         let clean = rng.once_in(8);
@@ -56,6 +56,8 @@ fn an_answered_write_survives_kill_9_and_a_refused_one_is_never_there() {
             }
         });
         faults.append(&mut history.faults);
+        done += history.writes.iter().filter(|write| write.seq().is_some()).count();
+        in_doubt += history.writes.iter().filter(|write| write.is_in_doubt()).count();
         writes.append(&mut history.writes);
         if clean {
             // Whoever was not answered by a server that stops was not heard either.
@@ -73,6 +75,7 @@ fn an_answered_write_survives_kill_9_and_a_refused_one_is_never_there() {
     if check.code != Some(0) || !check.stdout.contains("all is well") {
         faults.push(format!("millpond check: {check:#?}"));
     }
+    println!("{kills} kills, {done} writes answered as done, {in_doubt} in doubt");
     results::record("F3", kills, u64::from(!faults.is_empty()), started, seed);
     let tail = &said[said.len().saturating_sub(4_000)..];
     assert!(faults.is_empty(), "seed {seed}, cycle {cycle}:\n{}\nit said:\n{tail}", faults.join("\n"));
