@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -91,6 +91,8 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
         }
         _ => debug_assert!(status != StatusCode::METHOD_NOT_ALLOWED || headers.contains_key(ALLOW)),
     }
+    // The router has measured the empty body that stood here.
+    headers.remove(CONTENT_LENGTH);
     *response.body_mut() = Body::from(body(error, request_id));
     response
 }

@@ -51,6 +51,13 @@ pub struct Logged {
     pub entry: Arc<Entry>,
 }
 
+impl Logged {
+    fn new(frame: &frame::Frame, payload: &[u8], entry: Entry) -> Arc<Logged> {
+        let frame::Frame { position, time, chain, .. } = *frame;
+        Arc::new(Logged { position, time, chain, bytes: payload.len() as u32, entry: Arc::new(entry) })
+    }
+}
+
 /// Sizes of a log.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {

@@ -116,9 +116,7 @@ impl Wanted {
         }
         let entry = super::decode(payload)
             .map_err(|error| segment::damaged(name, offset, self.next, error.message()).source(error))?;
-        let (position, time, chain) = (frame.position, frame.time, frame.chain);
-        let bytes = payload.len() as u32;
-        self.entries.push(Arc::new(Logged { position, time, chain, bytes, entry: Arc::new(entry) }));
+        self.entries.push(Logged::new(frame, payload, entry));
         self.bytes = self.bytes.saturating_sub(payload.len());
         self.next = self.next.next();
         Ok(())

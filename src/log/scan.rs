@@ -85,38 +85,27 @@ pub fn scan_from(disk: Arc<dyn Disk>, dir: &Path, seq: Seq) -> Result<Scan> {
 
 impl Scan {
     fn advance(&mut self) -> Result<Option<Scanned>> {
-        loop {
-            let Some(current) = &mut self.current else {
-                return match self.names.next() {
-                    None => Ok(None),
-                    Some(name) => self.begin(name, None).map(Some),
-                };
-            };
-            let offset = current.walk.at as u64;
-            let found = |what| Ok(Some(Scanned { segment: current.name.clone(), offset, what }));
-            match current.walk.step(&current.bytes) {
-                Step::Mark(frame) => return found(What::Mark(frame.position)),
-                Step::Entry(frame, payload) => {
-                    let seq = frame.position.seq;
-                    let entry = super::decode(payload)
-                        .map_err(|error| segment::damaged(&current.name, offset, seq, error.message()).source(error))?;
-                    let (position, time, chain) = (frame.position, frame.time, frame.chain);
-                    let bytes = payload.len() as u32;
-                    return found(What::Entry(Arc::new(Logged {
-                        position,
-                        time,
-                        chain,
-                        bytes,
-                        entry: Arc::new(entry),
-                    })));
-                }
-                Step::End(end) => {
-                    let Some(before) = self.current.take() else { return Ok(None) };
-                    let Some(name) = self.names.next() else { return before.finish() };
-                    return self.begin(name, Some((before, end))).map(Some);
-                }
+        let Some(current) = &mut self.current else {
+            return self.names.next().map(|name| self.begin(name, None)).transpose();
+        };
+        let offset = current.walk.at as u64;
+        let what = match current.walk.step(&current.bytes) {
+            Step::Mark(frame) => What::Mark(frame.position),
+            Step::Entry(frame, payload) => {
+                let seq = frame.position.seq;
+                let entry = super::decode(payload)
+                    .map_err(|error| segment::damaged(&current.name, offset, seq, error.message()).source(error))?;
+                What::Entry(Logged::new(&frame, payload, entry))
             }
-        }
+            Step::End(end) => {
+                let Some(before) = self.current.take() else { return Ok(None) };
+                return match self.names.next() {
+                    None => before.finish(),
+                    Some(name) => self.begin(name, Some((before, end))).map(Some),
+                };
+            }
+        };
+        Ok(Some(Scanned { segment: current.name.clone(), offset, what }))
     }
 
     /// Begins a segment, which must follow the one before.
@@ -137,8 +126,7 @@ impl Current {
     /// Judges the end of the last segment.
     fn finish(self) -> Result<Option<Scanned>> {
         let tail = walk::judge_tail(&self.name, &self.header, &self.bytes, Seq::ZERO, |_| {})?;
-        let cut = tail.cut.map(|cut| Scanned { offset: cut.offset, segment: self.name, what: What::Cut(cut) });
-        Ok(cut)
+        Ok(tail.cut.map(|cut| Scanned { offset: cut.offset, segment: self.name, what: What::Cut(cut) }))
     }
 }
 

@@ -215,11 +215,14 @@ impl Writer {
     /// Begins a new segment with the batch in it. All before is synced, so the segment bears witness of that.
     fn rotate(&mut self) -> Result<()> {
         let spare = self.spares.take(self.batch.len()).map_err(|error| self.refuse("making a log segment", error))?;
+        // A segment without an entry is not followed but replaced: the new one has its name.
+        let first = self.position.seq.next();
+        let replaces = first == self.tail.header.first;
         let header = Header {
             database: self.tail.header.database,
             epoch: self.position.epoch,
-            first: self.position.seq.next(),
-            previous: self.tail.header.first,
+            first,
+            previous: if replaces { self.tail.header.previous } else { self.tail.header.first },
             bytes: spare.bytes,
             chain: self.chain,
             durable: self.next().seq.before(),
@@ -233,7 +236,9 @@ impl Writer {
             Err(Rotation::After(error)) => return Err(self.poison("beginning a log segment", error)),
         }
         let at = (segment::HEADER + self.batch.len() - frame::MARK) as u64;
-        self.shared.segments.write().push(header.first);
+        if !replaces {
+            self.shared.segments.write().push(first);
+        }
         self.tail = Tail { file: spare.file, header, at };
         Ok(())
     }

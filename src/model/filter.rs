@@ -175,3 +175,233 @@ fn beyond(comparator: Comparator, past_greatest: bool, least: Value) -> (Compara
     };
     (if always { Comparator::GreaterOrEqual } else { Comparator::Less }, least)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::definition;
+    use crate::model::schema::Schema;
+
+    fn collection() -> Collection {
+        let body = r#"{"name": "c", "fields": [
+            {"name": "status", "type": "select", "values": ["new", "paid"]},
+            {"name": "total", "type": "number"},
+            {"name": "n", "type": "number", "integer": true},
+            {"name": "active", "type": "bool"},
+            {"name": "at", "type": "date"},
+            {"name": "user", "type": "relation", "collection": "c"},
+            {"name": "tags", "type": "select", "values": ["a"], "maxSelect": 2},
+            {"name": "meta", "type": "json"},
+            {"name": "secret", "type": "text", "hidden": true, "aliases": ["code"]},
+            {"name": "updated", "type": "autodate", "onUpdate": true}
+        ]}"#;
+        definition::parse(&Schema::default(), body.as_bytes(), Millis(0)).expect("sound")
+    }
+
+    /// The filter in the language again, with names and typed values; or the error.
+    fn read(text: &str) -> String {
+        let collection = collection();
+        let shown = |comparison: &Comparison| {
+            let name = match comparison.operand {
+                Operand::Id => "id",
+                Operand::Field(id) => &collection.field_by_id(id).expect("a field").name,
+            };
+            let sign = match comparison.comparator {
+                Comparator::Equal => "=",
+                Comparator::NotEqual => "!=",
+                Comparator::Less => "<",
+                Comparator::LessOrEqual => "<=",
+                Comparator::Greater => ">",
+                Comparator::GreaterOrEqual => ">=",
+            };
+            format!("{name} {sign} {:?}", comparison.value)
+        };
+        match parse(&collection, text, false) {
+            Ok(comparisons) => comparisons.iter().map(shown).collect::<Vec<_>>().join(" && "),
+            Err(error) => error.message().strip_prefix("filter: ").expect("says what it is").to_owned(),
+        }
+    }
+
+    #[test]
+    fn plain_comparisons_are_read_and_typed() {
+        let table = [
+            ("", ""),
+            ("status='paid' && total>10", r#"status = Text("paid") && total > Number(10.0)"#),
+            ("status == \"paid\" and n<=-3", r#"status = Text("paid") && n <= Int(-3)"#),
+            ("((status='a')&&((n>1)))", r#"status = Text("a") && n > Int(1)"#),
+            ("10 < total", "total > Number(10.0)"),
+            ("10 >= total && 'x' = id", r#"total <= Number(10.0) && id = Text("x")"#),
+            ("active = true && false != active", "active = Bool(true) && active != Bool(false)"),
+            ("at >= '2001-01-01'", "at >= Date(Millis(978307200000))"),
+            ("updated < \"2001-01-01 00:00:00.001Z\"", "updated < Date(Millis(978307200001))"),
+            ("user = null && n != null", "user = Null && n != Null"),
+            (r#"status = 'it\'s \\ "x"\n'"#, r#"status = Text("it's \\ \"x\"\n")"#),
+            ("status = '\u{e9}\u{1f600}'", "status = Text(\"\u{e9}\u{1f600}\")"),
+            (
+                "total = 1e3 && total = 0.5 && total = -0",
+                "total = Number(1000.0) && total = Number(0.5) && total = Number(0.0)",
+            ),
+            ("n > 1.5 && n <= 1.5 && 1.5 <= n", "n >= Int(2) && n <= Int(1) && n >= Int(2)"),
+            // Never, and always but for null.
+            ("n = 1.5 && n != 1.5", "n < Int(-9223372036854775808) && n >= Int(-9223372036854775808)"),
+            ("n > 9223372036854775808 && n > -1e30", "n < Int(-9223372036854775808) && n >= Int(-9223372036854775808)"),
+            ("total > 9007199254740993", "total >= Number(9007199254740994.0)"),
+            ("n = 5.0 && n = 9223372036854775807", "n = Int(5) && n = Int(9223372036854775807)"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_not_known_yet_is_said_with_its_place() {
+        let table = [
+            ("nope = 1", "column 1: there is no field \"nope\""),
+            ("secret = 'x'", "column 1: there is no field \"secret\""),
+            ("code = 'x'", "column 1: there is no field \"code\""),
+            ("total = 'x'", "column 9: total is compared with a number"),
+            ("status = 5", "column 10: status is compared with a text in quotes"),
+            ("id = 5", "column 6: id is compared with a text in quotes"),
+            ("active = 1", "column 10: active is compared with true or false, by = or !="),
+            ("active > false", "column 10: active is compared with true or false, by = or !="),
+            ("at = 5", "column 6: at is compared with a date in quotes"),
+            ("at = '2001-02-29'", "column 6: at is compared with a date that exists, such as '2001-02-28 12:30:00Z'"),
+            ("n > null", "column 5: with null only = and != can be true"),
+            ("tags = 'a'", "column 1: tags is a list; filtering by it is not known yet"),
+            ("meta = null", "column 1: meta is json; filtering by it is not known yet"),
+            ("n = total", "column 5: comparing two fields is not known yet; texts stand in quotes"),
+            ("1 = 1", "column 1: one side of a comparison must be a field"),
+            ("n = 1 || n = 2", "column 7: \"or\" is not known yet"),
+            ("n = 1 or n = 2", "column 7: \"or\" is not known yet"),
+            ("(n = 1 || n = 2)", "column 8: \"or\" is not known yet"),
+            ("status ~ 'a'", "column 8: matching with ~ is not known yet"),
+            ("tags ?= 'a'", "column 6: comparisons of any element (?=) are not known yet"),
+            ("status in ['a']", "column 8: \"in\" is not known yet"),
+            ("!(n = 1)", "column 1: \"not\" is not known yet"),
+            ("not (n = 1)", "column 1: \"not\" is not known yet"),
+            ("n + 1 = 2", "column 3: arithmetic is not known yet"),
+            ("n = 1 + 1", "column 7: arithmetic is not known yet"),
+            ("n = -total", "column 5: arithmetic is not known yet"),
+            ("lower(status) = 'a'", "column 1: functions are not known yet"),
+            ("user.name = 'a'", "column 1: names with a path are not known yet"),
+            ("status:lower = 'a'", "column 1: modifiers behind a colon are not known yet"),
+            ("at < @now", "column 6: names that begin with @ are not known yet"),
+            ("n = [1]", "column 5: lists are not known yet"),
+            ("n", "column 2: a comparison is wanted here, such as = or >"),
+            ("n =", "column 4: a field or a value is wanted here"),
+            ("= 1", "column 1: a field or a value is wanted here, not ="),
+            ("n = 1 n = 2", "column 7: an operator is wanted here"),
+            ("n = 1 = 2", "column 7: a comparison can't be compared; join two by &&"),
+            ("n = 1 &&", "column 9: a field or a value is wanted here"),
+            ("(n = 1", "column 7: a parenthesis is not closed"),
+            ("n = 1)", "column 6: this parenthesis was never opened"),
+            ("n = 'x", "column 5: this text has no end"),
+            ("n = 'x\\", "column 5: this text has no end"),
+            ("n = 1x", "column 5: not a number"),
+            ("n = 1e999", "column 5: too large a number"),
+            ("n = 1 & n = 2", "column 7: & means nothing here"),
+            ("n # 1", "column 3: '#' means nothing here"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text), expected, "{text}");
+        }
+        assert!(parse(&collection(), "secret = 'x'", true).is_ok(), "a caller who sees it may filter by it");
+    }
+
+    #[test]
+    fn filters_are_bounded() {
+        let long = format!("status = '{}'", "x".repeat(limits::FILTER_BYTES_MAX));
+        assert!(read(&long).contains("at most 3500 bytes"), "{}", read(&long));
+        let nested = |depth: usize| format!("{}n = 1{}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(read(&nested(limits::EXPRESSION_DEPTH_MAX)), "n = Int(1)");
+        assert!(read(&nested(limits::EXPRESSION_DEPTH_MAX + 1)).contains("nested at most 64 deep"));
+        assert!(read(&"(".repeat(limits::FILTER_BYTES_MAX)).contains("nested"));
+        assert!(read(&"!".repeat(limits::FILTER_BYTES_MAX)).contains("not known yet"));
+        let joined = vec!["n=1"; 600].join("&&");
+        assert_eq!(parse(&collection(), &joined, false).expect("within the bound").len(), 600);
+    }
+
+    fn holds(comparison: &Comparison, value: &Value) -> bool {
+        let same_kind = std::mem::discriminant(&comparison.value) == std::mem::discriminant(value);
+        assert!(same_kind, "{comparison:?} on {value:?}");
+        holds_by(comparison.comparator, value.order(&comparison.value))
+    }
+
+    fn holds_by(comparator: Comparator, order: Ordering) -> bool {
+        match comparator {
+            Comparator::Equal => order.is_eq(),
+            Comparator::NotEqual => order.is_ne(),
+            Comparator::Less => order.is_lt(),
+            Comparator::LessOrEqual => order.is_le(),
+            Comparator::Greater => order.is_gt(),
+            Comparator::GreaterOrEqual => order.is_ge(),
+        }
+    }
+
+    const SIGNS: [(&str, Comparator); 6] = [
+        ("=", Comparator::Equal),
+        ("!=", Comparator::NotEqual),
+        ("<", Comparator::Less),
+        ("<=", Comparator::LessOrEqual),
+        (">", Comparator::Greater),
+        (">=", Comparator::GreaterOrEqual),
+    ];
+
+    /// Whole numbers around those where a float ends to hold each.
+    fn whole() -> impl Strategy<Value = i64> {
+        let edges = [0, 1, -1, 1 << 53, -(1 << 53), i64::MAX, i64::MIN, 1 << 62];
+        prop_oneof![
+            any::<i64>(),
+            (0..edges.len(), -3i64..=3).prop_map(move |(at, by)| edges[at].saturating_add(by)),
+            -20i64..20,
+        ]
+    }
+
+    fn floating() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            any::<f64>().prop_filter("finite", |n| n.is_finite()),
+            (whole(), -2i64..=2).prop_map(|(int, by)| (int as f64) + (by as f64) / 2.0),
+        ]
+        .prop_map(|n| n + 0.0)
+    }
+
+    proptest! {
+        #[test]
+        fn a_moved_literal_means_the_same_for_whole_fields(literal in floating(), stored in whole()) {
+            let literal_text = format!("{literal:?}");
+            // The cast saturates, so the greatest and the least are among these.
+            let near = literal as i64;
+            for stored in [stored, near, near.saturating_add(1), near.saturating_sub(1)].map(Value::Int) {
+                for (sign, comparator) in SIGNS {
+                    let read = parse(&collection(), &format!("n {sign} {literal_text}"), false).expect("sound");
+                    let exact = stored.order(&Value::Number(literal));
+                    prop_assert_eq!(holds(&read[0], &stored), holds_by(comparator, exact), "{}", sign);
+                }
+            }
+        }
+
+        #[test]
+        fn a_moved_literal_means_the_same_for_floating_fields(literal in whole(), stored in floating()) {
+            for stored in [stored, literal as f64, (literal as f64).next_up(), (literal as f64).next_down()] {
+                let stored = Value::Number(stored + 0.0);
+                for (sign, comparator) in SIGNS {
+                    let read = parse(&collection(), &format!("{literal} {sign} total"), false).expect("sound");
+                    let exact = Value::Int(literal).order(&stored);
+                    prop_assert_eq!(holds(&read[0], &stored), holds_by(comparator, exact), "{}", sign);
+                }
+            }
+        }
+
+        #[test]
+        fn random_filters_never_panic(text in "[a-z0-9 ='\"\\\\<>!&|()~?@.:+-]{0,60}", any in any::<String>()) {
+            let _ = parse(&collection(), &text, false);
+            let _ = parse(&collection(), &any, true);
+            let _ = crate::model::sort::parse(&collection(), &any, false);
+            let _ = crate::model::mask::Mask::parse(&collection(), &any, false);
+        }
+    }
+}

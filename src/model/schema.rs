@@ -285,6 +285,11 @@ impl Collection {
         self.indexes.iter().find(|index| index.id == id)
     }
 
+    /// Whether a field stands in an index.
+    pub fn is_indexed(&self, field: FieldId) -> bool {
+        self.indexes.iter().any(|index| index.fields.iter().any(|part| part.field == field))
+    }
+
     /// The index the server keeps for a relation field.
     pub fn relation_index(&self, field: FieldId) -> Option<&Index> {
         self.indexes.iter().find(|index| index.system && index.fields[0].field == field)

@@ -52,3 +52,42 @@ fn operand(collection: &Collection, name: &str, sees_hidden: bool) -> Result<Ope
 fn refused(reason: impl std::fmt::Display) -> Error {
     Error::invalid(format!("sort: {reason}")).code("bad_sort")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::FieldId;
+    use crate::model::definition;
+    use crate::model::schema::Schema;
+    use crate::time::Millis;
+
+    #[test]
+    fn an_order_is_read_or_refused() {
+        let fields: Vec<String> = (0..9).map(|n| format!(r#"{{"name": "f{n}", "type": "bool"}}"#)).collect();
+        let body = format!(
+            r#"{{"name": "c", "fields": [{}, {{"name": "h", "type": "text", "hidden": true}},
+            {{"name": "j", "type": "json"}}, {{"name": "l", "type": "select", "values": ["a"], "maxSelect": 2}}]}}"#,
+            fields.join(",")
+        );
+        let collection = definition::parse(&Schema::default(), body.as_bytes(), Millis(0)).expect("sound");
+        let key = |operand, descending| SortKey { operand, descending };
+        let (first, second) = (Operand::Field(FieldId(1)), Operand::Field(FieldId(2)));
+        let table = [
+            ("", vec![]),
+            ("f0", vec![key(first, false)]),
+            ("-f0, +f1,id", vec![key(first, true), key(second, false), key(Operand::Id, false)]),
+            ("-id", vec![key(Operand::Id, true)]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse(&collection, text, false).expect("an order"), expected, "{text:?}");
+        }
+        for text in ["nope", "h", "j", "l", "f0,-f0", "f0,,f1", "--f0", "@random", "f0,f1,f2,f3,f4,f5,f6,f7,f8"] {
+            let error = parse(&collection, text, false).expect_err(text);
+            assert_eq!(error.code_str(), "bad_sort");
+        }
+        let hidden = parse(&collection, "h", false).expect_err("hidden").to_string();
+        let unknown = parse(&collection, "g", false).expect_err("unknown").to_string();
+        assert_eq!(hidden.replace("\"h\"", "\"g\""), unknown, "a hidden field must look like an unknown one");
+        assert!(parse(&collection, "h", true).is_ok());
+    }
+}

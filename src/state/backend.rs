@@ -11,8 +11,9 @@
 //!
 //! Why a crash does no harm: redb writes pages only where nothing durable lies, so a block that reached the disk
 //! without its sum, or a sum without its block, is one that no durable commit refers to. The exception is block 0,
-//! redb's header, written in place: only its first 508 bytes can be used, and its sum is the four bytes behind them, in
-//! the same sector of 512, which is written whole or not at all.
+//! redb's header, written in place: it is kept twice, each copy in a sector of 512 bytes with its sum in the last four.
+//! The second is written after the first, so a write that failed or was torn leaves one of them whole, and both are
+//! written before a sync, so that of two whole ones that differ neither was promised to anyone.
 
 use std::io;
 use std::sync::Arc;
@@ -27,9 +28,11 @@ const BLOCK: u64 = 4096;
 const GROUP: u64 = 1024;
 /// Bytes of a group in the file: its sums and its blocks.
 const GROUP_BYTES: u64 = (GROUP + 1) * BLOCK;
-/// Bytes of block 0 that can be used; its sum follows.
+/// Bytes of block 0 that can be used; in each copy its sum follows.
 const HEADER: usize = 508;
 const SECTOR: usize = 512;
+/// Where in block 0 the copies lie.
+const COPIES: [usize; 2] = [0, 2048];
 
 /// What the owner of a base and its backend, which redb keeps, both see.
 #[derive(Debug, Default)]
@@ -162,13 +165,15 @@ impl Backend {
         if first > 0 {
             return self.file.write_at(place(first * BLOCK), bytes);
         }
-        let mut sector = [0; SECTOR];
-        sector[..HEADER].copy_from_slice(&bytes[..HEADER]);
         if bytes[HEADER..BLOCK as usize].iter().any(|byte| *byte != 0) {
             return Err(io::Error::other("the header of the base has grown over its bounds"));
         }
+        let mut sector = [0; SECTOR];
+        sector[..HEADER].copy_from_slice(&bytes[..HEADER]);
         sector[HEADER..].copy_from_slice(&sum_of(&bytes[..HEADER]).to_le_bytes());
-        self.file.write_at(place(0), &sector)?;
+        for copy in COPIES {
+            self.file.write_at(place(copy as u64), &sector)?;
+        }
         if bytes.len() as u64 > BLOCK {
             self.file.write_at(place(BLOCK), &bytes[BLOCK as usize..])?;
         }
@@ -308,11 +313,16 @@ fn sum_fits(sum: u32, bytes: &[u8]) -> bool {
     if sum == 0 { bytes.iter().all(|byte| *byte == 0) } else { sum == sum_of(bytes) }
 }
 
-/// Verifies block 0 and hides its sum; what lies behind the sum is never written.
+/// Makes of block 0 as it is stored what redb wrote; whether a copy of it is whole.
 fn open_header(bytes: &mut [u8]) -> bool {
-    let (header, rest) = bytes.split_at_mut(HEADER);
-    let (sum, rest) = rest.split_at_mut(SECTOR - HEADER);
-    let good = sum_fits(word_of(sum), header) && rest.iter().all(|byte| *byte == 0);
-    sum.fill(0);
-    good
+    let is_whole = |copy: &usize| {
+        let (header, sum) = bytes[*copy..copy + SECTOR].split_at(HEADER);
+        sum_fits(word_of(sum), header)
+    };
+    let Some(copy) = COPIES.into_iter().find(is_whole) else {
+        return false;
+    };
+    bytes.copy_within(copy..copy + HEADER, 0);
+    bytes[HEADER..].fill(0);
+    true
 }

@@ -5,22 +5,22 @@ use std::time::Instant;
 use millpond::disk::sim::{Fault, Rng, SimDisk};
 
 use super::rig::{self, Known};
-use super::{results, size};
+use super::{cores, results};
 
 /// Operations in one stretch of work: a longer history is many stretches, each going on where the last ended.
 const STRETCH_STEPS: u64 = 30;
 
 #[test]
 fn faults_of_the_disk_lose_nothing_acknowledged() {
-    let seed = size::seed("faults");
+    let seed = results::seed();
     let started = Instant::now();
     let (disk, known) = rig::template();
-    let operations = size::cases(10_000);
+    let operations = results::size(1_000, 10_000, 20_000);
     let stretches = stretches(disk, known, seed, operations);
     let cases: Vec<(usize, u64)> =
         stretches.iter().enumerate().flat_map(|(at, stretch)| (1..=stretch.ops).map(move |op| (at, op))).collect();
     let faults = [Fault::Eio, Fault::Enospc, Fault::ShortWrite];
-    size::on_all_cores(cases.len() as u64, |case| {
+    cores::on_all_cores(cases.len() as u64, |case| {
         let (at, op) = cases[case as usize];
         for fault in faults {
             for once in [true, false] {

@@ -11,19 +11,19 @@ use millpond::state;
 
 use super::model::{self, Request, Which};
 use super::rig::{self, Known};
-use super::{results, size};
+use super::{cores, results};
 
 const FILE: &str = "/data/base";
 
 #[test]
 fn flipped_bits_in_the_tables_give_no_wrong_answer() {
-    let seed = size::seed("flips");
+    let seed = results::seed();
     let started = Instant::now();
     let (disk, known) = filled(seed);
     let file = disk.open(Path::new(FILE), millpond::disk::Open::Read).expect("the base");
     let bits = file.len().expect("a length") * 8;
-    let flips = size::cases(2_000);
-    size::on_all_cores(flips, |flip| {
+    let flips = results::size(200, 2_000, 50_000);
+    cores::on_all_cores(flips, |flip| {
         let seed = seed.wrapping_add(flip);
         let bit = Rng::new(seed).below(bits);
         let disk = disk.fork(seed);

@@ -1,12 +1,12 @@
 //! What must never go wrong, shown on a simulated disk: power losses at random (F1) and at every point (F2), faults of
 //! the disk (F5), flipped bits in the tables (F6). Each test prints its seed and writes a line of results.
 
+mod cores;
 mod faults;
 mod flips;
 mod model;
 mod points;
 mod power;
-mod rig;
 #[path = "../support/results.rs"]
 mod results;
-mod size;
+mod rig;

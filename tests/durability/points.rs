@@ -7,7 +7,7 @@ use millpond::model::value::{Fields, Value};
 
 use super::model::{A, N, NAME, Request, TEXT, Which, name};
 use super::rig::{self, Known};
-use super::{results, size};
+use super::{cores, results};
 
 fn alphabet() -> Vec<Request> {
     let a = |text: &str, n| -> Fields { [(NAME, Value::text(text)), (N, Value::Int(n))].into_iter().collect() };
@@ -40,13 +40,13 @@ fn workloads(longest: u32) -> Vec<Vec<Request>> {
 
 #[test]
 fn every_crash_point_of_every_short_workload_recovers() {
-    let seed = size::seed("crash points");
+    let seed = results::seed();
     let started = Instant::now();
-    let longest = if size::cases(10) > 10 { 4 } else { 3 };
+    let longest = results::size(3, 3, 4);
     let workloads = workloads(longest);
     let (disk, known) = rig::template();
     let points = std::sync::atomic::AtomicU64::new(0);
-    size::on_all_cores(workloads.len() as u64, |at| {
+    cores::on_all_cores(workloads.len() as u64, |at| {
         let workload = &workloads[at as usize];
         let mut op = 0;
         loop {

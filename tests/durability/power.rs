@@ -5,18 +5,18 @@ use std::time::Instant;
 use millpond::disk::sim::{Rng, SimDisk};
 
 use super::rig::{self, Known};
-use super::{results, size};
+use super::{cores, results};
 
 /// Losses in one life of a disk.
 const LOSSES: u64 = 4;
 
 #[test]
 fn acknowledged_writes_survive_power_loss() {
-    let seed = size::seed("power loss");
+    let seed = results::seed();
     let started = Instant::now();
-    let lives = size::cases(100_000) / LOSSES;
+    let lives = results::size(10_000, 100_000, 1_000_000) / LOSSES;
     let (disk, known) = rig::template();
-    size::on_all_cores(lives, |life| {
+    cores::on_all_cores(lives, |life| {
         let seed = seed.wrapping_add(life);
         live(&disk, &known, seed).map_err(|error| format!("MILLPOND_SEED={seed}: {error}"))
     });

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::id::{FieldId, IndexId};
 use crate::limits;
 use crate::model::faults::Faults;
-use crate::model::schema::{Collection, FieldKind, Index, IndexField};
+use crate::model::schema::{Collection, DefaultValue, FieldKind, Index, IndexField};
 
 use super::names;
 use super::object::Object;
@@ -40,6 +40,21 @@ pub(super) fn read(object: &mut Object, collection: &mut Collection, faults: &mu
     for (field, name) in relations {
         let fields = vec![IndexField { field, descending: false }];
         add(collection, Index { id: IndexId(0), name: name.into(), fields, unique: false, system: true });
+    }
+}
+
+/// A default is read before the indexes are known, so its length is looked at here.
+pub(super) fn check_defaults(collection: &Collection, faults: &mut Faults) {
+    // Places in the definition are places in the collection only while no field was left out.
+    if faults.len() > 0 {
+        return;
+    }
+    for (at, field) in collection.fields.iter().enumerate() {
+        let Some(DefaultValue::Value(Json::String(text))) = &field.default else { continue };
+        if text.len() > limits::INDEXED_TEXT_BYTES_MAX && collection.is_indexed(field.id) {
+            let message = format!("stands in an index, so it has at most {} bytes", limits::INDEXED_TEXT_BYTES_MAX);
+            faults.add(format!("fields.{at}.default"), "too_long_for_index", message);
+        }
     }
 }
 

@@ -23,13 +23,13 @@ use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
 use crate::limits;
 use crate::model::faults::Faults;
 use crate::model::json;
-use crate::model::schema::{Collection, CollectionKind, Rules, Schema};
+use crate::model::schema::{Collection, CollectionKind, FieldKind, Rules, Schema};
 use crate::time::Millis;
 
 use object::Object;
 
 /// Reads the definition of a new collection. Fields and indexes are numbered from 1; the collection's own id is 0, also
-/// where one of its relations points back at it, until `core::decide` gives it one.
+/// where one of its relations points back at it, until `core::decide` gives it one by [`number`].
 ///
 /// # Errors
 /// `Invalid` with the faults of all of it, each with its path (`fields.2.pattern`).
@@ -56,10 +56,23 @@ pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
     };
     fields::read(schema, &mut object, &mut collection, &mut faults);
     indexes::read(&mut object, &mut collection, &mut faults);
+    indexes::check_defaults(&collection, &mut faults);
     object.finish(&mut faults);
     faults.into_result("the definition has faults")?;
     fits(&collection)?;
     Ok(collection)
+}
+
+/// Gives a new collection its id, also where its own relations point back at it.
+pub fn number(collection: &mut Collection, id: CollectionId) {
+    collection.id = id;
+    for field in &mut collection.fields {
+        if let FieldKind::Relation { collection: target, .. } = &mut field.kind
+            && *target == CollectionId(0)
+        {
+            *target = id;
+        }
+    }
 }
 
 /// A definition is logged in one piece, so it is bounded like a record.

@@ -28,7 +28,7 @@ impl Object {
 
     /// Takes a key's value; null is the same as absent.
     pub(super) fn take(&mut self, key: &str) -> Option<Json> {
-        self.map.remove(key).filter(|value| !value.is_null())
+        self.map.shift_remove(key).filter(|value| !value.is_null())
     }
 
     fn typed<T>(&mut self, key: &str, wanted: &str, read: fn(Json) -> Option<T>, faults: &mut Faults) -> Option<T> {

@@ -19,7 +19,7 @@ fn schema() -> Schema {
 fn read_back(body: &str) -> Json {
     let schema = schema();
     let mut collection = parse(&schema, body.as_bytes(), NOW).expect("sound");
-    collection.id = CollectionId(3);
+    number(&mut collection, CollectionId(3));
     let mut out = Vec::new();
     format(&schema, &collection, &mut out);
     serde_json::from_slice(&out).expect("JSON")
@@ -64,7 +64,7 @@ fn a_definition_is_read_and_written_back() {
             {"id": "2", "name": "items", "type": "relation", "required": false, "hidden": false,
              "collection": "products", "maxSelect": 50, "minSelect": 1, "onDelete": "cascade"},
             {"id": "3", "name": "parent", "type": "relation", "required": false, "hidden": false,
-             "collection": "0", "maxSelect": 1, "onDelete": "setNull"},
+             "collection": "orders", "maxSelect": 1, "onDelete": "setNull"},
             {"id": "4", "name": "status", "type": "select", "required": false, "hidden": false, "default": "new",
              "values": ["new", "paid"], "maxSelect": 1},
             {"id": "5", "name": "note", "type": "text", "required": false, "hidden": false, "sanitize": ["trim"],
@@ -292,6 +292,12 @@ fn a_definition_is_bounded() {
     let values: Vec<String> = (0..=limits::SELECT_VALUES_MAX).map(|n| format!("\"v{n}\"")).collect();
     let field = format!(r#"{{"name": "a", "type": "select", "values": [{}]}}"#, values.join(","));
     assert_eq!(faults_of_field(&field), "fields.0.values: too_many;");
+    let indexed = |length: usize| {
+        let field = format!(r#"{{"name": "a", "type": "text", "default": "{}"}}"#, "x".repeat(length));
+        faults(&format!(r#"{{"name": "c", "fields": [{field}], "indexes": [{{"name": "a", "fields": ["a"]}}]}}"#))
+    };
+    assert_eq!(indexed(limits::INDEXED_TEXT_BYTES_MAX), "");
+    assert_eq!(indexed(limits::INDEXED_TEXT_BYTES_MAX + 1), "fields.0.default: too_long_for_index;");
     let many = vec!["5"; 10_000].join(",");
     let field = format!(r#"{{"name": "a", "type": "bool", "aliases": [{many}]}}"#);
     let error = parse(&schema(), format!(r#"{{"name": "c", "fields": [{field}]}}"#).as_bytes(), NOW);

@@ -118,8 +118,7 @@ fn list(collection: &Collection, field: &Field, path: &str, raw: &str, faults: &
 fn fits_index(collection: &Collection, field: FieldId, value: Value) -> Result<Value, Flaw> {
     let max = limits::INDEXED_TEXT_BYTES_MAX;
     let long = value.as_text().is_some_and(|text| text.len() > max);
-    let indexed = || collection.indexes.iter().any(|index| index.fields.iter().any(|part| part.field == field));
-    if long && indexed() {
+    if long && collection.is_indexed(field) {
         return Err(Flaw::new("too_long_for_index", format!("stands in an index, so it has at most {max} bytes")));
     }
     Ok(value)

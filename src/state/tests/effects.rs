@@ -5,7 +5,7 @@ use crate::id::{CollectionId, Generation, RecordId};
 use crate::model::change::{Change, Entry};
 use crate::model::schema::Schema;
 use crate::model::value::{Fields, Value};
-use crate::state::tests::fixture::{Dice, History, NAME, OWNER, TAGS, defined, open, position, things};
+use crate::state::tests::fixture::{Dice, History, NAME, OWNER, TAGS, defined, disk, open, position, things};
 use crate::state::{
     Overlay, Read, Stack, Tally, apply, check, effects, garbage, reclaimable, record, referrers, schema_of, tally,
     unique_holder,
@@ -25,8 +25,7 @@ fn assert_sound(history: &History) {
 fn tallies_and_indexes_follow_every_change() {
     for seed in 0..10 {
         let mut dice = Dice::new("effects", seed);
-        let dir = tempfile::tempdir().unwrap();
-        let mut history = History::new(dir.path());
+        let mut history = History::new(seed);
         for _ in 0..15 {
             for _ in 0..10 {
                 history.step(&mut dice);
@@ -44,10 +43,9 @@ fn tallies_and_indexes_follow_every_change() {
 #[test]
 fn equal_rows_have_equal_digests_however_they_came_to_be() {
     let mut dice = Dice::new("digest", 1);
-    let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut history = History::new(dir.path());
+    let mut history = History::new(1);
     (0..100).for_each(|_| history.step(&mut dice));
-    let mut other = History::new(other_dir.path());
+    let mut other = History::new(2);
     for (id, (_, fields)) in history.records.iter().rev() {
         let (id, after) = (id.clone(), fields.clone());
         other.commit(vec![Change::Created { collection: CollectionId(1), generation: Generation(1), id, after }]);
@@ -66,8 +64,7 @@ fn equal_rows_have_equal_digests_however_they_came_to_be() {
 #[test]
 fn effects_reach_an_overlay_a_stack_and_a_layer_alike() {
     let mut dice = Dice::new("alike", 2);
-    let dir = tempfile::tempdir().unwrap();
-    let mut history = History::new(dir.path());
+    let mut history = History::new(1);
     (0..50).for_each(|_| history.step(&mut dice));
     let after = dice.fields();
     let id = RecordId::new("new").unwrap();
@@ -93,8 +90,7 @@ fn effects_reach_an_overlay_a_stack_and_a_layer_alike() {
 #[test]
 fn a_truncated_and_a_dropped_collection_leave_garbage_that_is_reclaimed() {
     let mut dice = Dice::new("garbage", 4);
-    let dir = tempfile::tempdir().unwrap();
-    let mut history = History::new(dir.path());
+    let mut history = History::new(1);
     (0..60).for_each(|_| {
         history.step(&mut dice);
         history.churn(&mut dice);
@@ -168,8 +164,7 @@ fn an_entry_that_contradicts_the_state_is_damage() {
         let refused = effects(&schema, position(3), &Entry { changes: vec![change] });
         assert_eq!(refused.expect_err(&what).kind(), Kind::Damaged, "{what}");
     }
-    let dir = tempfile::tempdir().unwrap();
-    let stack = Stack::new(open(dir.path()).base.view());
+    let stack = Stack::new(open(&disk(1)).base.view());
     let gone = Change::Deleted { collection, generation: Generation(2), id, before: Fields::new(), since: position(1).seq };
     let below_zero = effects(&schema, position(3), &Entry { changes: vec![gone] }).unwrap();
     assert_eq!(stack.clone().apply(below_zero).unwrap_err().kind(), Kind::Damaged);
@@ -178,8 +173,7 @@ fn an_entry_that_contradicts_the_state_is_damage() {
 #[test]
 fn holders_of_unique_values_and_referrers_are_found() {
     let mut dice = Dice::new("lookup", 6);
-    let dir = tempfile::tempdir().unwrap();
-    let mut history = History::new(dir.path());
+    let mut history = History::new(1);
     for _ in 0..150 {
         history.step(&mut dice);
         history.churn(&mut dice);
@@ -216,8 +210,7 @@ fn holders_of_unique_values_and_referrers_are_found() {
 #[test]
 fn a_check_names_what_is_wrong() {
     let mut dice = Dice::new("check", 7);
-    let dir = tempfile::tempdir().unwrap();
-    let mut history = History::new(dir.path());
+    let mut history = History::new(1);
     (0..60).for_each(|_| history.step(&mut dice));
     let stray = crate::state::Key::from(&[3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 5, b'q', 0, 1, b'i'][..]);
     let lost = history.stack.scan(&[3], &[4], false).unwrap().next().unwrap().unwrap().key().to_vec();

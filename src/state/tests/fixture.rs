@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::RealDisk;
+use crate::disk::Disk;
+use crate::disk::sim::{Rng, SimDisk};
 use crate::id::{CollectionId, Epoch, FieldId, Generation, IndexId, NodeId, Position, RecordId, Seq};
 use crate::model::change::{Change, Entry};
 use crate::model::schema::{
@@ -24,21 +25,27 @@ pub(super) const OWNER: FieldId = FieldId(7);
 pub(super) const JSON: FieldId = FieldId(8);
 pub(super) const SCALARS: [FieldId; 6] = [NAME, WHOLE, REAL, FLAG, DATE, OWNER];
 
-/// SplitMix64.
-pub(super) struct Dice(u64);
+/// The folder that the base lies in.
+pub(super) const DIR: &str = "/state";
+
+/// A simulated disk with an empty folder for a base.
+pub(super) fn disk(seed: u64) -> SimDisk {
+    let disk = SimDisk::new(seed);
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    disk
+}
+
+/// Randomness, with its seed printed.
+pub(super) struct Dice(Rng);
 
 impl Dice {
     pub(super) fn new(what: &str, seed: u64) -> Dice {
         eprintln!("{what}: seed {seed}");
-        Dice(seed)
+        Dice(Rng::new(seed))
     }
 
     pub(super) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ z >> 31) % sides
+        self.0.below(sides)
     }
 
     pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
@@ -147,8 +154,8 @@ pub(super) fn position(seq: u64) -> Position {
     Position { epoch: Epoch { counter: 1, node: NodeId(7) }, seq: Seq(seq) }
 }
 
-pub(super) fn open(dir: &Path) -> Opened {
-    Base::open(&RealDisk, dir, 1 << 20).unwrap()
+pub(super) fn open(disk: &SimDisk) -> Opened {
+    Base::open(disk, Path::new(DIR), 1 << 20).unwrap()
 }
 
 /// A stack over a base in a folder, the schema, and all records in a plain map.
@@ -162,8 +169,12 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(dir: &Path) -> History {
-        let base = open(dir).base;
+    pub(super) fn new(seed: u64) -> History {
+        History::on(&disk(seed))
+    }
+
+    pub(super) fn on(disk: &SimDisk) -> History {
+        let base = open(disk).base;
         let mut history = History {
             stack: Stack::new(base.view()),
             schema: Schema::default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::state::tests::fixture::{Dice, History, open};
+use crate::state::tests::fixture::{Dice, History, disk, open};
 use crate::state::{Applied, Key, Layer, Overlay, Read, Stack};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -44,8 +44,7 @@ fn compare(read: &dyn Read, model: &Model, dice: &mut Dice) {
 fn a_stack_reads_as_a_plain_map() {
     for seed in 0..20 {
         let mut dice = Dice::new("stack", seed);
-        let dir = tempfile::tempdir().unwrap();
-        let mut base = open(dir.path()).base;
+        let mut base = open(&disk(seed)).base;
         let mut stack = Stack::new(base.view());
         let mut model = Model::new();
         for _ in 0..300 {
@@ -104,8 +103,7 @@ fn a_layer_counts_its_bytes() {
 #[test]
 fn a_published_stack_stays_as_it_was_while_work_goes_on() {
     let mut dice = Dice::new("views", 5);
-    let dir = tempfile::tempdir().unwrap();
-    let mut history = History::new(dir.path());
+    let mut history = History::new(1);
     let mut views = Vec::new();
     for step in 0..200 {
         history.step(&mut dice);

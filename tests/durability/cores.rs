@@ -1,27 +1,6 @@
-//! How much is run: a tenth at a developer's desk, the whole figure in CI, ten times that before a release.
+//! Many independent cases on all cores.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The number of cases for a figure whose CI size is `ci`.
-pub fn cases(ci: u64) -> u64 {
-    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "false");
-    if set("MILLPOND_RELEASE_RUN") {
-        ci * 10
-    } else if set("CI") {
-        ci
-    } else {
-        ci / 10
-    }
-}
-
-/// `MILLPOND_SEED`, or one from the clock; printed, so that a failure can be run again.
-pub fn seed(test: &str) -> u64 {
-    let fresh = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
-    let seed = std::env::var("MILLPOND_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(fresh);
-    eprintln!("{test}: MILLPOND_SEED={seed}");
-    seed
-}
 
 /// Runs `case(0)…case(n - 1)` on all cores; panics with the first failure's text.
 pub fn on_all_cores(n: u64, case: impl Fn(u64) -> Result<(), String> + Sync) {
