@@ -131,7 +131,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("begin_write", &["state/base"]),
     ("redb::", &["state/base", "state/backend"]),
     ("Guard::for_", &["service/access", "model/guard.rs"]),
-    ("unbounded", &[]),
+    ("unbounded(", &[]),
     ("SystemTime", &["time.rs"]),
     ("getrandom", &["core/open.rs", "service/ids.rs"]),
     ("std::fs::", &["disk/real.rs", "cli/"]),

@@ -81,6 +81,8 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
     let status = status(error.kind());
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    // axum has counted the handler's empty body; hyper counts the new one.
+    headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     match status {
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {

@@ -15,7 +15,7 @@ use crate::limits;
 use crate::model::command::{Command, Committed, Condition, Op, Write, Written};
 use crate::model::filter;
 use crate::model::guard::{Action, Guard};
-use crate::model::mask::Mask;
+use crate::model::mask::{Mask, Part};
 use crate::model::pipeline;
 use crate::model::query::{Plan, Query};
 use crate::model::record::Record;
@@ -27,6 +27,8 @@ use crate::state::{self, query as queries};
 
 /// How often a write is checked anew because its collection's definition moved.
 const STALE_TRIES: usize = 3;
+/// What the state says of a query that reads more rows than its budget.
+const OVER_BUDGET: &str = "query_too_large";
 
 /// What a list is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -80,12 +82,10 @@ impl Shown {
         }
         let mut hash = Xxh3::new();
         hash.update(&self.collection.version.0.to_le_bytes());
-        hash.update(&[u8::from(hidden), u8::from(self.mask.fields.is_some())]);
+        let parts = [Part::Id, Part::CollectionId, Part::CollectionName];
+        hash.update(&parts.map(|part| u8::from(self.mask.shows(part))));
         for field in self.collection.fields.iter().filter(|field| self.mask.shows_field(field)) {
             hash.update(&field.id.0.to_le_bytes());
-        }
-        for part in self.mask.fields.iter().flatten() {
-            hash.update(format!("{part:?}").as_bytes());
         }
         Some(hash.digest() as u32)
     }
@@ -316,7 +316,7 @@ impl Listing {
     /// The page, unless it takes more rows than may be read on the request's own thread.
     fn run_inline(&self) -> Result<Option<Vec<u8>>> {
         match self.run(limits::INLINE_ROWS_MAX) {
-            Err(error) if error.code_str() == "query_too_large" => Ok(None),
+            Err(error) if error.code_str() == OVER_BUDGET => Ok(None),
             done => done.map(Some),
         }
     }

@@ -5,3 +5,5 @@
 pub mod http;
 pub mod results;
 pub mod rng;
+pub mod script;
+pub mod server;

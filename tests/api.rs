@@ -1,0 +1,109 @@
+//! The contract as scripts: each plays requests against a server of its own and compares every answer, and what was
+//! logged, with the script's own text. See `support::script` for their form.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use support::http::Client;
+use support::script::play;
+use support::server::Running;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident)+) => {
+        $($(#[$doc])* #[test]
+        fn $name() {
+            play(&folder().join(concat!(stringify!($name), ".script")));
+        })+
+
+        #[test]
+        fn every_script_is_played() {
+            let mut found: Vec<String> = std::fs::read_dir(folder())
+                .expect("the scripts")
+                .map(|item| item.expect("an item").file_name().into_string().expect("a name"))
+                .collect();
+            found.sort();
+            let mut played = vec![$(concat!(stringify!($name), ".script")),+];
+            played.sort_unstable();
+            assert_eq!(found, played);
+        }
+    };
+}
+
+scripts! {
+    collections
+    records
+    faults
+    conflicts
+    conditions
+    lists
+    limits
+    access
+}
+
+#[test]
+fn what_was_answered_is_there_after_a_restart() {
+    let server = Running::start();
+    let mut client = Client::new(server.address);
+    let notes = r#"{"name":"notes","fields":[{"name":"text","type":"text"}],"viewRule":""}"#;
+    assert_eq!(client.json("POST", "/api/collections", notes).expect("an answer").status, 201);
+    let path = "/api/collections/notes/records/n";
+    let put = client.json("PUT", path, r#"{"text":"kept"}"#).expect("an answer");
+    assert_eq!(put.status, 201, "{}", put.text());
+    let (position, folder) = server.stop();
+    assert_eq!(put.header("millpond-seq"), Some(position.to_string().as_str()));
+
+    let server = Running::start_in(folder);
+    let mut client = Client::new(server.address);
+    let got = client.get(path).expect("an answer");
+    assert_eq!(got.json()["text"], "kept");
+    assert_eq!(got.header("etag"), put.header("etag"));
+    let again = client.request("GET", path, &[("millpond-min-seq", &position.to_string())], None);
+    assert_eq!(again.expect("an answer").status, 200, "positions of before the restart are still in this history");
+}
+
+#[test]
+fn a_stop_answers_the_writes_in_flight() {
+    const WRITERS: usize = 8;
+    let server = Running::start();
+    let mut client = Client::new(server.address);
+    let notes = r#"{"name":"notes","fields":[{"name":"text","type":"text"}],"viewRule":""}"#;
+    assert_eq!(client.json("POST", "/api/collections", notes).expect("an answer").status, 201);
+    let address = server.address;
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            std::thread::spawn(move || {
+                let mut client = Client::new(address);
+                let mut kept = Vec::new();
+                for number in 0.. {
+                    let path = format!("/api/collections/notes/records/w{writer}-{number}");
+                    match client.json("PUT", &path, r#"{"text":"x"}"#) {
+                        Ok(answer) if answer.status == 201 => kept.push(path),
+                        // 503 while it stops, then no one who listens: the end of this writer.
+                        Ok(answer) => {
+                            assert_eq!(answer.status, 503, "{}", answer.text());
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                kept
+            })
+        })
+        .collect();
+    while client.get("/api/collections/notes/records/w0-20").expect("an answer").status == 404 {
+        std::thread::yield_now();
+    }
+    let (_, folder) = server.stop();
+    let server = Running::start_in(folder);
+    let mut client = Client::new(server.address);
+    for writer in writers {
+        for path in writer.join().expect("a writer does not panic") {
+            assert_eq!(client.get(&path).expect("an answer").status, 200, "{path} was answered and is lost");
+        }
+    }
+}

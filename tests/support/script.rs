@@ -1,0 +1,259 @@
+//! Golden scripts: a text of requests, each followed by what came of it: status, headers that matter, body, and the
+//! entries it put in the log.
+//!
+//! ```text
+//! ### what is shown
+//! POST /api/collections/notes/records
+//! Content-Type: application/json
+//!
+//! {"text": "hello"}
+//! => 201
+//! etag: "1-NODE-2"
+//! {"id": "ID", …}
+//! log 2: created notes ID
+//! ```
+//!
+//! A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
+//! server made); in a request `NODE` and `ID` (the last one) stand for what was masked. `{x*300}` in a request is 300
+//! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters. What a target must escape is
+//! escaped, but for `%`, `&` and `+`. With `GOLDEN=write` in the environment the answers in the script are replaced by
+//! those that come.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use millpond::id::Seq;
+use millpond::model::change::Change;
+use millpond::model::schema::Schema;
+
+use super::http::{Answer, Client};
+use super::server::Running;
+
+/// Headers that are part of the contract; others vary or are the transport's.
+const SHOWN: [&str; 8] =
+    ["allow", "connection", "content-type", "etag", "location", "millpond-seq", "retry-after", "www-authenticate"];
+/// Bodies up to this many characters stay on one line.
+const ONE_LINE: usize = 110;
+/// Time after which a server that does not do what it must fails the test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Plays a script against a new server and compares.
+pub fn play(path: &Path) {
+    let golden = std::fs::read_to_string(path).expect("a script");
+    let mut player = Player::new();
+    let mut played = String::new();
+    for (at, part) in golden.split("\n### ").enumerate() {
+        if at == 0 {
+            played.push_str(part);
+            continue;
+        }
+        let request = part.split("\n=> ").next().expect("a first part");
+        write!(played, "\n### {}", request).expect("a string");
+        played.push_str(&player.step(request));
+    }
+    if std::env::var_os("GOLDEN").is_some_and(|how| how == "write") {
+        std::fs::write(path, &played).expect("writable");
+    }
+    if let Some((line, (is, was))) =
+        played.lines().zip(golden.lines()).enumerate().find(|(_, (is, was))| is != was)
+    {
+        panic!("{} line {}:\n    golden: {was}\n    answer: {is}", path.display(), line + 1);
+    }
+    assert_eq!(played, golden, "{}: one is the other's beginning", path.display());
+}
+
+struct Player {
+    server: Running,
+    client: Client,
+    seen: Seq,
+    schema: Schema,
+    node: String,
+    id: String,
+}
+
+impl Player {
+    fn new() -> Player {
+        let server = Running::start();
+        let client = Client::new(server.address);
+        let (seen, schema) = (server.core.view().position.seq, Schema::default());
+        Player { server, client, seen, schema, node: "00000000".to_owned(), id: "0".repeat(26) }
+    }
+
+    /// Sends one request; its outcome as the script writes it.
+    fn step(&mut self, request: &str) -> String {
+        let request = repeated(&request.replace("NODE", &self.node).replace("ID", &self.id));
+        let (head, body) = request.split_once("\n\n").unwrap_or((&request, ""));
+        let mut lines = head.lines().skip(1);
+        let (method, target) = lines.next().and_then(|line| line.split_once(' ')).expect("a method and a target");
+        let mut headers: Vec<(&str, &str)> =
+            lines.map(|line| line.split_once(':').map(|(name, value)| (name, value.trim())).expect("a header")).collect();
+        let body = (!body.trim().is_empty()).then(|| body_of(body.trim()));
+        if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            headers.push(("content-type", "application/json"));
+        }
+        headers.retain(|(_, value)| *value != "none");
+        // The times of two steps differ, or whether `updated` changes would be chance.
+        std::thread::sleep(Duration::from_millis(2));
+        let answer = self.client.request(method, &escaped(target), &headers, body.as_deref()).expect("an answer");
+        self.learn(&answer);
+        let mut outcome = format!("\n=> {}\n", answer.status);
+        for name in SHOWN {
+            if let Some(value) = answer.header(name).filter(|value| *value != "application/json") {
+                writeln!(outcome, "{name}: {}", masked(&self.node, value)).expect("a string");
+            }
+        }
+        if !answer.body.is_empty() {
+            writeln!(outcome, "{}", self.shown(&answer)).expect("a string");
+        }
+        self.logged(&mut outcome);
+        outcome
+    }
+
+    /// Takes note of the node and of a made id.
+    fn learn(&mut self, answer: &Answer) {
+        if let Some(node) = answer.header("millpond-seq").and_then(|seq| seq.split('-').nth(1)) {
+            self.node = node.to_owned();
+        }
+        if let Some(id) = answer.header("location").and_then(|place| place.rsplit('/').next()).filter(|id| is_made(id)) {
+            self.id = id.to_owned();
+        }
+    }
+
+    fn shown(&self, answer: &Answer) -> String {
+        let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
+            return masked(&self.node, answer.text());
+        };
+        if let Some(id) = json.get_mut("requestId") {
+            assert_eq!(id.as_str(), answer.header("x-request-id"), "body and header name one request");
+            *id = "REQUEST".into();
+        }
+        let short = json.to_string();
+        let text = if short.len() > ONE_LINE { serde_json::to_string_pretty(&json).expect("JSON") } else { short };
+        masked(&self.node, &text)
+    }
+
+    /// The entries since the last step, one change a line. After a drop also what the server does on its own.
+    fn logged(&mut self, outcome: &mut String) {
+        let log = self.server.core.log();
+        let mut left = 0;
+        loop {
+            for entry in log.read_from(self.seen, usize::MAX).expect("the log") {
+                self.seen = entry.position.seq;
+                for change in &entry.entry.changes {
+                    left += i32::from(matches!(change, Change::Dropped { .. }));
+                    left -= i32::from(matches!(change, Change::Reclaimed { done: true, .. }));
+                    let told = told(&mut self.schema, change);
+                    writeln!(outcome, "log {}: {}", self.seen, masked(&self.node, &told)).expect("a string");
+                }
+            }
+            if left == 0 {
+                return;
+            }
+            log.wait_past(self.seen, PATIENCE);
+        }
+    }
+}
+
+/// Without what differs from run to run.
+fn masked(node: &str, text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let word = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        if is_time(rest) {
+            masked.push_str("TIME");
+            rest = &rest[24..];
+        } else if word > 0 {
+            let (one, after) = rest.split_at(word);
+            masked.push_str(match one {
+                made if is_made(made) => "ID",
+                word if word == node => "NODE",
+                other => other,
+            });
+            rest = after;
+        } else {
+            masked.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    masked
+}
+
+/// A time of this run: of this century's later years, as the scripts' own dates are not.
+fn is_time(text: &str) -> bool {
+    let Some(start) = text.get(..24) else { return false };
+    let shape = start.bytes().zip("2000-00-00 00:00:00.000Z".bytes()).all(|(is, of)| match of {
+        b'0' | b'2' => is.is_ascii_digit(),
+        other => is == other,
+    });
+    shape && start.as_bytes() >= b"2026".as_slice()
+}
+
+/// An id that the server made.
+fn is_made(word: &str) -> bool {
+    word.len() == 26 && word.starts_with("01") && word.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+}
+
+/// Writes out `{x*300}`.
+fn repeated(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("{x*") {
+        let (times, behind) = rest[at + 3..].split_once('}').expect("a closing brace");
+        out.push_str(&rest[..at]);
+        out.push_str(&"x".repeat(times.parse().expect("a number")));
+        rest = behind;
+    }
+    out + rest
+}
+
+fn escaped(target: &str) -> String {
+    let mut out = String::new();
+    for c in target.chars() {
+        match c {
+            ' ' | '"' | '<' | '>' | '|' | '{' | '}' => write!(out, "%{:02X}", u32::from(c)).expect("a string"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn body_of(text: &str) -> Vec<u8> {
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    if let Some(depth) = text.strip_prefix("@nest ") {
+        let depth = number(depth);
+        return format!("{{\"data\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+    }
+    match text.strip_prefix("@long ") {
+        Some(length) => format!("{{\"text\":\"{}\"}}", "x".repeat(number(length))).into_bytes(),
+        None => text.as_bytes().to_vec(),
+    }
+}
+
+/// A change in a line.
+fn told(schema: &mut Schema, change: &Change) -> String {
+    let name = |schema: &Schema, id| schema.get(id).map_or_else(String::new, |found| found.name.to_string());
+    match change {
+        Change::Created { collection, id, .. } => format!("created {} {id}", name(schema, *collection)),
+        Change::Updated { collection, id, before, .. } => {
+            let fields = schema.get(*collection).into_iter().flat_map(|found| {
+                before.iter().filter_map(|(field, _)| Some(found.field_by_id(*field)?.name.to_string()))
+            });
+            format!("updated {} {id}: {}", name(schema, *collection), fields.collect::<Vec<_>>().join(" "))
+        }
+        Change::Deleted { collection, id, .. } => format!("deleted {} {id}", name(schema, *collection)),
+        Change::Defined { definition, .. } => {
+            let defined: millpond::model::schema::Collection = serde_json::from_str(definition).expect("a definition");
+            let told = format!("defined {}", defined.name);
+            schema.put(defined);
+            told
+        }
+        Change::Dropped { collection, .. } => {
+            let told = format!("dropped {}", name(schema, *collection));
+            schema.remove(*collection);
+            told
+        }
+        Change::Reclaimed { keys, done, .. } => format!("reclaimed {} keys, done {done}", keys.len()),
+    }
+}
