@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::check::World;
-use crate::load;
+use crate::load::Load;
 use crate::server::{self, Folder, Server, run};
 use crate::support::results;
 use crate::support::rng::Rng;
@@ -25,7 +24,7 @@ fn a_server_told_to_stop_answers_every_write_it_took() {
     world.define(&mut server.client());
     for cycle in 1..=6 {
         let time = Duration::from_millis(rng.below(200) + 1);
-        let mut history = load::run(server.address, cycle, &mut rng, &AtomicBool::new(false), || {
+        let mut history = Load { cycle, note_max: 120 }.run(server.address, &mut rng, || {
             std::thread::sleep(time);
             server.stop();
         });

@@ -19,6 +19,9 @@ pub(crate) const CODES: u64 = 60;
 /// Values of the indexed number.
 pub(crate) const NUMBERS: u64 = 20;
 
+/// Characters of the longest note.
+pub(crate) const NOTE_MAX: u64 = 60_000;
+
 /// The two collections, by their place in `COLLECTIONS`.
 pub(crate) const PARTS: usize = 0;
 pub(crate) const ORDERS: usize = 1;
@@ -33,7 +36,7 @@ pub(crate) fn definitions() -> [Value; 2] {
         json!({"name": "n", "type": "number", "integer": true, "required": true}),
         json!({"name": "stamp", "type": "text", "required": true}),
         json!({"name": "twin", "type": "text", "required": true}),
-        json!({"name": "note", "type": "text"}),
+        json!({"name": "note", "type": "text", "max": NOTE_MAX}),
     ];
     let with = |first: Value| std::iter::once(first).chain(common.clone()).collect::<Vec<_>>();
     [
@@ -115,34 +118,43 @@ pub(crate) fn path(key: &Key) -> String {
     format!("/api/collections/{}/records/{}", COLLECTIONS[key.0], key.1)
 }
 
-/// Starts clients that write until `stop`, or until the server hangs up; joins them when dropped out of the scope.
-pub(crate) fn run(address: SocketAddr, cycle: u64, rng: &mut Rng, stop: &AtomicBool, during: impl FnOnce()) -> History {
-    // Now and then bodies are big, so that layers freeze and checkpoints fall due within a cycle.
-    let note_max = if rng.once_in(5) { 4_900 } else { 120 };
-    std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| {
-                let one = One {
-                    client: Client::new(address),
-                    rng: Rng::new(rng.next()),
-                    name: format!("stamp:{cycle}:{number}"),
-                    note_max,
-                    tags: HashMap::new(),
-                    history: History::default(),
-                };
-                scope.spawn(move || one.run(stop))
-            })
-            .collect();
-        during();
-        stop.store(true, Ordering::Relaxed);
-        let mut all = History::default();
-        for client in clients {
-            let mut one = client.join().expect("a client that ends well");
-            all.writes.append(&mut one.writes);
-            all.faults.append(&mut one.faults);
-        }
-        all
-    })
+/// One stretch of work.
+pub(crate) struct Load {
+    /// Its number, part of every stamp.
+    pub(crate) cycle: u64,
+    /// The longest note.
+    pub(crate) note_max: u64,
+}
+
+impl Load {
+    /// Clients write until `during` is over, or until the server hangs up.
+    pub(crate) fn run(&self, address: SocketAddr, rng: &mut Rng, during: impl FnOnce()) -> History {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|number| {
+                    let one = One {
+                        client: Client::new(address),
+                        rng: Rng::new(rng.next()),
+                        name: format!("stamp:{}:{number}", self.cycle),
+                        note_max: self.note_max,
+                        tags: HashMap::new(),
+                        history: History::default(),
+                    };
+                    scope.spawn(|| one.run(&stop))
+                })
+                .collect();
+            during();
+            stop.store(true, Ordering::Relaxed);
+            let mut all = History::default();
+            for client in clients {
+                let mut one = client.join().expect("a client that ends well");
+                all.writes.append(&mut one.writes);
+                all.faults.append(&mut one.faults);
+            }
+            all
+        })
+    }
 }
 
 /// One client.

@@ -33,6 +33,11 @@ impl Folder {
         self.0.join("data")
     }
 
+    /// Leaves it there, for whoever looks into a failure.
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// The same data in another folder.
     pub(crate) fn copy(&self, name: &str) -> Folder {
         let copy = Folder::new(name);
