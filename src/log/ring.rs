@@ -72,11 +72,11 @@ impl Shared {
 
     /// Makes entries visible, which follow the visible one, and wakes all who wait.
     pub(super) fn publish(&self, entries: impl Iterator<Item = Arc<Logged>>) {
-        let mut last = None;
+        let (mut last, mut gone) = (None, Vec::new());
         let mut ring = self.ring.write();
         for logged in entries {
             last = Some(logged.position);
-            ring.push(logged);
+            ring.push(logged, &mut gone);
         }
         let Some(last) = last else { return };
         // Under the ring's lock, so that no reader sees a ring that is ahead of the visible position.
@@ -84,6 +84,8 @@ impl Shared {
         drop(ring);
         self.moved.notify_all();
         self.watch.send_replace(last.seq);
+        // Taking entries apart takes time: only now, when nobody waits for a lock.
+        drop(gone);
     }
 
     pub(super) fn visible(&self) -> Position {
@@ -135,12 +137,15 @@ impl Shared {
 }
 
 impl Ring {
-    fn push(&mut self, logged: Arc<Logged>) {
+    fn push(&mut self, logged: Arc<Logged>, evicted: &mut Vec<Arc<Logged>>) {
         self.bytes += logged.bytes as usize;
         self.entries.push_back(logged);
         while self.entries.len() > self.entries_max || self.bytes > self.bytes_max {
             match self.entries.pop_front() {
-                Some(gone) => self.bytes -= gone.bytes as usize,
+                Some(gone) => {
+                    self.bytes -= gone.bytes as usize;
+                    evicted.push(gone);
+                }
                 None => break,
             }
         }

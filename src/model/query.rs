@@ -15,7 +15,7 @@ pub struct Query {
     pub guard: Guard,
     /// All of these hold.
     pub filter: Vec<Comparison>,
-    /// In this order, then by id ascending.
+    /// In this order, then by id, in the direction of the last of them; by id ascending if there is none.
     pub sort: Vec<SortKey>,
     /// Matches to leave out first.
     pub offset: usize,

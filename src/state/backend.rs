@@ -181,7 +181,11 @@ impl Backend {
     }
 
     /// Calls `each` with (first block, bytes into the blocks, bytes) for the part of a range in each group.
-    fn split(offset: u64, len: usize, mut each: impl FnMut(u64, usize, std::ops::Range<usize>) -> io::Result<()>) -> io::Result<()> {
+    fn split(
+        offset: u64,
+        len: usize,
+        mut each: impl FnMut(u64, usize, std::ops::Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut done = 0;
         while done < len {
             let at = offset + done as u64;
@@ -195,7 +199,7 @@ impl Backend {
 
     /// Forgets the sums of the blocks from `block` on: they are cut off, or zeros.
     fn forget_from(&self, block: u64, len: u64) -> io::Result<()> {
-        if block % GROUP != 0 && block * BLOCK < len {
+        if !block.is_multiple_of(GROUP) && block * BLOCK < len {
             let sums = self.group(block / GROUP)?;
             sums.of[(block % GROUP) as usize..].iter().for_each(|sum| sum.store(0, Ordering::Release));
             sums.dirty.store(true, Ordering::Release);
@@ -233,7 +237,7 @@ impl StorageBackend for Backend {
         }
         Backend::split(offset, out.len(), |first, skip, part| {
             let out = &mut out[part];
-            if skip == 0 && out.len() as u64 % BLOCK == 0 {
+            if skip == 0 && out.len().is_multiple_of(BLOCK as usize) {
                 return self.read_blocks(first, out);
             }
             let mut blocks = vec![0; (skip + out.len()).next_multiple_of(BLOCK as usize)];
@@ -246,7 +250,7 @@ impl StorageBackend for Backend {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.changing()?;
         let _writing = self.writing.lock();
-        if len % BLOCK != 0 {
+        if !len.is_multiple_of(BLOCK) {
             return Err(io::Error::other("the base grows by whole blocks"));
         }
         let old = self.len.load(Ordering::Acquire);
@@ -279,7 +283,7 @@ impl StorageBackend for Backend {
         }
         Backend::split(offset, data.len(), |first, skip, part| {
             let data = &data[part];
-            if skip == 0 && data.len() as u64 % BLOCK == 0 {
+            if skip == 0 && data.len().is_multiple_of(BLOCK as usize) {
                 return self.write_blocks(first, data);
             }
             let mut blocks = vec![0; (skip + data.len()).next_multiple_of(BLOCK as usize)];

@@ -5,19 +5,19 @@
 //! refuses, since redb writes when it is dropped.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{
-    AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition,
-};
+use redb::{AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, DatabaseId, Position};
+use crate::limits;
 use crate::state::backend::{Backend, Shared};
 use crate::state::key;
 use crate::state::layer::Layer;
@@ -84,6 +84,8 @@ impl Base {
         if !disk.exists(&path).map_err(|error| Error::io(path.display(), error))? {
             create(disk, dir, Applied::default(), &mut std::iter::empty())?;
         }
+        // A making that was cut short.
+        remove_if_there(disk, &dir.join(FILE_NEW))?;
         let mut base = open_file(disk, &path, cache_bytes)?;
         let applied = base.check_format().inspect_err(|_| base.shut(false))?;
         Ok(Opened { base, applied })
@@ -242,9 +244,14 @@ fn put_applied(table: &mut Table<'_>, applied: Applied) -> Outcome {
 }
 
 fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
-    let file = disk.open(path, Open::Write).map_err(|error| Error::io(path.display(), error))?;
+    let io = |error| Error::io(path.display(), error);
+    let file = disk.open(path, Open::Write).map_err(io)?;
+    // redb would begin anew.
+    if file.is_empty().map_err(io)? {
+        return Err(Error::damaged(format!("{} is empty; rebuild it from a snapshot and the log", path.display())));
+    }
     let shared = Arc::new(Shared::default());
-    let backend = Backend::new(file, shared.clone()).map_err(|error| Error::io(path.display(), error))?;
+    let backend = Backend::new(file, shared.clone()).map_err(io)?;
     let opened = guarded(&shared, || {
         let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
         let view = BaseView::of(&database, &shared)?;
@@ -264,15 +271,13 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
 fn create(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) -> Result<()> {
     let new: PathBuf = dir.join(FILE_NEW);
     let io = |error| Error::io(new.display(), error);
-    if disk.exists(&new).map_err(io)? {
-        disk.remove(&new).map_err(io)?;
-    }
+    remove_if_there(disk, &new)?;
     let file = disk.open(&new, Open::CreateNew).map_err(io)?;
     let shared = Arc::new(Shared::default());
     let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
     let mut cut_short = None;
     let filled = guarded(&shared, || {
-        let database = Database::builder().create_with_backend(backend)?;
+        let database = Database::builder().set_cache_size(limits::BASE_CACHE_BYTES).create_with_backend(backend)?;
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
         {
@@ -305,6 +310,13 @@ fn create(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) 
     disk.sync_dir(dir).map_err(io)
 }
 
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), error)),
+        _ => Ok(()),
+    }
+}
+
 impl BaseView {
     fn of(database: &Database, shared: &Arc<Shared>) -> std::result::Result<BaseView, redb::Error> {
         let transaction: ReadTransaction = database.begin_read()?;
@@ -323,9 +335,7 @@ impl BaseView {
     }
 
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        guarded(&self.shared, || {
-            Ok(self.table.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
-        })
+        guarded(&self.shared, || Ok(self.table.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))))
     }
 
     pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<BaseRange> {
@@ -379,20 +389,26 @@ fn guarded<T>(shared: &Shared, run: impl FnOnce() -> std::result::Result<T, redb
         Ok(Err(error)) => Err(meaning(shared, error)),
         Err(_) => {
             shared.mark_damaged();
-            Err(Error::damaged("the base is not what was written: redb gave up on it; rebuild it from a snapshot and the log"))
+            Err(Error::damaged(
+                "the base is not what was written: redb gave up on it; rebuild it from a snapshot and the log",
+            ))
         }
     }
 }
 
 fn meaning(shared: &Shared, error: redb::Error) -> Error {
-    let corrupted = matches!(error, redb::Error::Corrupted(_));
+    let malformed = match &error {
+        redb::Error::Io(error) => matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
+        redb::Error::Corrupted(_) | redb::Error::TableDoesNotExist(_) | redb::Error::UpgradeRequired(_) => true,
+        _ => false,
+    };
+    if malformed || shared.is_damaged() {
+        shared.mark_damaged();
+        let what = format!("the base is not what was written ({error}); rebuild it from a snapshot and the log");
+        return Error::damaged(what).source(error);
+    }
     match error {
-        redb::Error::Io(error) if !shared.is_damaged() => Error::io("the base", error),
-        error if corrupted || shared.is_damaged() => {
-            shared.mark_damaged();
-            Error::damaged(format!("the base is not what was written ({error}); rebuild it from a snapshot and the log"))
-                .source(error)
-        }
+        redb::Error::Io(error) => Error::io("the base", error),
         error => Error::internal(format!("the base: {error}")).source(error),
     }
 }

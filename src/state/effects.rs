@@ -121,7 +121,8 @@ impl Work<'_> {
 
     fn delta(&mut self, collection: &Collection) -> &mut TallyDelta {
         let tallies = &mut self.effects.tallies;
-        let at = tallies.iter().position(|(id, generation, _)| (*id, *generation) == (collection.id, collection.generation));
+        let at =
+            tallies.iter().position(|(id, generation, _)| (*id, *generation) == (collection.id, collection.generation));
         let at = at.unwrap_or_else(|| {
             tallies.push((collection.id, collection.generation, TallyDelta::default()));
             tallies.len() - 1
@@ -133,10 +134,9 @@ impl Work<'_> {
         let encoded = row::encode(self.position, after)?;
         self.delta(collection).add(hash(id, encoded.fields()));
         self.put(&key::row(collection.id, collection.generation, id), Some(encoded.into_bytes()));
+        let mut room = Vec::with_capacity(64);
         for index in &collection.indexes {
-            for come in key::index_entries(collection, index, id, after) {
-                self.put(&come, Some(Bytes::new()));
-            }
+            key::each_entry(collection, index, id, after, &mut room, |come| self.put(come, Some(Bytes::new())));
         }
         Ok(())
     }
@@ -175,10 +175,9 @@ impl Work<'_> {
         let was = hash(id, &row::encode_fields(before)?);
         self.delta(collection).subtract(was);
         self.put(&key::row(collection.id, collection.generation, id), None);
+        let mut room = Vec::with_capacity(64);
         for index in &collection.indexes {
-            for gone in key::index_entries(collection, index, id, before) {
-                self.put(&gone, None);
-            }
+            key::each_entry(collection, index, id, before, &mut room, |gone| self.put(gone, None));
         }
         Ok(())
     }

@@ -230,11 +230,15 @@ pub(super) fn entry_index(key: &[u8]) -> Result<IndexId> {
 }
 
 /// What all entries of an index begin with.
-pub(super) fn entry_head(collection: CollectionId, generation: Generation, index: IndexId) -> Vec<u8> {
+pub(super) fn entry_head(collection: &Collection, index: IndexId) -> Vec<u8> {
     let mut key = Vec::with_capacity(64);
-    key.extend_from_slice(&filling(ENTRY, collection, generation));
-    key.extend_from_slice(&index.0.to_be_bytes());
+    push_entry_head(&mut key, collection, index);
     key
+}
+
+fn push_entry_head(key: &mut Vec<u8>, collection: &Collection, index: IndexId) {
+    key.extend_from_slice(&filling(ENTRY, collection.id, collection.generation));
+    key.extend_from_slice(&index.0.to_be_bytes());
 }
 
 /// The range of all keys that begin with `prefix`, which holds a byte other than FF.
@@ -253,42 +257,65 @@ pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// The keys of the entries that a record has in an index.
-pub(super) fn index_entries(collection: &Collection, index: &Index, id: &RecordId, fields: &Fields) -> Entries {
-    let mut keys = index_values(collection, index, fields);
+/// Calls `each` with the key of every entry that a record has in an index: one, but for a list field. `key` is room to
+/// work in, so that a write with many entries allocates once.
+pub(super) fn each_entry(
+    collection: &Collection,
+    index: &Index,
+    id: &RecordId,
+    fields: &Fields,
+    key: &mut Vec<u8>,
+    mut each: impl FnMut(&[u8]),
+) {
     let descending = ends_descending(index);
-    keys.iter_mut().for_each(|key| push_id(key, id, descending));
+    each_values(collection, index, fields, key, |key| {
+        push_id(key, id, descending);
+        each(key);
+    });
+}
+
+/// The keys of the entries that a record has in an index.
+pub(super) fn index_entries(collection: &Collection, index: &Index, id: &RecordId, fields: &Fields) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    each_entry(collection, index, id, fields, &mut Vec::with_capacity(64), |key| keys.push(key.to_vec()));
     keys
 }
 
-/// What [`index_entries`] yields: one, but for a list field.
-pub(super) type Entries = Vec<Vec<u8>>;
-
 /// The same without the record's id: what all records with these values share.
-pub(super) fn index_values(collection: &Collection, index: &Index, fields: &Fields) -> Entries {
-    let head = entry_head(collection.id, collection.generation, index.id);
+pub(super) fn index_values(collection: &Collection, index: &Index, fields: &Fields) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    each_values(collection, index, fields, &mut Vec::with_capacity(64), |key| keys.push(key.clone()));
+    keys
+}
+
+fn each_values(
+    collection: &Collection,
+    index: &Index,
+    fields: &Fields,
+    key: &mut Vec<u8>,
+    mut each: impl FnMut(&mut Vec<u8>),
+) {
+    key.clear();
+    push_entry_head(key, collection, index.id);
     if let [only] = index.fields.as_slice() {
         let value = fields.get(only.field);
         let is_list = |field: &Field| field.kind.is_list();
-        if matches!(value, Value::List(_))
-            || value.is_null() && collection.field_by_id(only.field).is_some_and(is_list)
+        if matches!(value, Value::List(_)) || value.is_null() && collection.field_by_id(only.field).is_some_and(is_list)
         {
+            let head = key.len();
             let items = value.each();
-            let distinct = items.iter().enumerate().filter(|(at, item)| !items[..*at].contains(item));
-            return distinct
-                .map(|(_, item)| {
-                    let mut key = head.clone();
-                    push_value(&mut key, item, only.descending);
-                    key
-                })
-                .collect();
+            for (_, item) in items.iter().enumerate().filter(|(at, item)| !items[..*at].contains(item)) {
+                key.truncate(head);
+                push_value(key, item, only.descending);
+                each(key);
+            }
+            return;
         }
     }
-    let mut key = head;
     for field in &index.fields {
-        push_value(&mut key, fields.get(field.field), field.descending);
+        push_value(key, fields.get(field.field), field.descending);
     }
-    vec![key]
+    each(key);
 }
 
 /// Appends a value so that bytes order as [`Value::order`] does, or the other way round.

@@ -130,7 +130,7 @@ pub fn referrers(
 ) -> Result<Vec<RecordId>> {
     let index = pointing.relation_index(field);
     let index = index.ok_or_else(|| Error::internal(format!("no index over the relation {field}")))?;
-    let mut values = key::entry_head(pointing.id, pointing.generation, index.id);
+    let mut values = key::entry_head(pointing, index.id);
     key::push_value(&mut values, &Value::text(target.as_str()), index.fields[0].descending);
     let (from, to) = key::range(values);
     let mut found = Vec::new();

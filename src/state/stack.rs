@@ -154,7 +154,7 @@ fn scan_through<'a>(
     for layer in layers.into_iter().flatten().filter(|layer| !layer.is_empty()) {
         scan.push(Source::Layer(layer.bounded(from, to)))?;
     }
-    scan.push(Source::Base(base.range(from, to)?))?;
+    scan.push(Source::Base(Box::new(base.range(from, to)?)))?;
     Ok(scan)
 }
 
@@ -162,7 +162,7 @@ fn scan_through<'a>(
 enum Source<'a> {
     Own(btree_map::Range<'a, Key, Option<Bytes>>),
     Layer(LayerRange<'a>),
-    Base(BaseRange),
+    Base(Box<BaseRange>),
 }
 
 /// The next pair of a source.

@@ -220,3 +220,23 @@ fn a_full_disk_at_a_start_is_no_damage() {
     disk.set_capacity(None);
     model.survives(&disk, "after it healed");
 }
+
+#[test]
+fn a_read_error_at_a_start_is_no_damage_and_changes_nothing_that_was_confirmed() {
+    let (grown, mut model) = (SimDisk::new(5), Model::default());
+    model.live(&grown, 30, 5).expect("a disk without faults");
+    let witness = Seq(model.keep_from.saturating_sub(1));
+    let trial = grown.image();
+    trial.count_reads(true);
+    open_at(&trial, witness).expect("a disk without faults");
+    for op in 1..=trial.ops() {
+        let disk = grown.image();
+        disk.count_reads(true);
+        disk.fail_at(op, Fault::Eio, true);
+        if let Err(error) = open_at(&disk, witness) {
+            assert_eq!(error.kind(), Kind::Internal, "op {op}: {error}");
+        }
+        disk.heal();
+        model.clone().survives(&disk, &format!("op {op}"));
+    }
+}

@@ -277,3 +277,46 @@ fn damage_in_a_segment_is_found_by_a_reader_too() {
     assert!(error.kind() == Kind::Damaged && error.message().contains(&format!("seq {first}")), "{error}");
     assert!(!reader.read_from(Seq(0), 1).expect("what is before it").is_empty());
 }
+
+#[test]
+fn what_a_segment_held_when_it_got_its_name_is_durable_without_any_mark() {
+    let disk = SimDisk::new(3);
+    let (mut writer, _, _) = open_at(&disk, Seq(0)).expect("open");
+    while files(&disk, ".log").len() < 2 {
+        write(&mut writer, 1);
+    }
+    let rotated = disk.image();
+    drop(writer);
+    // A start rewrites the last segment; it holds nothing but entries then.
+    let (mut writer, _, _) = open_at(&disk, Seq(0)).expect("open");
+    let restarted = disk.image();
+    write(&mut writer, 1);
+    for disk in [rotated, restarted, disk] {
+        disk.flip_bit(&files(&disk, ".log")[1], (segment::HEADER + frame::HEADER) as u64 * 8);
+        assert_eq!(open_at(&disk, Seq(0)).expect_err("damage").kind(), Kind::Damaged);
+    }
+}
+
+#[test]
+fn frames_of_another_history_are_not_taken_for_this_one() {
+    let (disk, path, second) = two_batches();
+    let other = SimDisk::new(4);
+    let (mut writer, _, _) = open_at(&other, Seq(0)).expect("open");
+    stage(&mut writer, 3, 2);
+    writer.commit().expect("commit");
+    stage(&mut writer, 3, 1);
+    let first = writer.position();
+    writer.commit().expect("commit");
+    // The same seqs, epoch, times and payloads, after other entries: only the chain tells.
+    let mut batch = vec![0; 4096 - segment::HEADER];
+    let place = scan(Arc::new(other.clone()), Path::new(DIR)).expect("scan").map(|found| found.expect("whole"));
+    let place = place.filter(|found| matches!(&found.what, What::Mark(at) if *at == first)).map(|found| found.offset);
+    let begin = place.last().expect("the second batch's mark") + frame::MARK as u64;
+    let file = other.open(&path, crate::disk::Open::Read).expect("open");
+    batch.truncate((4096 - begin.max(second + frame::MARK as u64)) as usize);
+    file.read_at(begin, &mut batch).expect("read");
+    disk.corrupt(&path, second + frame::MARK as u64, &batch);
+    let (writer, _, recovery) = open_at(&disk, Seq(3)).expect("above every witness");
+    assert_eq!(writer.position().seq, Seq(3));
+    assert!(recovery.cut.is_some_and(|cut| cut.why.contains("chain")));
+}

@@ -165,7 +165,7 @@ pub(super) fn bounds(collection: &Collection, query: &Query, plan: &Plan) -> (Ve
     let Some(index) = plan.index.and_then(|id| collection.index(id)) else {
         return id_bounds(collection, query, plan);
     };
-    let mut head = key::entry_head(collection.id, collection.generation, index.id);
+    let mut head = key::entry_head(collection, index.id);
     for part in &index.fields[..plan.equal_fields] {
         let value = equality(query, Operand::Field(part.field)).unwrap_or(&Value::Null);
         key::push_value(&mut head, value, part.descending);

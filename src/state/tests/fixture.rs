@@ -8,9 +8,7 @@ use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::id::{CollectionId, Epoch, FieldId, Generation, IndexId, NodeId, Position, RecordId, Seq};
 use crate::model::change::{Change, Entry};
-use crate::model::schema::{
-    Collection, CollectionKind, Field, FieldKind, Index, IndexField, OnDelete, Rules, Schema,
-};
+use crate::model::schema::{Collection, CollectionKind, Field, FieldKind, Index, IndexField, OnDelete, Rules, Schema};
 use crate::model::value::{Fields, Value};
 use crate::state::{Applied, Base, Effects, Opened, Stack, effects};
 use crate::time::Millis;
@@ -33,6 +31,11 @@ pub(super) fn disk(seed: u64) -> SimDisk {
     let disk = SimDisk::new(seed);
     disk.create_dir_all(Path::new(DIR)).unwrap();
     disk
+}
+
+/// How often to try: more with `CI=true` in the environment.
+pub(super) fn rounds(short: u64, long: u64) -> u64 {
+    if std::env::var("CI").is_ok_and(|value| value == "true") { long } else { short }
 }
 
 /// Randomness, with its seed printed.

@@ -3,6 +3,7 @@
 mod backend;
 mod effects;
 mod fixture;
+mod golden;
 mod key;
 mod query;
 mod snapshot;

@@ -93,7 +93,7 @@ fn a_power_loss_while_loading_leaves_the_old_base_or_the_new_one() {
     load(&whole, Path::new(DIR), &mut &bytes[..]).unwrap();
     let ops = whole.ops() - before;
     let mut seen = [0, 0];
-    for at in 1..=ops {
+    for at in 1..=ops + 1 {
         let target: SimDisk = disk(at);
         drop(open(&target));
         target.freeze_at_op(target.ops() + at);

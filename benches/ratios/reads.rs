@@ -1,0 +1,45 @@
+//! Reads of one record, held against a bare hyper server that answers as many bytes.
+
+use std::time::Duration;
+
+use crate::load::Plan;
+use crate::pairs::{self, Compared, Side};
+use crate::process::Process;
+use crate::report::{Limit, Row};
+use crate::{Bench, Outcome, SMALL, answer, hello, millpond, orders};
+
+pub(crate) const CONNECTIONS: usize = 64;
+
+pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
+    let filled = bench.server(SMALL)?.filled;
+    let Compared { ours, theirs, ratio } = against_hello(bench, |plan| Plan { request: orders::read(filled), ..plan })?;
+    bench.report.add(Row::new("bare hyper hello, 64 connections", theirs.per_second, "1/s"));
+    bench.report.add(Row::new("  server CPU each", theirs.cpu_us, "µs"));
+    let row = Row::new("point reads, uncached, 64 connections", ours.per_second, "1/s");
+    bench.report.add(row.paired("hello", theirs.per_second, ratio).limit(Limit::Ratio(0.7)));
+    bench.report.add(Row::new("  server CPU each", ours.cpu_us, "µs").against("hello", theirs.cpu_us));
+    bench.report.add(Row::new("  p99", ours.p99_ms, "ms").against("hello", theirs.p99_ms));
+    Ok(())
+}
+
+/// The server and hello in turn, each under 64 connections; `complete` says what the server is asked.
+pub(crate) fn against_hello(bench: &mut Bench, complete: impl FnOnce(Plan) -> Plan) -> Outcome<Compared> {
+    let (pairs, time) = if bench.quick { (3, 1) } else { (5, 2) };
+    let time = Duration::from_secs(time);
+    let server = bench.server(SMALL)?.process.address;
+    let hello = match bench.hello.take() {
+        Some(hello) => hello,
+        None => start_hello(server)?,
+    };
+    let hello = &*bench.hello.insert(hello);
+    let server = &bench.server.as_ref().ok_or("no server")?.process;
+    let ours = Side { plan: complete(Plan { time, ..millpond::plan(server, CONNECTIONS, 200) }), process: server };
+    let theirs = Plan { time, request: orders::read(SMALL), ..millpond::plan(hello, CONNECTIONS, 200) };
+    pairs::compare(pairs, ours, Side { plan: theirs, process: hello })
+}
+
+/// A hello as long as a record of the server.
+fn start_hello(server: std::net::SocketAddr) -> Outcome<Process> {
+    let record = answer::must(server, "GET", &orders::first(), "")?;
+    hello::start(record.len())
+}
