@@ -1,6 +1,8 @@
 //! The contract as scripts: each plays requests against a server of its own and compares every answer, and what was
 //! logged, with the script's own text. See `support::script` for their form.
 
+#[path = "api/hostile.rs"]
+mod hostile;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -106,4 +108,52 @@ fn a_stop_answers_the_writes_in_flight() {
             assert_eq!(client.get(&path).expect("an answer").status, 200, "{path} was answered and is lost");
         }
     }
+}
+
+#[test]
+fn a_query_over_many_rows_answers_as_one_over_few() {
+    const RECORDS: usize = 600;
+    let server = Running::start();
+    let mut client = Client::new(server.address);
+    let numbers = r#"{"name":"numbers","fields":[{"name":"n","type":"number","integer":true},{"name":"m","type":"number","integer":true}],"indexes":[{"name":"by_n","fields":["n"]}]}"#;
+    assert_eq!(client.json("POST", "/api/collections", numbers).expect("an answer").status, 201);
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let address = server.address;
+            std::thread::spawn(move || {
+                let mut client = Client::new(address);
+                for n in (writer..RECORDS).step_by(8) {
+                    let path = format!("/api/collections/numbers/records/r{n:04}");
+                    let body = format!(r#"{{"n":{n},"m":{}}}"#, RECORDS - n);
+                    assert_eq!(client.json("PUT", &path, &body).expect("an answer").status, 201);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().expect("a writer does not panic");
+    }
+    let mut list = |query: &str| {
+        let answer = client.get(&format!("/api/collections/numbers/records?explain=1&fields=n&{query}"));
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        answer.json()
+    };
+    let first = |json: &serde_json::Value| json["items"][0]["n"].as_u64();
+
+    let by_index = list("sort=-n&perPage=1&skipTotal=1");
+    let sorted = list("sort=m&perPage=1&skipTotal=1");
+    assert_eq!((first(&by_index), first(&sorted)), (Some(RECORDS as u64 - 1), Some(RECORDS as u64 - 1)));
+    assert_eq!(by_index["explain"]["index"], "by_n");
+    assert_eq!(by_index["explain"]["rowsRead"], 1);
+    assert!(sorted["explain"]["rowsRead"].as_u64() >= Some(RECORDS as u64));
+
+    let residual = list("filter=m%3E500&sort=n&perPage=500");
+    assert_eq!(residual["totalItems"], 100);
+    assert_eq!(residual["items"].as_array().map(Vec::len), Some(100));
+    let deep = list("filter=m%3C10&sort=n&perPage=2&skipTotal=1");
+    assert_eq!(first(&deep), Some(591), "found behind more rows than are read on the request's own thread");
+    let whole = list("perPage=1000");
+    assert_eq!(whole["totalItems"], RECORDS);
+    assert_eq!(whole["items"].as_array().map(Vec::len), Some(RECORDS));
 }

@@ -83,7 +83,11 @@ impl Client {
     }
 
     fn finish(&mut self, mut connection: BufReader<TcpStream>, head_only: bool) -> io::Result<Answer> {
-        let answer = read_answer(&mut connection, head_only)?;
+        let mut answer = read_answer(&mut connection, head_only)?;
+        // "Go on" and its like come before the answer.
+        while answer.status < 200 {
+            answer = read_answer(&mut connection, head_only)?;
+        }
         if answer.header("connection") != Some("close") {
             self.connection = Some(connection);
         }

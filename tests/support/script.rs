@@ -55,9 +55,7 @@ pub fn play(path: &Path) {
     if std::env::var_os("GOLDEN").is_some_and(|how| how == "write") {
         std::fs::write(path, &played).expect("writable");
     }
-    if let Some((line, (is, was))) =
-        played.lines().zip(golden.lines()).enumerate().find(|(_, (is, was))| is != was)
-    {
+    if let Some((line, (is, was))) = played.lines().zip(golden.lines()).enumerate().find(|(_, (is, was))| is != was) {
         panic!("{} line {}:\n    golden: {was}\n    answer: {is}", path.display(), line + 1);
     }
     assert_eq!(played, golden, "{}: one is the other's beginning", path.display());
@@ -86,8 +84,9 @@ impl Player {
         let (head, body) = request.split_once("\n\n").unwrap_or((&request, ""));
         let mut lines = head.lines().skip(1);
         let (method, target) = lines.next().and_then(|line| line.split_once(' ')).expect("a method and a target");
-        let mut headers: Vec<(&str, &str)> =
-            lines.map(|line| line.split_once(':').map(|(name, value)| (name, value.trim())).expect("a header")).collect();
+        let mut headers: Vec<(&str, &str)> = lines
+            .map(|line| line.split_once(':').map(|(name, value)| (name, value.trim())).expect("a header"))
+            .collect();
         let body = (!body.trim().is_empty()).then(|| body_of(body.trim()));
         if body.is_some() && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             headers.push(("content-type", "application/json"));
@@ -115,7 +114,8 @@ impl Player {
         if let Some(node) = answer.header("millpond-seq").and_then(|seq| seq.split('-').nth(1)) {
             self.node = node.to_owned();
         }
-        if let Some(id) = answer.header("location").and_then(|place| place.rsplit('/').next()).filter(|id| is_made(id)) {
+        if let Some(id) = answer.header("location").and_then(|place| place.rsplit('/').next()).filter(|id| is_made(id))
+        {
             self.id = id.to_owned();
         }
     }
