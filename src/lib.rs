@@ -1,4 +1,51 @@
-//! Millpond: a self-hosted backend in one binary.
+//! Millpond: a self-hosted backend in one binary. This page is the map.
+//!
+//! # The one idea
+//!
+//! The write log is the database. A write is finished when its entry is on disk in the log; tables, indexes, counts and
+//! everything to come are derived from the log, have a position in it, and can be rebuilt from it.
+//!
+//! ```text
+//!  HTTP ─▶ access ─▶ service ─▶ pipeline ─▶ [writer: decide ─▶ append + sync ─▶ publish view, position] ─▶ answer
+//!          (guard)              validate     404 409 412         the log             │
+//!                               sanitize     413                                     ▼
+//!                               parse                             fresh layer ─▶ frozen layer ─▶ [applier: redb]
+//!                               transform
+//!                               400
+//! ```
+//!
+//! Reads take the newest published view, a stack of layers over redb, and never wait for the writer.
+//!
+//! # The floors
+//!
+//! A file imports from lower floors and from its own folder only; `tests/tidy.rs` proves it.
+//!
+//! | floor | modules | what lives there |
+//! |---|---|---|
+//! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] | kinds of errors, newtypes, every bound, the clock, the file seam with its simulator |
+//! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
+//! | 2 engines | [`log`] [`state`] | frames and segments · layers, indexes, the redb base, queries, snapshots; mutually unknown |
+//! | 3 core | [`core`] | decide, the writer, the applier, replay, the published view |
+//! | 5 service | [`service`] | what a caller may do, and the bytes of the answer |
+//! | 6 edge | [`http`] | the route table, one match from error kind to status, the accept loop |
+//! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
+//!
+//! Floor 4 is kept for what consumes the log: search, live streams, handlers, jobs, followers.
+//!
+//! # Invariants
+//!
+//! - Answered, published and applied only after the log's sync; a failed sync ends the process.
+//! - Only [`core`]'s writer appends to the log, only its applier (and replay, before it runs) writes to redb.
+//! - Decide judges, effects obey: nothing under either reads a clock, a random source or the environment, so replay
+//!   gives every server the same bytes.
+//! - Only `service::access` makes a guard for a caller, and there is no query and no command without one.
+//! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
+//! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
+//!
+//! # Where to start reading
+//!
+//! [`model::change`] is what the log holds, `core::decide` how a command becomes one, `state::effects` what it does to
+//! the tables, `core::writer` the order of it all, and `http::routes` the whole surface on one screen.
 
 #![forbid(unsafe_code)]
 

@@ -119,8 +119,7 @@ impl Applier {
     ///
     /// # Errors
     /// The base's.
-    pub fn close(mut self, clean: bool) -> Result<()> {
-        let made = if clean { self.checkpoint() } else { Ok(()) };
-        self.base.close(clean && made.is_ok()).and(made)
+    pub fn close(self, clean: bool) -> Result<()> {
+        self.base.close(clean)
     }
 }

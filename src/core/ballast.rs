@@ -18,18 +18,18 @@ const PIECE_BYTES: usize = 1 << 20;
 pub(super) struct Ballast {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    bytes: u64,
     held: bool,
 }
 
 impl Ballast {
     /// Finds the ballast of `dir`; makes none.
-    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path) -> Result<Ballast> {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, bytes: u64) -> Result<Ballast> {
         let path = dir.join(BALLAST_FILE);
         let io = |error| Error::io("the ballast file", error);
         let there = disk.exists(&path).map_err(io)?;
-        let held =
-            there && disk.open(&path, Open::Read).and_then(|file| file.len()).map_err(io)? == limits::BALLAST_BYTES;
-        let ballast = Ballast { disk, dir: dir.to_owned(), held };
+        let held = there && disk.open(&path, Open::Read).and_then(|file| file.len()).map_err(io)? == bytes;
+        let ballast = Ballast { disk, dir: dir.to_owned(), bytes, held };
         if there && !held {
             ballast.remove();
         }
@@ -43,7 +43,7 @@ impl Ballast {
 
     /// Makes it if it is not there and room is ample. A failure is no fault: there is none, then.
     pub(super) fn restore(&mut self) {
-        let ample = limits::DISK_HEADROOM_BYTES + 2 * limits::BALLAST_BYTES;
+        let ample = limits::DISK_HEADROOM_BYTES + 2 * self.bytes;
         if self.held || self.disk.free_bytes(&self.dir).map_or(true, |free| free < ample) {
             return;
         }
@@ -75,8 +75,9 @@ impl Ballast {
             word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
         }
-        for offset in (0..limits::BALLAST_BYTES).step_by(PIECE_BYTES) {
-            file.write_at(offset, &piece)?;
+        for offset in (0..self.bytes).step_by(PIECE_BYTES) {
+            let part = piece.len().min((self.bytes - offset) as usize);
+            file.write_at(offset, &piece[..part])?;
         }
         file.sync_data()?;
         self.disk.sync_dir(&self.dir)

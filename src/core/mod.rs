@@ -3,9 +3,9 @@
 //! One command's way: [`Core::submit`] puts it in the writer's bounded queue; the writer thread takes what is queued,
 //! has [`decide`] judge each against the stack of layers (so that the second sees the first), logs what was decided as
 //! one group commit with one sync, publishes the new view, then the position, then answers. The applier thread folds
-//! frozen layers into redb behind it. Start-up is [`replay`]: the same effects, from the log.
+//! frozen layers into redb behind it. Start-up ([`open`]) is replay: the same effects, from the log.
 //!
-//! Invariants of absence: only [`writer`] appends to the log and publishes; only [`applier`] (and replay before it
+//! Invariants of absence: only the [`Writer`] appends to the log and publishes; only the [`Applier`] (and replay before it
 //! exists) writes to the base; [`decide`] reads no clock, no random source and no disk but the state it is given.
 
 mod applier;

@@ -29,6 +29,8 @@ const REPLAY_BYTES: usize = 4 << 20;
 pub struct Settings {
     /// redb's page cache, bytes.
     pub cache_bytes: usize,
+    /// What is kept to be given up when the disk is full, bytes.
+    pub ballast_bytes: u64,
     /// The log's own.
     pub log: log::Settings,
     /// Identity of a new folder; random if absent.
@@ -37,7 +39,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { cache_bytes: limits::BASE_CACHE_BYTES, log: log::Settings::default(), genesis: None }
+        Settings {
+            cache_bytes: limits::BASE_CACHE_BYTES,
+            ballast_bytes: limits::BALLAST_BYTES,
+            log: log::Settings::default(),
+            genesis: None,
+        }
     }
 }
 
@@ -86,7 +93,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let identity = identity(&*disk, dir, settings.genesis)?;
     let genesis = log::Genesis { database: identity.database, node: identity.node };
 
-    let mut ballast = Ballast::new(disk.clone(), dir)?;
+    let mut ballast = Ballast::new(disk.clone(), dir, settings.ballast_bytes)?;
     let (mut base, applied) = open_base(&disk, dir, settings)?;
     let open_log = || log::open(disk.clone(), &log_dir, settings.log, genesis, applied.position.seq);
     let (log_writer, reader, recovery) = match open_log() {

@@ -19,7 +19,7 @@ use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all,
 use super::{Applier, Flush, Flushed, Opened, Poison, Published, Settings, Writer, open};
 use crate::disk::{Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
-use crate::id::{Position, Seq};
+use crate::id::Position;
 use crate::limits;
 use crate::log;
 use crate::model::command::{Command, Committed};
@@ -152,7 +152,7 @@ impl Core {
     /// `limits::MIN_SEQ_WAIT`.
     pub async fn reached(&self, position: Position) -> Result<Arc<Published>> {
         let view = self.view();
-        if view.position.seq > Seq::ZERO && view.position.epoch != position.epoch {
+        if view.position.epoch != position.epoch {
             return Err(Error::new(Kind::Precondition, "the position is not in this server's history"));
         }
         if view.position.seq >= position.seq {

@@ -85,6 +85,8 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     match status {
+        // A write of unknown outcome is not to be repeated blindly.
+        StatusCode::SERVICE_UNAVAILABLE if error.kind() == Kind::OutcomeUnknown => {}
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
             headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
         }

@@ -25,6 +25,7 @@ const NOW: Millis = Millis(1_000_000_000_000);
 fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
+        ballast_bytes: 8 << 10,
         log: log::Settings { segment_bytes: 8 << 10, first_segment_bytes: 4 << 10, ..log::Settings::default() },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
     }
