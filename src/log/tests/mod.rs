@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod golden;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
