@@ -67,9 +67,11 @@ pub const MARK_IDLE: Duration = Duration::from_millis(50);
 
 /// Commands waiting for the writer. When full: 503 with `Retry-After`, nothing changed.
 pub const WRITER_QUEUE: usize = 4_096;
+/// Bytes of the commands that wait for the writer. More: 503 with `Retry-After`, nothing changed.
+pub const WRITER_QUEUE_BYTES: usize = 128 << 20;
 /// Commands decided into one group commit.
 pub const BATCH_COMMANDS_MAX: usize = 512;
-/// Payload bytes of one group commit.
+/// Bytes of the commands of one group commit, but for the last one's.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Fresh layer at which the writer freezes it for the applier, bytes of keys and values.
 pub const FRESH_BYTES_FREEZE: usize = 4 << 20;

@@ -24,13 +24,21 @@ pub(super) struct Ballast {
 impl Ballast {
     /// Finds the ballast of `dir`; makes none.
     pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path) -> Result<Ballast> {
-        let held = disk.exists(&dir.join(BALLAST_FILE)).map_err(|error| Error::io("the ballast file", error))?;
-        Ok(Ballast { disk, dir: dir.to_owned(), held })
+        let path = dir.join(BALLAST_FILE);
+        let io = |error| Error::io("the ballast file", error);
+        let there = disk.exists(&path).map_err(io)?;
+        let held =
+            there && disk.open(&path, Open::Read).and_then(|file| file.len()).map_err(io)? == limits::BALLAST_BYTES;
+        let ballast = Ballast { disk, dir: dir.to_owned(), held };
+        if there && !held {
+            ballast.remove();
+        }
+        Ok(ballast)
     }
 
     /// Whether a write may go on: the headroom is free. An error of the question counts as yes: the write itself tells.
     pub(super) fn has_headroom(&self) -> bool {
-        self.disk.free_bytes(&self.dir).map_or(true, |free| free >= limits::DISK_HEADROOM_BYTES)
+        has_headroom(&*self.disk, &self.dir)
     }
 
     /// Makes it if it is not there and room is ample. A failure is no fault: there is none, then.
@@ -80,4 +88,9 @@ impl Ballast {
             tracing::warn!(%error, "the ballast file could not be removed");
         }
     }
+}
+
+/// Whether the headroom of the disk under `dir` is free. An error of the question counts as yes: the write itself tells.
+pub(super) fn has_headroom(disk: &dyn Disk, dir: &Path) -> bool {
+    disk.free_bytes(dir).map_or(true, |free| free >= limits::DISK_HEADROOM_BYTES)
 }

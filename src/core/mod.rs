@@ -11,6 +11,7 @@
 mod applier;
 mod ballast;
 pub mod decide;
+mod desk;
 mod open;
 mod poison;
 mod published;

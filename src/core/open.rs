@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ballast::Ballast;
 use super::writer::Start;
 use super::{Applier, Published, Writer};
 use crate::disk::{self, Disk, DiskLock};
@@ -85,30 +86,29 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let identity = identity(&*disk, dir, settings.genesis)?;
     let genesis = log::Genesis { database: identity.database, node: identity.node };
 
-    let (base, applied) = open_base(&disk, dir, settings)?;
-    let (log_writer, reader, recovery) =
-        log::open(disk.clone(), &log_dir, settings.log, genesis, applied.position.seq)?;
-    if recovery.database != identity.database {
-        return Err(Error::damaged(format!(
-            "the log in {} belongs to another database: put the folder's own log back",
-            log_dir.display()
-        )));
+    let mut ballast = Ballast::new(disk.clone(), dir)?;
+    let (mut base, applied) = open_base(&disk, dir, settings)?;
+    let open_log = || log::open(disk.clone(), &log_dir, settings.log, genesis, applied.position.seq);
+    let (log_writer, reader, recovery) = match open_log() {
+        // Its last segment is written anew, which takes some room.
+        Err(error) if error.kind() == Kind::NoSpace && ballast.release() => open_log()?,
+        opened => opened?,
+    };
+    check_history(&recovery, &identity, applied)?;
+    let mut applied = Applied { database: identity.database, ..applied };
+    let mut replayed = replay(&reader, &recovery, &mut base, applied);
+    if replayed.as_ref().is_err_and(|error| error.kind() == Kind::Damaged) && base.is_damaged() {
+        tracing::error!("the tables are damaged: they are set aside and built anew from the log");
+        (base, applied) = build_anew(&disk, dir, settings, base, identity.database)?;
+        replayed = replay(&reader, &recovery, &mut base, applied);
     }
-    if recovery.first.0 > applied.position.seq.0 + 1 {
-        return Err(Error::damaged(format!(
-            "the tables hold everything up to {}, but the log begins at {}: restore a backup",
-            applied.position.seq, recovery.first
-        )));
-    }
-    check_history(&reader, &recovery, applied)?;
-    let applied = Applied { database: identity.database, ..applied };
-    let replay = replay(&reader, recovery.last.seq, base, applied)?;
-    let replayed = recovery.last.seq.0 - applied.position.seq.0;
-    let applier = Applier::new(replay.base, disk.clone(), dir, applied.position.seq, replay.flushed);
-    let start = Start { published: replay.published, last_time: replay.applied.time, log_bytes: replay.log_bytes };
+    let Replayed { published, applied: last, durable, flushed, log_bytes } = replayed?;
+    let entries = recovery.last.seq.0 - applied.position.seq.0;
+    let applier = Applier::new(base, disk.clone(), dir, durable, flushed);
+    let start = Start { published, last_time: last.time, log_bytes };
     let preparer = log_writer.preparer();
-    let writer = Writer::new(log_writer, identity.database, start, disk, dir)?;
-    Ok(Opened { writer, applier, preparer, reader, recovery, replayed, identity, lock })
+    let writer = Writer::new(log_writer, identity.database, start, ballast);
+    Ok(Opened { writer, applier, preparer, reader, recovery, replayed: entries, identity, lock })
 }
 
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>> {
@@ -163,7 +163,8 @@ fn read_identity(bytes: &[u8], path: &Path) -> Result<Identity> {
 
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))?;
     Ok(bytes)
 }
 
@@ -181,72 +182,97 @@ fn open_base(disk: &Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<(B
     }
 }
 
-/// Base and log must tell one history: the chain at the base's position is the log's.
-fn check_history(reader: &log::Reader, recovery: &log::Recovery, applied: Applied) -> Result<()> {
-    let seq = applied.position.seq;
-    if seq == Seq::ZERO || seq < recovery.first {
+/// An empty base in the place of one that can't be trusted.
+fn build_anew(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    settings: &Settings,
+    damaged: Base,
+    database: DatabaseId,
+) -> Result<(Base, Applied)> {
+    // It is damaged: what its end has to say is no news.
+    let _ = damaged.close(false);
+    Base::set_aside(&**disk, dir)?;
+    let (base, applied) = open_base(disk, dir, settings)?;
+    Ok((base, Applied { database, ..applied }))
+}
+
+/// Base and log must belong together and tell one history: the chain at the base's position is the log's.
+fn check_history(recovery: &log::Recovery, identity: &Identity, applied: Applied) -> Result<()> {
+    if recovery.database != identity.database {
+        return Err(Error::damaged("the log belongs to another database: put the folder's own log back"));
+    }
+    if recovery.chain_at_witness == applied.chain {
         return Ok(());
     }
-    let logged = reader.read_from(Seq(seq.0 - 1), 1)?;
-    match logged.first() {
-        Some(logged) if logged.position == applied.position && logged.chain == applied.chain => Ok(()),
-        _ => Err(Error::damaged(format!(
-            "the tables stand at {} of another history than the log's: remove the tables' file to build it anew",
-            applied.position
-        ))),
-    }
+    Err(Error::damaged(format!(
+        "the tables stand at {} of another history than the log's: move the tables' file away to build it anew",
+        applied.position
+    )))
 }
 
-/// Folds the log from the base's position up to `last` in.
-fn replay(reader: &log::Reader, last: Seq, base: Base, applied: Applied) -> Result<Replay> {
-    let mut replay = Replay::begin(base, applied)?;
-    while replay.applied.position.seq < last {
-        for logged in reader.read_from(replay.applied.position.seq, REPLAY_BYTES)? {
-            replay.apply(&logged)?;
-        }
-    }
-    replay.published.position = replay.applied.position;
-    Ok(replay)
-}
-
-/// Entries folded into layers, and layers into the base, as the writer and the applier do it.
-struct Replay {
-    base: Base,
+/// What a replay leaves.
+#[derive(Debug)]
+struct Replayed {
     published: Published,
     applied: Applied,
-    /// Up to where the base has it, not durably.
+    /// Up to where the base has it durably.
+    durable: Seq,
+    /// Up to where the base has it.
     flushed: Seq,
     /// Bytes of log in the fresh layer.
     log_bytes: u64,
 }
 
-impl Replay {
-    fn begin(base: Base, applied: Applied) -> Result<Replay> {
-        let view = base.view();
-        let schema = Arc::new(state::schema_of(&*view)?);
-        let published = Published { position: applied.position, schema, stack: Stack::new(view) };
-        Ok(Replay { base, published, applied, flushed: applied.position.seq, log_bytes: 0 })
+/// Folds the log from the base's position up to its end in, as the writer and the applier do it: into layers, and the
+/// layers into the base.
+fn replay(reader: &log::Reader, recovery: &log::Recovery, base: &mut Base, applied: Applied) -> Result<Replayed> {
+    if recovery.first.0 > applied.position.seq.0 + 1 {
+        return Err(Error::damaged(format!(
+            "the tables hold everything up to {}, but the log begins at {}: restore a backup",
+            applied.position.seq, recovery.first
+        )));
     }
+    let view = base.view();
+    let schema = Arc::new(state::schema_of(&*view)?);
+    let seq = applied.position.seq;
+    let published = Published { position: applied.position, schema, stack: Stack::new(view) };
+    let mut replayed = Replayed { published, applied, durable: seq, flushed: seq, log_bytes: 0 };
+    let mut undurable_bytes = 0;
+    while replayed.applied.position.seq < recovery.last.seq {
+        for logged in reader.read_from(replayed.applied.position.seq, REPLAY_BYTES)? {
+            replayed.fold(&logged)?;
+        }
+        if replayed.published.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE {
+            undurable_bytes += replayed.log_bytes;
+            replayed.flush(base)?;
+        }
+        if undurable_bytes >= limits::CHECKPOINT_LOG_BYTES {
+            base.checkpoint()?;
+            replayed.durable = replayed.flushed;
+            undurable_bytes = 0;
+        }
+    }
+    replayed.published.position = recovery.last;
+    Ok(replayed)
+}
 
-    fn apply(&mut self, logged: &log::Logged) -> Result<()> {
+impl Replayed {
+    fn fold(&mut self, logged: &log::Logged) -> Result<()> {
         let effects = state::effects(&self.published.schema, logged.position, &logged.entry)?;
         if let Some(schema) = &effects.schema {
             self.published.schema = Arc::new(schema.clone());
         }
         self.published.stack.apply(effects)?;
         self.log_bytes += u64::from(logged.bytes);
-        self.applied =
-            Applied { position: logged.position, chain: logged.chain, time: logged.time, ..self.applied };
-        if self.published.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE {
-            self.flush()?;
-        }
+        self.applied = Applied { position: logged.position, chain: logged.chain, time: logged.time, ..self.applied };
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self, base: &mut Base) -> Result<()> {
         let layer = std::mem::take(&mut self.published.stack.fresh);
-        self.base.apply(&layer, self.applied)?;
-        self.published.stack.base = self.base.view();
+        base.apply(&layer, self.applied)?;
+        self.published.stack.base = base.view();
         self.flushed = self.applied.position.seq;
         self.log_bytes = 0;
         Ok(())

@@ -3,7 +3,6 @@
 //! Invariant: a view is published and a command answered only after the sync that covers it; a refused command leaves
 //! no trace. This is the machine without its thread, so that a simulator can step it; `threads` drives it in a server.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +11,6 @@ use arc_swap::ArcSwap;
 use super::ballast::Ballast;
 use super::decide::{Decision, decide};
 use super::{Flush, Flushed, Published};
-use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::id::{DatabaseId, Position, Seq};
 use crate::limits;
@@ -45,7 +43,7 @@ pub struct Writer {
 
 /// What recovery and replay left.
 #[derive(Debug)]
-pub struct Start {
+pub(super) struct Start {
     /// The state at the log's end.
     pub published: Published,
     /// The last entry's time: those to come are never earlier.
@@ -62,22 +60,12 @@ struct Staged {
 
 impl Writer {
     /// Continues a recovered log with the state that was replayed from it.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn new(
-        log: log::Writer,
-        database: DatabaseId,
-        start: Start,
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-    ) -> Result<Writer> {
+    pub(super) fn new(log: log::Writer, database: DatabaseId, start: Start, ballast: Ballast) -> Writer {
         let Start { published: start, last_time, log_bytes } = start;
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
-        let ballast = Ballast::new(disk, dir)?;
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Ok(Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast })
+        Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast }
     }
 
     /// Where readers find the newest view.
@@ -113,13 +101,7 @@ impl Writer {
 
     /// Decides one command and folds its effects into the batch. A refusal is an outcome; an error is one after which
     /// the batch is no longer whole.
-    fn stage(
-        &mut self,
-        command: &Command,
-        now: Millis,
-        headroom: bool,
-        staged: &mut Vec<Staged>,
-    ) -> Result<Outcome> {
+    fn stage(&mut self, command: &Command, now: Millis, headroom: bool, staged: &mut Vec<Staged>) -> Result<Outcome> {
         if !headroom && !frees_space(command) {
             return Ok(Err(no_space()));
         }
@@ -201,8 +183,7 @@ impl Writer {
         self.fresh_since = None;
         let position = self.log.position();
         self.show(position);
-        let applied =
-            Applied { database: self.database, position, chain: self.log.chain(), time: self.last_time };
+        let applied = Applied { database: self.database, position, chain: self.log.chain(), time: self.last_time };
         Some(Flush { layer, applied, log_bytes: std::mem::take(&mut self.log_bytes) })
     }
 

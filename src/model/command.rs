@@ -121,3 +121,32 @@ pub enum Written {
     /// It is gone.
     Deleted,
 }
+
+impl Command {
+    /// What it takes in memory and in the log, about: its texts.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Command::Write(writes) => writes.iter().map(|write| write.op.bytes()).sum(),
+            Command::Define(_) | Command::Drop(_) | Command::Reclaim { .. } => OP_BYTES,
+        }
+    }
+}
+
+/// What a write takes without its texts, about.
+const OP_BYTES: usize = 256;
+
+impl Op {
+    fn bytes(&self) -> usize {
+        OP_BYTES
+            + match self {
+                Op::Create { fields, .. } | Op::Put { fields, .. } => {
+                    fields.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
+                }
+                Op::Merge { patch, merges, .. } => {
+                    patch.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
+                        + merges.iter().map(|(_, text)| text.len()).sum::<usize>()
+                }
+                Op::Delete { .. } => 0,
+            }
+    }
+}

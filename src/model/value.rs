@@ -55,6 +55,15 @@ impl Value {
         }
     }
 
+    /// Bytes of its texts.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Value::Text(text) | Value::Json(text) => text.len(),
+            Value::List(items) => items.iter().map(Value::text_bytes).sum(),
+            _ => 0,
+        }
+    }
+
     /// The elements of a list; one of any other value, none of null.
     pub fn each(&self) -> &[Value] {
         match self {

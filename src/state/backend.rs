@@ -270,7 +270,8 @@ impl StorageBackend for Backend {
         self.changing()?;
         let _writing = self.writing.lock();
         self.write_sums()?;
-        self.file.sync_data()?;
+        // Nothing is known of the file after this, and what is read may be the cache alone: it is built anew.
+        self.file.sync_data().inspect_err(|_| self.shared.mark_damaged())?;
         self.shared.dirty_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Runs `case(0)…case(n - 1)` on all cores; panics with the first failure's text.
-pub fn on_all_cores(n: u64, case: impl Fn(u64) -> Result<(), String> + Sync) {
+pub(crate) fn on_all_cores(n: u64, case: impl Fn(u64) -> Result<(), String> + Sync) {
     let next = AtomicU64::new(0);
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let failure = std::sync::Mutex::new(None);

@@ -76,7 +76,7 @@ fn fail_at(stretch: &Stretch, op: u64, fault: Fault, once: bool) -> Result<(), S
     // It may go on or give up, but what it acknowledged must be there.
     let _ = work(&disk, &mut known, stretch.seed);
     disk.heal();
-    let disk = if op % 2 == 0 { disk.crash(stretch.seed) } else { disk };
+    let disk = if op.is_multiple_of(2) { disk.crash(stretch.seed) } else { disk };
     let parts = rig::open(&disk).map_err(|error| format!("healed, it did not open: {error}"))?;
     known.verify(&parts)
 }

@@ -7,6 +7,8 @@ mod flips;
 mod model;
 mod points;
 mod power;
-#[path = "../support/results.rs"]
-mod results;
 mod rig;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::results;

@@ -11,16 +11,16 @@ use millpond::model::schema::Collection;
 use millpond::model::value::{Fields, Value};
 
 /// `a.name`, unique if set.
-pub const NAME: FieldId = FieldId(1);
+pub(crate) const NAME: FieldId = FieldId(1);
 /// `a.n`, indexed.
-pub const N: FieldId = FieldId(2);
+pub(crate) const N: FieldId = FieldId(2);
 /// `b.a`, a relation to `a` that cascades.
-pub const A: FieldId = FieldId(1);
+pub(crate) const A: FieldId = FieldId(1);
 /// `b.text`.
-pub const TEXT: FieldId = FieldId(2);
+pub(crate) const TEXT: FieldId = FieldId(2);
 
 /// The definitions of the two, as a client writes them.
-pub const DEFINITIONS: [&str; 2] = [
+pub(crate) const DEFINITIONS: [&str; 2] = [
     r#"{"name":"a","type":"base","fields":[{"name":"name","type":"text"},{"name":"n","type":"number","integer":true}],
        "indexes":[{"name":"u","fields":["name"],"unique":true},{"name":"n","fields":["-n","name"]}]}"#,
     r#"{"name":"b","type":"base","fields":[{"name":"a","type":"relation","collection":"a","onDelete":"cascade"},
@@ -29,14 +29,14 @@ pub const DEFINITIONS: [&str; 2] = [
 
 /// One of the two collections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Which {
+pub(crate) enum Which {
     A,
     B,
 }
 
 /// A request, in the model's own words.
 #[derive(Clone, Debug)]
-pub enum Request {
+pub(crate) enum Request {
     Create(Which, u8, Fields),
     Merge(Which, u8, FieldId, Value),
     Put(Which, u8, Fields),
@@ -45,15 +45,15 @@ pub enum Request {
 
 /// All records.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Model(pub BTreeMap<(Which, u8), Fields>);
+pub(crate) struct Model(pub(crate) BTreeMap<(Which, u8), Fields>);
 
 /// Ids there are.
-pub const IDS: u8 = 8;
+pub(crate) const IDS: u8 = 8;
 
 impl Model {
     /// A transaction: the state after it and whether any request in it changed something (if only to change it back),
     /// or `None` if it must be refused.
-    pub fn after(&self, requests: &[Request]) -> Option<(Model, bool)> {
+    pub(crate) fn after(&self, requests: &[Request]) -> Option<(Model, bool)> {
         let mut next = self.clone();
         let mut changed = false;
         for request in requests {
@@ -113,17 +113,17 @@ impl Model {
 }
 
 /// The id's text.
-pub fn name(id: u8) -> String {
+pub(crate) fn name(id: u8) -> String {
     format!("id-{id}")
 }
 
 /// The id.
-pub fn record_id(id: u8) -> RecordId {
+pub(crate) fn record_id(id: u8) -> RecordId {
     RecordId::new(&name(id)).expect("of the alphabet")
 }
 
 /// A request at random; about a third of them must be refused.
-pub fn request(rng: &mut Rng) -> Request {
+pub(crate) fn request(rng: &mut Rng) -> Request {
     let which = if rng.chance(60) { Which::A } else { Which::B };
     let id = rng.below(u64::from(IDS)) as u8;
     match rng.below(10) {
@@ -139,9 +139,13 @@ pub fn request(rng: &mut Rng) -> Request {
 
 fn change(which: Which, rng: &mut Rng) -> (FieldId, Value) {
     match (which, rng.chance(50)) {
-        (Which::A, true) => (NAME, if rng.chance(30) { Value::Null } else { Value::text(format!("name-{}", rng.below(12))) }),
+        (Which::A, true) => {
+            (NAME, if rng.chance(30) { Value::Null } else { Value::text(format!("name-{}", rng.below(12))) })
+        }
         (Which::A, false) => (N, Value::Int(rng.below(5) as i64)),
-        (Which::B, true) => (A, if rng.chance(30) { Value::Null } else { Value::text(name(rng.below(u64::from(IDS)) as u8)) }),
+        (Which::B, true) => {
+            (A, if rng.chance(30) { Value::Null } else { Value::text(name(rng.below(u64::from(IDS)) as u8)) })
+        }
         (Which::B, false) => (TEXT, Value::text("x".repeat(rng.below(600) as usize))),
     }
 }
@@ -151,7 +155,7 @@ fn fields(which: Which, rng: &mut Rng) -> Fields {
 }
 
 /// The command that asks the server for a transaction.
-pub fn command(collections: &[Collection; 2], requests: &[Request]) -> Command {
+pub(crate) fn command(collections: &[Collection; 2], requests: &[Request]) -> Command {
     let write = |request: &Request| {
         let (which, op) = match request.clone() {
             Request::Create(which, id, fields) => (which, Op::Create { id: record_id(id), fields }),

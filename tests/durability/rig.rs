@@ -31,28 +31,23 @@ fn settings() -> core::Settings {
 }
 
 /// The core's parts, without threads.
-pub struct Parts {
-    pub writer: Writer,
-    pub applier: Applier,
-    pub preparer: log::Preparer,
+pub(crate) struct Parts {
+    pub(crate) writer: Writer,
+    pub(crate) applier: Applier,
+    pub(crate) preparer: log::Preparer,
     _lock: Box<dyn millpond::disk::DiskLock>,
 }
 
 /// Opens what is on the disk.
-pub fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
+pub(crate) fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
     let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
-    Ok(Parts {
-        writer: opened.writer,
-        applier: opened.applier,
-        preparer: opened.preparer,
-        _lock: opened.lock,
-    })
+    Ok(Parts { writer: opened.writer, applier: opened.applier, preparer: opened.preparer, _lock: opened.lock })
 }
 
 /// What the rig knows: the model after each entry, and how far answers were given.
 #[derive(Clone)]
-pub struct Known {
-    pub collections: [Collection; 2],
+pub(crate) struct Known {
+    pub(crate) collections: [Collection; 2],
     /// Entry numbers up to `first` hold only the definitions.
     first: Seq,
     /// The model after the entries `first`, `first + 1`, …
@@ -62,7 +57,7 @@ pub struct Known {
 }
 
 /// A disk with the two collections defined and nothing in them.
-pub fn template() -> (SimDisk, Known) {
+pub(crate) fn template() -> (SimDisk, Known) {
     let disk = SimDisk::new(1);
     let mut parts = open(&disk).expect("an empty disk");
     let collections = DEFINITIONS.map(|text| {
@@ -84,7 +79,7 @@ impl Known {
     }
 
     /// One group commit of some transactions. An error means that the core must be given up.
-    pub fn commit(&mut self, parts: &mut Parts, transactions: &[Vec<Request>]) -> Result<(), Kind> {
+    pub(crate) fn commit(&mut self, parts: &mut Parts, transactions: &[Vec<Request>]) -> Result<(), Kind> {
         let commands: Vec<Command> =
             transactions.iter().map(|requests| model::command(&self.collections, requests)).collect();
         let length = self.history.len();
@@ -113,19 +108,23 @@ impl Known {
             assert_eq!(outcome.is_ok(), expected, "{requests:?} gave {outcome:?}");
         }
         self.acked = parts.writer.position().seq;
-        assert_eq!(self.acked.0 - self.first.0 + 1, self.history.len() as u64, "one entry for each change of the model");
+        assert_eq!(
+            self.acked.0 - self.first.0 + 1,
+            self.history.len() as u64,
+            "one entry for each change of the model"
+        );
         Ok(())
     }
 
     /// Whether one record is as the model has it now.
-    pub fn expect(&self, collection: &Collection, id: u8, found: Option<Fields>) -> Result<(), String> {
+    pub(crate) fn expect(&self, collection: &Collection, id: u8, found: Option<Fields>) -> Result<(), String> {
         let which = if collection.id == self.collections[0].id { Which::A } else { Which::B };
         let expected = self.now().0.get(&(which, id));
         if found.as_ref() == expected { Ok(()) } else { Err(format!("{which:?} {id} is {found:?}, not {expected:?}")) }
     }
 
     /// Whether what is found is what may be found; goes on from there.
-    pub fn verify(&mut self, parts: &Parts) -> Result<(), String> {
+    pub(crate) fn verify(&mut self, parts: &Parts) -> Result<(), String> {
         let view = parts.writer.published().load_full();
         let found = view.position.seq;
         if found < self.acked {
@@ -138,7 +137,8 @@ impl Known {
         for (which, collection) in [(Which::A, &self.collections[0]), (Which::B, &self.collections[1])] {
             let mut there = 0;
             for id in 0..model::IDS {
-                let record = state::record(&view.stack, collection, &model::record_id(id)).map_err(|e| e.to_string())?;
+                let record =
+                    state::record(&view.stack, collection, &model::record_id(id)).map_err(|e| e.to_string())?;
                 there += u64::from(record.is_some());
                 let found = record.map(|record| record.fields);
                 if found.as_ref() != expected.0.get(&(which, id)) {
@@ -161,7 +161,7 @@ impl Known {
 }
 
 /// One step of a core's life. An error means that it must be given up.
-pub fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
+pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
     match rng.below(20) {
         0..=11 => {
             let batch: Vec<Vec<Request>> = (0..1 + rng.below(3))
@@ -180,7 +180,7 @@ pub fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), K
 }
 
 /// Folds the fresh layer into the base.
-pub fn flush(parts: &mut Parts) -> Result<(), Kind> {
+pub(crate) fn flush(parts: &mut Parts) -> Result<(), Kind> {
     if let Some(flush) = parts.writer.freeze(true) {
         let flushed = parts.applier.apply(&flush).map_err(|error| error.kind())?;
         parts.writer.adopt(flushed);

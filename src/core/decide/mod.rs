@@ -7,11 +7,13 @@
 mod collections;
 mod records;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::id::{Position, Seq};
+use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
 use crate::model::schema::Schema;
+use crate::model::value::Fields;
 use crate::state::{self, Overlay, Stack};
 use crate::time::Millis;
 
@@ -29,13 +31,7 @@ pub struct Decision {
 /// # Errors
 /// The refusal, by kind: `NotFound`, `Conflict` (code `stale_schema` when the input was checked against another
 /// definition: check it again), `Precondition`, `Forbidden`, `TooLarge`; or the state's own faults.
-pub fn decide(
-    schema: &Schema,
-    state: &Stack,
-    position: Position,
-    command: &Command,
-    now: Millis,
-) -> Result<Decision> {
+pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Command, now: Millis) -> Result<Decision> {
     let mut draft = Draft::new(schema, state, position, now);
     match command {
         Command::Write(writes) => records::write(&mut draft, writes)?,
@@ -53,6 +49,8 @@ struct Draft<'a> {
     position: Position,
     now: Millis,
     changes: Vec<Change>,
+    /// Bytes of `changes`, at least.
+    bytes: usize,
     /// How many of `changes` the overlay has.
     seen: usize,
     committed: Committed,
@@ -61,7 +59,17 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
         let committed = Committed { position, writes: Vec::new(), collection: None };
-        Draft { schema, state: Overlay::new(state), position, now, changes: Vec::new(), seen: 0, committed }
+        Draft { schema, state: Overlay::new(state), position, now, changes: Vec::new(), bytes: 0, seen: 0, committed }
+    }
+
+    /// Adds a change, within the bounds of an entry: what is over them is never held in memory.
+    fn push(&mut self, change: Change) -> Result<()> {
+        self.bytes += bytes_at_least(&change);
+        if self.changes.len() >= limits::ENTRY_CHANGES_MAX || self.bytes > limits::ENTRY_BYTES_MAX {
+            return Err(too_many_changes());
+        }
+        self.changes.push(change);
+        Ok(())
     }
 
     /// The state with all changes made so far. The last change of an entry is never folded in: nobody asks.
@@ -81,4 +89,27 @@ impl<'a> Draft<'a> {
         }
         Decision { entry: Entry { changes: self.changes }, committed: self.committed }
     }
+}
+
+/// What a change takes in an entry, at least: its texts.
+fn bytes_at_least(change: &Change) -> usize {
+    let fields = |fields: &Fields| fields.iter().map(|(_, value)| value.text_bytes()).sum::<usize>();
+    match change {
+        Change::Created { after: all, .. } | Change::Deleted { before: all, .. } => fields(all),
+        Change::Updated { after, before, .. } => {
+            fields(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
+        }
+        Change::Defined { .. } | Change::Dropped { .. } | Change::Reclaimed { .. } => 0,
+    }
+}
+
+fn too_many_changes() -> Error {
+    Error::new(
+        Kind::TooLarge,
+        format!(
+            "one transaction changes at most {} records and {} MiB: delete what refers to this one first, in several requests",
+            limits::ENTRY_CHANGES_MAX,
+            limits::ENTRY_BYTES_MAX >> 20
+        ),
+    )
 }

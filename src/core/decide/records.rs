@@ -1,9 +1,9 @@
 //! Decisions about records: create, merge, replace, delete with what it takes along.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::Draft;
+use super::{Draft, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
 use crate::limits;
@@ -19,7 +19,7 @@ use crate::state;
 
 /// All writes of one transaction, in order.
 pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
-    for (at, write) in writes.iter().enumerate() {
+    for write in writes {
         let collection = current(draft, write)?;
         let written = match &write.op {
             Op::Create { id, fields } => create(draft, &collection, write, id, fields),
@@ -32,7 +32,6 @@ pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
             Op::Delete { id, if_match } => delete(draft, &collection, write, id, if_match.as_ref()),
         }?;
         draft.committed.writes.push(written);
-        check_size(draft, at + 1 < writes.len())?;
     }
     Ok(())
 }
@@ -55,9 +54,11 @@ fn create(
 ) -> Result<Written> {
     write.guard.allow(Action::Create)?;
     if state::exists(draft.state()?, collection, id)? {
-        return Err(Error::new(Kind::Conflict, "a record with this id exists already")
-            .code("exists")
-            .fault("id", "unique", "the id is taken"));
+        return Err(Error::new(Kind::Conflict, "a record with this id exists already").code("exists").fault(
+            "id",
+            "unique",
+            "the id is taken",
+        ));
     }
     let mut after = fields.clone();
     pipeline::enrich(collection, None, &mut after, draft.now);
@@ -138,29 +139,29 @@ fn same_but_for_autodates(collection: &Collection, before: &Fields, after: &Fiel
 fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: Fields) -> Result<Record> {
     check_record(draft, collection, id, None, &after)?;
     let record = Record { id: id.clone(), version: draft.position, fields: after.clone() };
-    draft.changes.push(Change::Created {
+    draft.push(Change::Created {
         collection: collection.id,
         generation: collection.generation,
         id: id.clone(),
         after,
-    });
+    })?;
     Ok(record)
 }
 
 fn update(draft: &mut Draft<'_>, collection: &Collection, before: Record, after: Fields) -> Result<Record> {
     check_record(draft, collection, &before.id, Some(&before.fields), &after)?;
-    draft.changes.push(Change::Updated {
+    draft.push(Change::Updated {
         collection: collection.id,
         generation: collection.generation,
         id: before.id.clone(),
         after: after.clone(),
         before: after.before_image(&before.fields),
         since: before.version.seq,
-    });
+    })?;
     Ok(Record { id: before.id, version: draft.position, fields: after })
 }
 
-/// A deletion, and all that goes or loses its relation with it. What is deleted first no longer counts as referring.
+/// A deletion, and all that goes or loses its relation with it.
 fn delete(
     draft: &mut Draft<'_>,
     collection: &Collection,
@@ -171,54 +172,83 @@ fn delete(
     write.guard.allow(Action::Delete)?;
     let first = existing(draft, collection, id)?;
     check_condition(if_match, Some(&first))?;
-    let mut doomed = VecDeque::from([(collection.id, first)]);
-    while let Some((target, record)) = doomed.pop_front() {
+    let mut fall = Fall { doomed: BTreeSet::new(), queue: VecDeque::new(), names: write.guard.is_superuser() };
+    fall.doom(collection.id, id);
+    while let Some((target, id)) = fall.queue.pop_front() {
         let target = draft.schema.get(target).ok_or_else(no_collection)?.clone();
-        // A record may be reached by two relations; it goes once.
-        if !state::exists(draft.state()?, &target, &record.id)? {
-            continue;
-        }
-        draft.changes.push(Change::Deleted {
+        // As it is now: a relation of it may have been emptied since it was doomed.
+        let record = existing(draft, &target, &id)?;
+        draft.push(Change::Deleted {
             collection: target.id,
             generation: target.generation,
-            id: record.id.clone(),
+            id: id.clone(),
             before: record.fields,
             since: record.version.seq,
-        });
-        release(draft, &target, &record.id, &mut doomed)?;
-        if draft.changes.len() + doomed.len() > limits::ENTRY_CHANGES_MAX {
+        })?;
+        release(draft, &target, &id, &mut fall)?;
+        if draft.changes.len() + fall.queue.len() > limits::ENTRY_CHANGES_MAX {
             return Err(too_many_changes());
         }
     }
     Ok(Written::Deleted)
 }
 
-/// Sees to everything that refers to a record that goes.
-fn release(
-    draft: &mut Draft<'_>,
-    target: &Collection,
-    id: &RecordId,
-    doomed: &mut VecDeque<(CollectionId, Record)>,
-) -> Result<()> {
-    let schema = draft.schema;
-    for (pointing, field, on_delete) in schema.pointing_at(target.id) {
-        let room = limits::ENTRY_CHANGES_MAX - draft.changes.len().min(limits::ENTRY_CHANGES_MAX);
-        let referrers = state::referrers(draft.state()?, pointing, field.id, id, room + 1)?;
-        if referrers.len() > room {
-            return Err(too_many_changes());
+/// What a deletion takes along.
+struct Fall {
+    /// Everything that goes, gone or still queued. What is in here no longer counts as referring.
+    doomed: BTreeSet<(CollectionId, RecordId)>,
+    queue: VecDeque<(CollectionId, RecordId)>,
+    /// Whether a refusal may name what the caller might not be allowed to see.
+    names: bool,
+}
+
+impl Fall {
+    fn doom(&mut self, collection: CollectionId, id: &RecordId) {
+        if self.doomed.insert((collection, id.clone())) {
+            self.queue.push_back((collection, id.clone()));
         }
-        for referrer in referrers {
-            if on_delete == OnDelete::Restrict {
-                return Err(referred_to(pointing, field, &referrer));
+    }
+
+    fn spares(&self, collection: CollectionId, id: &RecordId) -> bool {
+        !self.doomed.contains(&(collection, id.clone()))
+    }
+
+    fn refuse(&self, collection: &Collection, field: &Field, referrer: &RecordId) -> Error {
+        let message = if self.names {
+            format!("the relation {}.{} of the record {referrer} needs it", collection.name, field.name)
+        } else {
+            "another record needs it".to_owned()
+        };
+        Error::new(Kind::Conflict, message).code("referred_to")
+    }
+}
+
+/// Sees to everything that refers to a record that goes: first what goes with it, so that it refuses nothing.
+fn release(draft: &mut Draft<'_>, target: &Collection, id: &RecordId, fall: &mut Fall) -> Result<()> {
+    let schema = draft.schema;
+    for cascades in [true, false] {
+        for (pointing, field, on_delete) in schema.pointing_at(target.id) {
+            if (on_delete == OnDelete::Cascade) != cascades {
+                continue;
             }
-            let record = existing(draft, pointing, &referrer)?;
-            match on_delete {
-                OnDelete::Cascade => doomed.push_back((pointing.id, record)),
-                _ => unlink(draft, pointing, field, record, id)?,
+            for referrer in referrers(draft, pointing, field, id)? {
+                match on_delete {
+                    OnDelete::Cascade => fall.doom(pointing.id, &referrer),
+                    OnDelete::SetNull | OnDelete::Restrict if !fall.spares(pointing.id, &referrer) => {}
+                    OnDelete::SetNull => unlink(draft, pointing, field, &referrer, id, fall)?,
+                    OnDelete::Restrict => return Err(fall.refuse(pointing, field, &referrer)),
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Who refers to a record, as far as one transaction could hold them.
+fn referrers(draft: &mut Draft<'_>, pointing: &Collection, field: &Field, target: &RecordId) -> Result<Vec<RecordId>> {
+    let room = limits::ENTRY_CHANGES_MAX.saturating_sub(draft.changes.len());
+    let found = state::referrers(draft.state()?, pointing, field.id, target, room + 1)?;
+    if found.len() > room { Err(too_many_changes()) } else { Ok(found) }
 }
 
 /// Takes an id out of a record's relation.
@@ -226,17 +256,25 @@ fn unlink(
     draft: &mut Draft<'_>,
     collection: &Collection,
     field: &Field,
-    record: Record,
+    referrer: &RecordId,
     gone: &RecordId,
+    fall: &Fall,
 ) -> Result<()> {
-    let left: Vec<Value> =
-        record.fields.get(field.id).each().iter().filter(|value| value.as_text() != Some(gone.as_str())).cloned().collect();
+    let record = existing(draft, collection, referrer)?;
+    let left: Vec<Value> = record
+        .fields
+        .get(field.id)
+        .each()
+        .iter()
+        .filter(|value| value.as_text() != Some(gone.as_str()))
+        .cloned()
+        .collect();
     let fewest = match &field.kind {
         FieldKind::Relation { min_select, .. } => (*min_select).max(usize::from(field.required)),
         _ => 0,
     };
     if left.len() < fewest {
-        return Err(referred_to(collection, field, &record.id));
+        return Err(fall.refuse(collection, field, referrer));
     }
     let value = if left.is_empty() || !field.kind.is_list() { Value::Null } else { Value::List(left) };
     let mut after = record.fields.clone();
@@ -263,7 +301,9 @@ fn check_record(
         }
         let holder = state::unique_holder(state, collection, index, after, id)?;
         if holder.is_some() {
-            let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
+            let error = refusal
+                .take()
+                .unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
             refusal = Some(index.fields.iter().fold(error, |error, part| {
                 let name = collection.field_by_id(part.field).map_or("", |field| &field.name);
                 error.fault(name, "unique", format!("must be unique (index {})", index.name))
@@ -277,7 +317,9 @@ fn check_record(
             let Some(wanted) = value.as_text().and_then(|text| RecordId::new(text).ok()) else { continue };
             let itself = target.id == collection.id && wanted == *id;
             if !itself && !state::exists(state, target, &wanted)? {
-                let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "a relation points nowhere").code("relation_missing"));
+                let error = refusal.take().unwrap_or_else(|| {
+                    Error::new(Kind::Conflict, "a relation points nowhere").code("relation_missing")
+                });
                 refusal = Some(error.fault(
                     field.name.clone(),
                     "relation_missing",
@@ -302,33 +344,10 @@ fn check_condition(condition: Option<&Condition>, record: Option<&Record>) -> Re
     if holds { Ok(()) } else { Err(precondition("the record is not in the version that If-Match names")) }
 }
 
-fn check_size(draft: &Draft<'_>, more: bool) -> Result<()> {
-    let bound = if more { limits::ENTRY_CHANGES_MAX - 1 } else { limits::ENTRY_CHANGES_MAX };
-    if draft.changes.len() > bound { Err(too_many_changes()) } else { Ok(()) }
-}
-
 fn precondition(message: &str) -> Error {
     Error::new(Kind::Precondition, message)
 }
 
 fn no_collection() -> Error {
     Error::new(Kind::NotFound, "there is no such collection")
-}
-
-fn referred_to(collection: &Collection, field: &Field, referrer: &RecordId) -> Error {
-    Error::new(
-        Kind::Conflict,
-        format!("the relation {}.{} of the record {referrer} needs it", collection.name, field.name),
-    )
-    .code("referred_to")
-}
-
-fn too_many_changes() -> Error {
-    Error::new(
-        Kind::TooLarge,
-        format!(
-            "one transaction changes at most {} records: delete what refers to this one first, in several requests",
-            limits::ENTRY_CHANGES_MAX
-        ),
-    )
 }

@@ -1,0 +1,254 @@
+//! The writer's thread: takes what is queued, has it committed as one group, answers, and hands layers to the applier.
+//!
+//! Invariants: it waits only for the disk and, when the layers are full, for the applier, never for a reader; every
+//! command that was queued gets an answer, also those that come while it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::oneshot;
+
+use super::{Flush, Flushed, Outcome, Poison, Writer};
+use crate::error::{Error, Kind, Result};
+use crate::limits;
+use crate::model::command::Command;
+use crate::time::Clock;
+
+/// How often a writer without work looks whether its fresh layer is old enough for the base.
+const WRITER_TICK: Duration = limits::FRESH_AGE_FREEZE;
+/// Pause between two pieces of a reclaim.
+const RECLAIM_PAUSE: Duration = Duration::from_millis(2);
+/// The same while clients write: they come first.
+const RECLAIM_PAUSE_BUSY: Duration = Duration::from_millis(100);
+/// Pause after a piece that could not be logged.
+const RECLAIM_RETRY: Duration = Duration::from_secs(5);
+
+/// A command waiting for its outcome.
+pub(super) struct Pending {
+    pub(super) command: Command,
+    pub(super) bytes: usize,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+/// What senders to the writer must know of it.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// Of the commands that wait.
+    pub(super) bytes: AtomicUsize,
+    /// Set before the writer looks at its queue for the last time.
+    pub(super) ended: AtomicBool,
+}
+
+/// The writer's side of the channels.
+pub(super) struct Desk {
+    pub(super) commands: Receiver<Pending>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) stop: Receiver<()>,
+    pub(super) flush: Sender<Flush>,
+    pub(super) flushed: Receiver<Flushed>,
+    pub(super) poison: Poison,
+    pub(super) clock: Clock,
+}
+
+/// What the writer's thread does when there is nothing to do, and when.
+struct Idle {
+    /// When to mark the log's end.
+    mark_at: Option<Instant>,
+    /// When to remove the next piece of what a drop left behind.
+    reclaim_at: Option<Instant>,
+    /// Whether a client wrote since the last piece.
+    busy: bool,
+}
+
+impl Idle {
+    /// How long there is nothing to do.
+    fn wait(&self) -> Duration {
+        let next = self.mark_at.into_iter().chain(self.reclaim_at).min();
+        next.map_or(WRITER_TICK, |at| at.saturating_duration_since(Instant::now()).min(WRITER_TICK))
+    }
+
+    fn wrote(&mut self, dropped: bool) {
+        let now = Instant::now();
+        self.busy = true;
+        self.mark_at = Some(now + limits::MARK_IDLE);
+        if dropped {
+            self.reclaim_at.get_or_insert(now);
+        }
+    }
+
+    fn reclaimed(&mut self, more: Option<Duration>) {
+        let now = Instant::now();
+        let busy = std::mem::take(&mut self.busy);
+        self.mark_at = Some(now + limits::MARK_IDLE);
+        self.reclaim_at = more.map(|pause| now + if busy { pause.max(RECLAIM_PAUSE_BUSY) } else { pause });
+    }
+}
+
+/// What the writer's thread woke for.
+enum Woke {
+    Command(Pending),
+    Flushed(Flushed),
+    Stop,
+    Idle,
+    ApplierGone,
+}
+
+impl Desk {
+    /// Until stopped or poisoned. `None` when the writer may not be used any more.
+    pub(super) fn run(self, mut writer: Writer) -> Option<Writer> {
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(&mut writer)));
+        let usable = match run {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                self.poison.set(error.kind(), error.to_string());
+                false
+            }
+            Err(_) => {
+                self.poison.set(Kind::Internal, "the writer panicked");
+                false
+            }
+        };
+        self.queue.ended.store(true, Ordering::SeqCst);
+        refuse_all(&self.commands);
+        usable.then_some(writer)
+    }
+
+    fn serve(&self, writer: &mut Writer) -> Result<()> {
+        let mut idle = Idle { mark_at: None, reclaim_at: Some(Instant::now()), busy: false };
+        loop {
+            match self.wake(idle.wait()) {
+                Woke::Command(first) => {
+                    let dropped = self.commit(writer, first)?;
+                    idle.wrote(dropped);
+                }
+                Woke::Flushed(flushed) => writer.adopt(flushed),
+                Woke::ApplierGone => return Err(self.applier_error()),
+                Woke::Stop => return self.finish(writer),
+                Woke::Idle => {}
+            }
+            let now = Instant::now();
+            if idle.mark_at.is_some_and(|at| at <= now) {
+                writer.idle()?;
+                idle.mark_at = None;
+            }
+            if idle.reclaim_at.is_some_and(|at| at <= now) {
+                let more = self.reclaim(writer)?;
+                idle.reclaimed(more);
+            }
+            self.hand_over(writer, false)?;
+        }
+    }
+
+    fn wake(&self, wait: Duration) -> Woke {
+        crossbeam_channel::select_biased! {
+            recv(self.flushed) -> flushed => flushed.map_or(Woke::ApplierGone, Woke::Flushed),
+            recv(self.commands) -> pending => pending.map_or(Woke::Stop, Woke::Command),
+            recv(self.stop) -> _ => Woke::Stop,
+            default(wait) => Woke::Idle,
+        }
+    }
+
+    /// One group commit of `first` and what is queued behind it. Whether a collection was dropped.
+    fn commit(&self, writer: &mut Writer, first: Pending) -> Result<bool> {
+        let (mut commands, mut answers) = (Vec::new(), Vec::new());
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(pending) = next {
+            bytes += pending.bytes;
+            commands.push(pending.command);
+            answers.push(pending.answer);
+            let room = commands.len() < limits::BATCH_COMMANDS_MAX && bytes < limits::BATCH_BYTES_MAX;
+            next = if room { self.commands.try_recv().ok() } else { None };
+        }
+        self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        match writer.commit(&commands, self.clock.now()) {
+            Ok(outcomes) => {
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // A caller that hung up is no fault.
+                    let _ = answer.send(outcome);
+                }
+                Ok(commands.iter().any(|command| matches!(command, Command::Drop(_))))
+            }
+            Err(error) => {
+                for answer in answers {
+                    let _ = answer.send(Err(outcome_unknown()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// One piece of what a drop left behind; in how long to do the next, if there may be one.
+    fn reclaim(&self, writer: &mut Writer) -> Result<Option<Duration>> {
+        let Some(command) = writer.reclaim()? else { return Ok(None) };
+        for outcome in writer.commit(&[command], self.clock.now())? {
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "a dropped collection's keys could not be removed yet");
+                return Ok(Some(RECLAIM_RETRY));
+            }
+        }
+        Ok(Some(RECLAIM_PAUSE))
+    }
+
+    /// Gives the applier a layer when one is due; waits for it while the layers are full.
+    fn hand_over(&self, writer: &mut Writer, now: bool) -> Result<()> {
+        if let Some(flush) = writer.freeze(now) {
+            self.flush.send(flush).map_err(|_| self.applier_error())?;
+        }
+        while writer.is_full() {
+            let flushed = self.flushed.recv().map_err(|_| self.applier_error())?;
+            writer.adopt(flushed);
+            if let Some(flush) = writer.freeze(true) {
+                self.flush.send(flush).map_err(|_| self.applier_error())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers what is queued and brings the base to the log's end.
+    fn finish(&self, writer: &mut Writer) -> Result<()> {
+        while let Ok(next) = self.commands.try_recv() {
+            self.commit(writer, next)?;
+            self.hand_over(writer, false)?;
+        }
+        while writer.is_flushing() || !writer.is_clean() {
+            self.hand_over(writer, true)?;
+            if !writer.is_flushing() {
+                continue;
+            }
+            let flushed = self.flushed.recv().map_err(|_| self.applier_error())?;
+            writer.adopt(flushed);
+        }
+        Ok(())
+    }
+
+    fn applier_error(&self) -> Error {
+        let (kind, cause) = self.poison.cause().unwrap_or((Kind::Internal, "the applier has ended"));
+        Error::new(kind, cause)
+    }
+}
+
+/// Answers those that were never decided.
+pub(super) fn refuse_all(commands: &Receiver<Pending>) {
+    for pending in commands.try_iter() {
+        // A caller that hung up is no fault.
+        let _ = pending.answer.send(Err(stopping()));
+    }
+}
+
+pub(super) fn queue_full() -> Error {
+    Error::new(Kind::Unavailable, "too many writes are waiting").code("queue_full")
+}
+
+pub(super) fn stopping() -> Error {
+    Error::new(Kind::Unavailable, "the server is stopping").code("stopping")
+}
+
+pub(super) fn outcome_unknown() -> Error {
+    Error::new(
+        Kind::OutcomeUnknown,
+        "the write may or may not be on disk: ask again with its Idempotency-Key once the server is back",
+    )
+}
