@@ -1,7 +1,14 @@
 //! What a run measured: one line of JSON for each test that shows a figure of the README, and the size a run has.
 //!
 //! The lines are appended to `target/results/F3.json` and the like; `tests/run` begins with an empty folder and ends
-//! with `tests/figures.rs`, which reads them.
+//! with `tests/figures.rs`, which reads them. Unit tests take this file in by its path, test binaries by `mod support`.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::print_stdout,
+    reason = "which part is unused differs from binary to binary"
+)]
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,7 +19,10 @@ use std::time::Instant;
 pub fn folder() -> PathBuf {
     match std::env::var_os("MILLPOND_RESULTS") {
         Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("results"),
+        None => match option_env!("CARGO_TARGET_TMPDIR") {
+            Some(folder) => Path::new(folder).with_file_name("results"),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/results"),
+        },
     }
 }
 
@@ -42,7 +52,6 @@ pub fn size<T>(quick: T, ci: T, release: T) -> T {
 }
 
 /// This run's seed: `MILLPOND_SEED`, or a new one. Printed, so that a failing test shows it.
-#[expect(clippy::print_stdout, reason = "a failing test shows it")]
 pub fn seed() -> u64 {
     let seed = match std::env::var("MILLPOND_SEED") {
         Ok(seed) => seed.parse().expect("MILLPOND_SEED is a number"),

@@ -4,10 +4,12 @@
 mod crash;
 mod damage;
 mod golden;
+#[path = "../../../tests/support/results.rs"]
+mod results;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::disk::sim::{Rng, SimDisk};
