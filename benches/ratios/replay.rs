@@ -23,6 +23,7 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
     }
     let (mib, wanted) = (server.log_bytes()? as f64 / (1 << 20) as f64, server.acknowledged());
     let (server, took) = server.restart()?;
+    let cpu = server.process.cpu_seconds()?;
     let found = server.total("")?;
     if found != wanted {
         return Err(format!("{wanted} records were acknowledged, {found} are there after kill -9").into());
@@ -30,6 +31,7 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
     let seconds = took.as_secs_f64();
     let row = Row::new(format!("replay of {mib:.0} MiB of log, {} records", thousands(wanted)), mib / seconds, "MiB/s");
     bench.report.add(row.limit(Limit::AtLeast(30.0)));
+    bench.report.add(Row::new("  for each second of CPU", mib / cpu, "MiB"));
     let row = Row::new("  start after kill -9, all of it", seconds, "s");
     bench.report.add(row.limit(Limit::AtMost(3.0)));
     Ok(())
