@@ -74,9 +74,9 @@ pub const BATCH_COMMANDS_MAX: usize = 512;
 /// Bytes of the commands of one group commit, but for the last one's.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Fresh layer at which the writer freezes it for the applier, bytes of keys and values.
-pub const FRESH_BYTES_FREEZE: usize = 4 << 20;
+pub const FRESH_BYTES_FREEZE: usize = 16 << 20;
 /// Age at which even a small fresh layer is frozen.
-pub const FRESH_AGE_FREEZE: Duration = Duration::from_millis(500);
+pub const FRESH_AGE_FREEZE: Duration = Duration::from_secs(2);
 /// Fresh and frozen layers together, bytes: past it the writer waits for the applier, its queue fills, then 503.
 /// Sized for the longest checkpoint at full write load.
 pub const LAYERS_BYTES_MAX: usize = 256 << 20;
@@ -87,6 +87,9 @@ pub const FROZEN_LAYERS_MAX: usize = 1;
 
 /// redb's page cache, bytes (its own default is 1 GiB).
 pub const BASE_CACHE_BYTES: usize = 64 << 20;
+/// Bytes written to the base's file after which they are pushed to the medium: a checkpoint's sync of all its pages at
+/// once would hold up the log's.
+pub const BASE_WRITE_BACK_BYTES: u64 = 8 << 20;
 /// Log bytes applied after which the base is made durable.
 pub const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
 /// Bytes written to the base's file after which it is made durable.

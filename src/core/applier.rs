@@ -61,6 +61,7 @@ impl Applier {
             self.since = Instant::now();
         }
         self.base.apply(&flush.layer, flush.applied)?;
+        self.base.write_back()?;
         self.applied = flush.applied.position.seq;
         self.log_bytes += flush.log_bytes;
         Ok(Flushed { base: self.base.view(), applied: self.applied })

@@ -152,7 +152,8 @@ impl Desk {
 
     /// One group commit of `first` and what is queued behind it. Whether a collection was dropped.
     fn commit(&self, writer: &mut Writer, first: Pending) -> Result<bool> {
-        let (mut commands, mut answers) = (Vec::new(), Vec::new());
+        let expected = 1 + self.commands.len().min(limits::BATCH_COMMANDS_MAX);
+        let (mut commands, mut answers) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(pending) = next {

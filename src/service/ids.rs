@@ -1,6 +1,8 @@
 //! New ids: lower-case Crockford base32 of 48 bits of time and 80 random bits (the shape of a ULID), 26 characters, so
 //! that ids made later sort later and none is guessed or met twice.
 
+use std::cell::RefCell;
+
 use crate::error::{Error, Result};
 use crate::id::RecordId;
 use crate::time::Millis;
@@ -8,6 +10,8 @@ use crate::time::Millis;
 /// No i, l, o, u: nothing to misread.
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const ID_CHARS: usize = 26;
+/// Of random bytes kept by a thread.
+const STOCK_BYTES: usize = 640;
 
 /// An id for a record that is made at `now`.
 ///
@@ -15,7 +19,7 @@ const ID_CHARS: usize = 26;
 /// `Internal` when the system gives no random bytes.
 pub fn record_id(now: Millis) -> Result<RecordId> {
     let mut random = [0; 16];
-    fill(&mut random[6..])?;
+    STOCK.with_borrow_mut(|stock| stock.draw(&mut random[6..]))?;
     RecordId::new(ulid(now, u128::from_be_bytes(random), &mut [0; ID_CHARS]))
 }
 
@@ -34,6 +38,30 @@ pub fn base32(mut number: u128, into: &mut [u8]) {
     for place in into.iter_mut().rev() {
         *place = LETTERS[(number & 31) as usize];
         number >>= 5;
+    }
+}
+
+/// Random bytes of the system, asked for many at once: a call for each id costs as much as the rest of it.
+struct Stock {
+    bytes: [u8; STOCK_BYTES],
+    used: usize,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: [0; STOCK_BYTES], used: STOCK_BYTES }) };
+}
+
+impl Stock {
+    /// Bytes that were never drawn before.
+    fn draw(&mut self, into: &mut [u8]) -> Result<()> {
+        if STOCK_BYTES - self.used < into.len() {
+            fill(&mut self.bytes)?;
+            self.used = 0;
+        }
+        let end = self.used + into.len();
+        into.copy_from_slice(&self.bytes[self.used..end]);
+        self.used = end;
+        Ok(())
     }
 }
 

@@ -39,7 +39,11 @@ const COPIES: [usize; 2] = [0, 2048];
 pub(super) struct Shared {
     damaged: AtomicBool,
     refuse: AtomicBool,
+    /// While a new file is made, which counts only once it has its name: its maker syncs it at the end.
+    unsynced: AtomicBool,
     dirty_bytes: AtomicU64,
+    /// Of those the ones that no sync of any kind has pushed to the medium.
+    unwritten_bytes: AtomicU64,
 }
 
 impl Shared {
@@ -56,6 +60,25 @@ impl Shared {
     /// From here on the file is not touched: what would change it fails.
     pub(super) fn refuse(&self) {
         self.refuse.store(true, Ordering::Release);
+    }
+
+    /// From here on syncs are left to the file's maker.
+    pub(super) fn leave_unsynced(&self) {
+        self.unsynced.store(true, Ordering::Release);
+    }
+
+    /// Pushes what was written to the medium when it is much, so that the sync of a checkpoint finds little left and
+    /// does not keep the disk from the log. It makes no commit durable.
+    ///
+    /// # Errors
+    /// The disk's; the file can't be trusted then.
+    pub(super) fn write_back(&self, file: &dyn DiskFile, much: u64) -> io::Result<()> {
+        if self.unwritten_bytes.load(Ordering::Relaxed) < much {
+            return Ok(());
+        }
+        file.sync_data().inspect_err(|_| self.mark_damaged())?;
+        self.unwritten_bytes.store(0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Bytes written since the last sync.
@@ -158,6 +181,7 @@ impl Backend {
     fn write_blocks(&self, first: u64, bytes: &[u8]) -> io::Result<()> {
         let sums = self.group(first / GROUP)?;
         self.shared.dirty_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.shared.unwritten_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         for (block, bytes) in (first..).zip(bytes.chunks_exact(BLOCK as usize)).filter(|(block, _)| *block > 0) {
             sums.of[(block % GROUP) as usize].store(sum_of(bytes), Ordering::Release);
         }
@@ -271,8 +295,11 @@ impl StorageBackend for Backend {
         let _writing = self.writing.lock();
         self.write_sums()?;
         // Nothing is known of the file after this, and what is read may be the cache alone: it is built anew.
-        self.file.sync_data().inspect_err(|_| self.shared.mark_damaged())?;
+        if !self.shared.unsynced.load(Ordering::Acquire) {
+            self.file.sync_data().inspect_err(|_| self.shared.mark_damaged())?;
+        }
         self.shared.dirty_bytes.store(0, Ordering::Relaxed);
+        self.shared.unwritten_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use redb::{AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, DatabaseId, Position};
 use crate::limits;
@@ -62,6 +62,7 @@ pub struct Base {
     /// `None` once closed.
     database: Option<Database>,
     shared: Arc<Shared>,
+    file: Arc<dyn DiskFile>,
     view: Arc<BaseView>,
 }
 
@@ -144,6 +145,19 @@ impl Base {
     pub fn checkpoint(&mut self) -> Result<()> {
         let applied = self.view.applied;
         self.write(Durability::Immediate, |table| put_applied(table, applied))
+    }
+
+    /// Pushes what was applied to the medium when it is over `limits::BASE_WRITE_BACK_BYTES`. It is not durable by that,
+    /// but the next checkpoint has less to do at once.
+    ///
+    /// # Errors
+    /// As [`Base::apply`].
+    pub fn write_back(&mut self) -> Result<()> {
+        let pushed = self.shared.write_back(&*self.file, limits::BASE_WRITE_BACK_BYTES);
+        pushed.map_err(|error| {
+            self.shared.refuse();
+            Error::io("the base", error)
+        })
     }
 
     /// Bytes written to the file since the last checkpoint.
@@ -251,14 +265,14 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
         return Err(Error::damaged(format!("{} is empty; rebuild it from a snapshot and the log", path.display())));
     }
     let shared = Arc::new(Shared::default());
-    let backend = Backend::new(file, shared.clone()).map_err(io)?;
+    let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
     let opened = guarded(&shared, || {
         let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
         let view = BaseView::of(&database, &shared)?;
         Ok((database, view))
     });
     match opened {
-        Ok((database, view)) => Ok(Base { database: Some(database), shared, view: Arc::new(view) }),
+        Ok((database, view)) => Ok(Base { database: Some(database), shared, file, view: Arc::new(view) }),
         Err(error) => {
             shared.refuse();
             Err(error)
@@ -274,6 +288,7 @@ fn create(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) 
     remove_if_there(disk, &new)?;
     let file = disk.open(&new, Open::CreateNew).map_err(io)?;
     let shared = Arc::new(Shared::default());
+    shared.leave_unsynced();
     let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
     let mut cut_short = None;
     let filled = guarded(&shared, || {
