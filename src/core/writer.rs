@@ -14,10 +14,10 @@ use super::decide::{Decision, decide};
 use super::{Flush, Flushed, Published};
 use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
-use crate::id::{DatabaseId, Position, Seq};
+use crate::id::{CollectionId, DatabaseId, Generation, Position, Seq};
 use crate::limits;
 use crate::log;
-use crate::model::change::Entry;
+use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed, Op};
 use crate::model::schema::Schema;
 use crate::state::{self, Applied, Layer, Stack};
@@ -41,6 +41,8 @@ pub struct Writer {
     last_time: Millis,
     database: DatabaseId,
     ballast: Ballast,
+    /// The last key that was reclaimed, and of which filling: the next piece goes on behind it.
+    reclaimed: Option<(CollectionId, Generation, Vec<u8>)>,
 }
 
 /// What recovery and replay left.
@@ -77,7 +79,18 @@ impl Writer {
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let ballast = Ballast::new(disk, dir)?;
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Ok(Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast })
+        Ok(Writer {
+            log,
+            published,
+            stack,
+            schema,
+            log_bytes,
+            fresh_since,
+            last_time,
+            database,
+            ballast,
+            reclaimed: None,
+        })
     }
 
     /// Where readers find the newest view.
@@ -143,6 +156,9 @@ impl Writer {
         let entry = Arc::new(entry);
         let logged = self.log.stage(now, entry.clone(), &payload);
         debug_assert_eq!(logged, position, "an entry is logged at the position it was decided for");
+        if let Some(Change::Reclaimed { collection, generation, keys, .. }) = entry.changes.last() {
+            self.reclaimed = keys.last().map(|key| (*collection, *generation, key.clone()));
+        }
         staged.push(Staged { entry, payload });
         Ok(Ok(committed))
     }
@@ -185,6 +201,8 @@ impl Writer {
         let published = self.published.load();
         self.stack = published.stack.clone();
         self.schema = published.schema.clone();
+        // A piece of it may be among what was not written.
+        self.reclaimed = None;
     }
 
     /// Freezes the fresh layer when it is big or old enough (or `now`, if not empty) and the last frozen one is back.
@@ -245,7 +263,10 @@ impl Writer {
     /// The state's.
     pub fn reclaim(&self) -> Result<Option<Command>> {
         let garbage = state::garbage(&self.stack)?;
-        Ok(garbage.map(|(collection, generation)| Command::Reclaim { collection, generation }))
+        Ok(garbage.map(|(collection, generation)| {
+            let last = self.reclaimed.as_ref().filter(|last| (last.0, last.1) == (collection, generation));
+            Command::Reclaim { collection, generation, after: last.map(|last| last.2.clone()) }
+        }))
     }
 
     /// The last durable position.

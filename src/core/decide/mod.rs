@@ -41,7 +41,9 @@ pub fn decide(
         Command::Write(writes) => records::write(&mut draft, writes)?,
         Command::Define(collection) => collections::define(&mut draft, collection)?,
         Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
-        Command::Reclaim { collection, generation } => collections::reclaim(&mut draft, *collection, *generation)?,
+        Command::Reclaim { collection, generation, after } => {
+            collections::reclaim(&mut draft, *collection, *generation, after.as_deref())?;
+        }
     }
     Ok(draft.finish())
 }
