@@ -116,6 +116,10 @@ pub const OFFSET_MAX: usize = 1_000_000;
 pub const QUERY_ROWS_MAX: usize = 5_000_000;
 /// Time one query may take.
 pub const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
+/// What a query may keep to sort by, bytes of keys: a page may lie a million records in, each with long texts before it.
+pub const SORT_BYTES_MAX: usize = 64 << 20;
+/// Stored rows of one page, bytes: the page is held, decoded and as JSON, until its reader has taken it.
+pub const PAGE_BYTES_MAX: usize = 32 << 20;
 /// Rows a query may read on the request's own thread; a longer one goes to the scan pool.
 pub const INLINE_ROWS_MAX: usize = 256;
 /// Threads that scan.

@@ -12,10 +12,10 @@ use super::ballast::Ballast;
 use super::decide::{Decision, decide};
 use super::{Flush, Flushed, Published};
 use crate::error::{Error, Kind, Result};
-use crate::id::{DatabaseId, Position, Seq};
+use crate::id::{CollectionId, DatabaseId, Generation, Position, Seq};
 use crate::limits;
 use crate::log;
-use crate::model::change::Entry;
+use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed, Op};
 use crate::model::schema::Schema;
 use crate::state::{self, Applied, Layer, Stack};
@@ -39,6 +39,8 @@ pub struct Writer {
     last_time: Millis,
     database: DatabaseId,
     ballast: Ballast,
+    /// The last key that was reclaimed, and of which filling: the next piece goes on behind it.
+    reclaimed: Option<(CollectionId, Generation, Vec<u8>)>,
 }
 
 /// What recovery and replay left.
@@ -65,7 +67,18 @@ impl Writer {
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast }
+        Writer {
+            log,
+            published,
+            stack,
+            schema,
+            log_bytes,
+            fresh_since,
+            last_time,
+            database,
+            ballast,
+            reclaimed: None,
+        }
     }
 
     /// Where readers find the newest view.
@@ -125,6 +138,9 @@ impl Writer {
         let entry = Arc::new(entry);
         let logged = self.log.stage(now, entry.clone(), &payload);
         debug_assert_eq!(logged, position, "an entry is logged at the position it was decided for");
+        if let Some(Change::Reclaimed { collection, generation, keys, .. }) = entry.changes.last() {
+            self.reclaimed = keys.last().map(|key| (*collection, *generation, key.clone()));
+        }
         staged.push(Staged { entry, payload });
         Ok(Ok(committed))
     }
@@ -167,6 +183,8 @@ impl Writer {
         let published = self.published.load();
         self.stack = published.stack.clone();
         self.schema = published.schema.clone();
+        // A piece of it may be among what was not written.
+        self.reclaimed = None;
     }
 
     /// Freezes the fresh layer when it is big or old enough (or `now`, if not empty) and the last frozen one is back.
@@ -226,7 +244,10 @@ impl Writer {
     /// The state's.
     pub fn reclaim(&self) -> Result<Option<Command>> {
         let garbage = state::garbage(&self.stack)?;
-        Ok(garbage.map(|(collection, generation)| Command::Reclaim { collection, generation }))
+        Ok(garbage.map(|(collection, generation)| {
+            let last = self.reclaimed.as_ref().filter(|last| (last.0, last.1) == (collection, generation));
+            Command::Reclaim { collection, generation, after: last.map(|last| last.2.clone()) }
+        }))
     }
 
     /// The last durable position.

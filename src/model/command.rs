@@ -25,6 +25,8 @@ pub enum Command {
         collection: CollectionId,
         /// Of which generation.
         generation: Generation,
+        /// The last key that went before, if it is known: the keys up to it are gone.
+        after: Option<Vec<u8>>,
     },
 }
 

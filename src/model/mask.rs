@@ -62,6 +62,12 @@ impl Mask {
         Ok(Mask { hidden, fields: if all { None } else { Some(parts) } })
     }
 
+    /// Leaves of it only what names a record.
+    pub fn hide_fields(&mut self) {
+        let names = [Part::Id, Part::CollectionId, Part::CollectionName];
+        self.fields = Some(names.into_iter().filter(|part| self.shows(*part)).collect());
+    }
+
     /// Whether a part that is never hidden is shown.
     pub fn shows(&self, part: Part) -> bool {
         self.fields.as_ref().is_none_or(|parts| parts.contains(&part))

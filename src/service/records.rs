@@ -115,14 +115,21 @@ impl Service {
     /// `NotFound` for the collection; `Unauthenticated` or `Forbidden` by its rule; `Invalid` for what was asked;
     /// `Unavailable` when too many long queries wait or `min` is not reached; or the query's budget.
     pub async fn list_records(&self, caller: Caller, collection: &str, request: ListRequest<'_>) -> Result<Vec<u8>> {
+        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let view = self.view(request.min).await?;
         let listing = Listing::new(caller, collection, request, view)?;
         if listing.is_short()
-            && let Some(body) = listing.run_inline()?
+            && let Some(body) = listing.run_inline(deadline)?
         {
             return Ok(body);
         }
-        self.0.pool.run(move || listing.run(limits::QUERY_ROWS_MAX)).await
+        // It may wait for a thread: a view held meanwhile would pin pages, and be old when its turn comes.
+        drop(listing);
+        let (core, asked) = (self.core().clone(), Asked::new(collection, request));
+        let work = move || {
+            Listing::new(caller, &asked.collection, asked.request(), core.view())?.run(limits::QUERY_ROWS_MAX, deadline)
+        };
+        self.0.pool.run(deadline, work).await
     }
 
     /// One record.
@@ -227,11 +234,17 @@ impl Service {
         fields: Option<&str>,
         make: impl Fn(&Collection) -> Result<Op>,
     ) -> Result<Stored> {
-        let (mut committed, collection, mask) = self.write(caller, collection, actions, fields, make).await?;
+        let (mut committed, collection, mut mask) = self.write(caller, collection, actions, fields, make).await?;
         let position = committed.position;
         let (created, record) = match committed.writes.pop() {
             Some(Written::Created(record)) => (true, record),
-            Some(Written::Updated(record)) => (false, record),
+            // What a caller put there itself it knows; of what was there before it learns nothing by changing it.
+            Some(Written::Updated(record)) => {
+                if access::guard(caller, &collection).allow(Action::View).is_err() {
+                    mask.hide_fields();
+                }
+                (false, record)
+            }
             Some(Written::Deleted) | None => return Err(Error::internal("a write was answered as something else")),
         };
         Ok(Stored { position, created, shown: Shown { collection, record, mask } })
@@ -264,6 +277,28 @@ impl Service {
 
     fn new_id(&self) -> Result<RecordId> {
         ids::record_id(self.core().clock().now())
+    }
+}
+
+/// A [`ListRequest`] that waits for a thread.
+struct Asked {
+    collection: String,
+    /// Filter, sort, fields.
+    texts: [Option<String>; 3],
+    paging: Paging,
+    explain: bool,
+}
+
+impl Asked {
+    fn new(collection: &str, request: ListRequest<'_>) -> Asked {
+        let texts = [request.filter, request.sort, request.fields].map(|text| text.map(str::to_owned));
+        Asked { collection: collection.to_owned(), texts, paging: request.paging, explain: request.explain }
+    }
+
+    /// Without `min`: it was reached when it was asked, so any later view is behind it.
+    fn request(&self) -> ListRequest<'_> {
+        let [filter, sort, fields] = self.texts.each_ref().map(Option::as_deref);
+        ListRequest { filter, sort, fields, paging: self.paging, explain: self.explain, min: None }
     }
 }
 
@@ -314,15 +349,15 @@ impl Listing {
     }
 
     /// The page, unless it takes more rows than may be read on the request's own thread.
-    fn run_inline(&self) -> Result<Option<Vec<u8>>> {
-        match self.run(limits::INLINE_ROWS_MAX) {
+    fn run_inline(&self, deadline: Instant) -> Result<Option<Vec<u8>>> {
+        match self.run(limits::INLINE_ROWS_MAX, deadline) {
             Err(error) if error.code_str() == OVER_BUDGET => Ok(None),
             done => done.map(Some),
         }
     }
 
-    fn run(&self, rows: usize) -> Result<Vec<u8>> {
-        let mut budget = queries::Budget { rows, deadline: Instant::now() + limits::QUERY_TIME_MAX };
+    fn run(&self, rows: usize, deadline: Instant) -> Result<Vec<u8>> {
+        let mut budget = queries::Budget::new(rows, deadline);
         let page = queries::list(&self.view.stack, &self.view.schema, &self.query, &mut budget)?;
         let explained = self.explain.then_some(Explained {
             collection: &self.collection,

@@ -1,10 +1,11 @@
 //! Threads for queries that read more than a few rows, so that they never hold up the threads that serve requests.
 //!
 //! The queue is bounded by `limits::SCAN_QUEUE`; when it is full the answer is 503 and nothing was read. A query whose
-//! caller has gone is not begun. A panic in one is an `Internal` error of that one.
+//! caller has gone, or whose time is over before its turn, is not begun. A panic in one is an `Internal` error of that one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
@@ -36,29 +37,39 @@ impl ScanPool {
         Ok(ScanPool { jobs: Some(jobs), threads })
     }
 
-    /// Runs `work` on one of the threads and waits for it without blocking.
+    /// Runs `work` on one of the threads, if it can begin before `deadline`, and waits for it without blocking.
     ///
     /// # Errors
-    /// `Unavailable` when too many wait; `Internal` when it panicked; or its own.
-    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    /// `Unavailable` when too many wait, or it waited too long; `Internal` when it panicked; or its own.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        deadline: Instant,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (answer, outcome) = oneshot::channel();
         let job = Box::new(move || {
             if answer.is_closed() {
                 return;
             }
-            let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a scan panicked")));
+            let done = if Instant::now() >= deadline {
+                Err(busy())
+            } else {
+                catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a scan panicked")))
+            };
             // A caller that hung up is no fault.
             let _ = answer.send(done);
         });
         let jobs = self.jobs.as_ref().expect("taken only at the drop");
         jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => {
-                Error::new(Kind::Unavailable, "too many long queries are waiting").code("queue_full")
-            }
+            TrySendError::Full(_) => busy(),
             TrySendError::Disconnected(_) => Error::internal("the scan threads are gone"),
         })?;
         outcome.await.unwrap_or_else(|_| Err(Error::internal("the scan threads are gone")))
     }
+}
+
+fn busy() -> Error {
+    Error::new(Kind::Unavailable, "too many long queries are waiting").code("queue_full")
 }
 
 impl Drop for ScanPool {
@@ -77,13 +88,24 @@ mod tests {
 
     use super::*;
 
+    fn later() -> Instant {
+        Instant::now() + limits::QUERY_TIME_MAX
+    }
+
+    #[tokio::test]
+    async fn work_whose_time_is_over_before_its_turn_is_refused_and_not_begun() {
+        let pool = ScanPool::start().expect("threads");
+        let late = pool.run(Instant::now(), || -> Result<()> { panic!("it was begun") }).await.expect_err("late");
+        assert_eq!((late.kind(), late.code_str()), (Kind::Unavailable, "queue_full"));
+    }
+
     #[tokio::test]
     async fn work_is_done_and_a_panic_is_an_error() {
         let pool = ScanPool::start().expect("threads");
-        assert_eq!(pool.run(|| Ok(7)).await.expect("done"), 7);
-        let error = pool.run(|| -> Result<()> { panic!("on purpose") }).await.expect_err("a panic");
+        assert_eq!(pool.run(later(), || Ok(7)).await.expect("done"), 7);
+        let error = pool.run(later(), || -> Result<()> { panic!("on purpose") }).await.expect_err("a panic");
         assert_eq!(error.kind(), Kind::Internal);
-        assert_eq!(pool.run(|| Ok(8)).await.expect("the thread lives on"), 8);
+        assert_eq!(pool.run(later(), || Ok(8)).await.expect("the thread lives on"), 8);
     }
 
     #[tokio::test]
@@ -95,7 +117,7 @@ mod tests {
         let mut waiting = Vec::new();
         let mut add = |began: Option<mpsc::Sender<()>>| {
             let gate = gate.clone();
-            waiting.push(Box::pin(pool.run(move || {
+            waiting.push(Box::pin(pool.run(later(), move || {
                 if let Some(began) = began {
                     began.send(()).expect("the test listens");
                 }

@@ -151,11 +151,16 @@ fn malformed(key: &[u8]) -> Error {
 
 /// The key of a row.
 pub(super) fn row(collection: CollectionId, generation: Generation, id: &RecordId) -> Vec<u8> {
-    let id = id.as_str().as_bytes();
-    let mut key = Vec::with_capacity(ROW_HEAD + id.len());
-    key.extend_from_slice(&filling(ROW, collection, generation));
-    key.extend_from_slice(id);
+    let mut key = Vec::with_capacity(ROW_HEAD + id.as_str().len());
+    set_row(&mut key, collection, generation, id);
     key
+}
+
+/// Writes the key of a row over what is in `key`.
+pub(super) fn set_row(key: &mut Vec<u8>, collection: CollectionId, generation: Generation, id: &RecordId) {
+    key.clear();
+    key.extend_from_slice(&filling(ROW, collection, generation));
+    key.extend_from_slice(id.as_str().as_bytes());
 }
 
 /// From the first row of a filling to behind the last.
@@ -201,11 +206,16 @@ pub(super) fn entry_id(key: &[u8], index: &Index) -> Result<RecordId> {
     for field in &index.fields {
         rest = skip_value(rest, field.descending).ok_or_else(|| malformed(key))?;
     }
-    if !ends_descending(index) {
-        return id(rest).ok_or_else(|| malformed(key));
+    last_id(rest, ends_descending(index)).map_err(|_| malformed(key))
+}
+
+/// The record id that [`push_id`] wrote.
+pub(super) fn last_id(bytes: &[u8], descending: bool) -> Result<RecordId> {
+    if !descending {
+        return id(bytes).ok_or_else(|| malformed(bytes));
     }
-    let plain: Option<Vec<u8>> = rest.strip_suffix(&[0xFF]).map(|rest| rest.iter().map(|byte| !byte).collect());
-    plain.as_deref().and_then(id).ok_or_else(|| malformed(key))
+    let plain: Option<Vec<u8>> = bytes.strip_suffix(&[0xFF]).map(|rest| rest.iter().map(|byte| !byte).collect());
+    plain.as_deref().and_then(id).ok_or_else(|| malformed(bytes))
 }
 
 /// Whether the ids of equal values come in descending order.
@@ -245,6 +255,11 @@ fn push_entry_head(key: &mut Vec<u8>, collection: &Collection, index: IndexId) {
 pub(super) fn range(prefix: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
     let end = after(&prefix);
     (prefix, end)
+}
+
+/// The least key behind one: ids are not ended by anything.
+pub(super) fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
 }
 
 /// The least key behind all that begin with `prefix`.

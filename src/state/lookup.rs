@@ -152,7 +152,8 @@ pub fn garbage(read: &dyn Read) -> Result<Option<(CollectionId, Generation)>> {
     }
 }
 
-/// At most `max` keys of a filling, and whether those are all that are left.
+/// At most `max` keys of a filling, and whether those are all that are left. `after` is the last key that went before,
+/// if it is known: without it each piece steps over the tombstones of all earlier ones.
 ///
 /// # Errors
 /// As [`record`].
@@ -160,10 +161,12 @@ pub fn reclaimable(
     read: &dyn Read,
     collection: CollectionId,
     generation: Generation,
+    after: Option<&[u8]>,
     max: usize,
 ) -> Result<(Vec<Vec<u8>>, bool)> {
     let mut keys = Vec::new();
     for (from, to) in [key::rows(collection, generation), key::entries(collection, generation)] {
+        let from = after.map_or(from.clone(), |after| from.max(key::behind(after)));
         for pair in read.scan(&from, &to, false)? {
             let pair = pair?;
             if keys.len() == max {

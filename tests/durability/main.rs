@@ -7,6 +7,7 @@ mod flips;
 mod model;
 mod points;
 mod power;
+mod reclaim;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;

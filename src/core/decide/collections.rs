@@ -64,8 +64,14 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
 }
 
 /// The next keys of a generation that is no longer read.
-pub(super) fn reclaim(draft: &mut Draft<'_>, collection: CollectionId, generation: Generation) -> Result<()> {
-    let (keys, done) = state::reclaimable(draft.state()?, collection, generation, limits::ENTRY_CHANGES_PIECE)?;
+pub(super) fn reclaim(
+    draft: &mut Draft<'_>,
+    collection: CollectionId,
+    generation: Generation,
+    after: Option<&[u8]>,
+) -> Result<()> {
+    let max = limits::ENTRY_CHANGES_PIECE;
+    let (keys, done) = state::reclaimable(draft.state()?, collection, generation, after, max)?;
     draft.changes.push(Change::Reclaimed { collection, generation, keys, done });
     Ok(())
 }

@@ -37,7 +37,9 @@ pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Comm
         Command::Write(writes) => records::write(&mut draft, writes)?,
         Command::Define(collection) => collections::define(&mut draft, collection)?,
         Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
-        Command::Reclaim { collection, generation } => collections::reclaim(&mut draft, *collection, *generation)?,
+        Command::Reclaim { collection, generation, after } => {
+            collections::reclaim(&mut draft, *collection, *generation, after.as_deref())?;
+        }
     }
     Ok(draft.finish())
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::RecordId;
+use crate::limits;
 use crate::model::guard::{Action, Rows};
 use crate::model::query::{Operand, Plan, Query, SortKey};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Index, Schema};
-use crate::model::value::{Fields, Value};
+use crate::model::value::Value;
 use crate::state::query::plan::{bounds, holds, plan, total_order};
 use crate::state::stack::{Pair, Read, Scan};
 use crate::state::{key, lookup, row};
@@ -25,6 +26,18 @@ pub struct Budget {
     pub rows: usize,
     /// When it must be done.
     pub deadline: Instant,
+    /// Bytes that sorting may still keep; counted down.
+    pub sort_bytes: usize,
+    /// Bytes of stored rows that the page may still hold; counted down.
+    pub page_bytes: usize,
+}
+
+impl Budget {
+    /// So many rows until then, and of memory what any query may use.
+    pub fn new(rows: usize, deadline: Instant) -> Budget {
+        let (sort_bytes, page_bytes) = (limits::SORT_BYTES_MAX, limits::PAGE_BYTES_MAX);
+        Budget { rows, deadline, sort_bytes, page_bytes }
+    }
 }
 
 /// The result of a list.
@@ -57,7 +70,7 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
     let index = plan.index.and_then(|id| collection.index(id));
     let scan = read.scan(&from, &to, plan.backwards)?;
     let before = budget.rows;
-    let mut walk = Walk { read, collection, index, query, covered: plan.covered, scan, budget };
+    let mut walk = Walk { read, collection, index, query, covered: plan.covered, scan, budget, key: Vec::new() };
     let (records, total) = if plan.ordered { ordered(&mut walk)? } else { sorted(&mut walk)? };
     let rows_read = before - budget.rows;
     Ok(Page { records, total, rows_read, plan })
@@ -72,18 +85,20 @@ struct Walk<'a> {
     covered: bool,
     scan: Scan<'a>,
     budget: &'a mut Budget,
+    /// Room for the key of a row.
+    key: Vec<u8>,
 }
 
-/// A match. Its row is there if it had to be looked at, or lay on the way.
+/// A match: where the walk met it, and its record if that had to be read to know.
 struct Match<'a> {
-    id: RecordId,
-    row: Row<'a>,
+    pair: Pair<'a>,
+    read: Option<Stored>,
 }
 
-enum Row<'a> {
-    Unread,
-    OnTheWay(Pair<'a>),
-    Read(Record),
+/// A record and the bytes of its row.
+struct Stored {
+    record: Record,
+    bytes: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -100,11 +115,9 @@ impl<'a> Walk<'a> {
         match self.budget.rows.checked_sub(1) {
             Some(left) if !late => self.budget.rows = left,
             _ => {
-                return Err(Error::new(
-                    Kind::Unprocessable,
-                    "the query looks at too many rows: add an index over the fields of its filter and sort, or narrow it",
-                )
-                .code("query_too_large"));
+                return Err(too_large(
+                    "looks at too many rows: add an index over the fields of its filter and sort, or narrow it",
+                ));
             }
         }
         Ok(())
@@ -112,16 +125,13 @@ impl<'a> Walk<'a> {
 
     fn next(&mut self) -> Result<Option<Match<'a>>> {
         while let Some(pair) = self.step()? {
-            let found = match self.index {
-                None => Match { id: key::row_id(pair.key())?, row: Row::OnTheWay(pair) },
-                Some(index) => Match { id: key::entry_id(pair.key(), index)?, row: Row::Unread },
-            };
             if self.covered {
-                return Ok(Some(found));
+                return Ok(Some(Match { pair, read: None }));
             }
-            let record = self.record(found)?;
-            if self.query.filter.iter().all(|one| holds(&operand(&record, one.operand), one.comparator, &one.value)) {
-                return Ok(Some(Match { id: record.id.clone(), row: Row::Read(record) }));
+            let stored = self.stored(&pair)?;
+            let record = &stored.record;
+            if self.query.filter.iter().all(|one| holds(&operand(record, one.operand), one.comparator, &one.value)) {
+                return Ok(Some(Match { pair, read: Some(stored) }));
             }
         }
         Ok(None)
@@ -142,20 +152,38 @@ impl<'a> Walk<'a> {
         Ok(count)
     }
 
-    fn record(&self, found: Match<'_>) -> Result<Record> {
-        match found.row {
-            Row::Read(record) => Ok(record),
-            Row::OnTheWay(pair) => {
-                let (version, fields) = row::decode(pair.value())?;
-                Ok(Record { id: found.id, version, fields })
-            }
-            Row::Unread => lookup::record(self.read, self.collection, &found.id)?.ok_or_else(|| {
-                Error::damaged(format!(
-                    "collection {} has an index entry of the record {}, which it does not have",
-                    self.collection.name, found.id
-                ))
-            }),
+    fn record(&mut self, found: Match<'_>) -> Result<Stored> {
+        found.read.map_or_else(|| self.stored(&found.pair), Ok)
+    }
+
+    /// The record that the walk is at.
+    fn stored(&mut self, pair: &Pair<'_>) -> Result<Stored> {
+        match self.index {
+            None => stored(key::row_id(pair.key())?, pair.value()),
+            Some(index) => self.row(key::entry_id(pair.key(), index)?),
         }
+    }
+
+    /// A record that an index or an earlier step says is there.
+    fn row(&mut self, id: RecordId) -> Result<Stored> {
+        key::set_row(&mut self.key, self.collection.id, self.collection.generation, &id);
+        match self.read.get(&self.key)? {
+            Some(bytes) => stored(id, &bytes),
+            None => Err(Error::damaged(format!(
+                "collection {} has an index entry of the record {id}, which it does not have",
+                self.collection.name
+            ))),
+        }
+    }
+
+    /// Puts a record on the page.
+    fn put(&mut self, page: &mut Vec<Record>, stored: Stored) -> Result<()> {
+        let left = self.budget.page_bytes.checked_sub(stored.bytes);
+        self.budget.page_bytes = left.ok_or_else(|| {
+            too_large("fills its page with too many bytes: ask for fewer records at once, by perPage")
+        })?;
+        page.push(stored.record);
+        Ok(())
     }
 
     /// The number of all matches, where it is known without a walk.
@@ -167,6 +195,15 @@ impl<'a> Walk<'a> {
         let tally = lookup::tally(self.read, self.collection.id, self.collection.generation)?;
         Ok(Some(usize::try_from(tally.count).unwrap_or(usize::MAX)))
     }
+}
+
+fn stored(id: RecordId, bytes: &[u8]) -> Result<Stored> {
+    let (version, fields) = row::decode(bytes)?;
+    Ok(Stored { record: Record { id, version, fields }, bytes: bytes.len() })
+}
+
+fn too_large(what: &str) -> Error {
+    Error::new(Kind::Unprocessable, format!("the query {what}")).code("query_too_large")
 }
 
 /// A value of a record; the id as a text.
@@ -187,7 +224,8 @@ fn ordered(walk: &mut Walk<'_>) -> Result<(Vec<Record>, Option<usize>)> {
     {
         matches += 1;
         if matches > query.offset {
-            records.push(walk.record(found)?);
+            let stored = walk.record(found)?;
+            walk.put(&mut records, stored)?;
         }
     }
     if !query.count {
@@ -205,35 +243,68 @@ fn sorted(walk: &mut Walk<'_>) -> Result<(Vec<Record>, Option<usize>)> {
     let query = walk.query;
     let order = total_order(&query.sort);
     let kept = query.offset.saturating_add(query.limit);
-    let mut heap: BinaryHeap<(Vec<u8>, RecordId)> = BinaryHeap::new();
+    let mut heap: BinaryHeap<Place> = BinaryHeap::new();
+    let mut bytes = Vec::with_capacity(64);
     let mut matches = 0;
     while let Some(found) = walk.next()? {
         matches += 1;
-        let record = walk.record(found)?;
-        let place = place(&order, &record.id, &record.fields);
+        let Stored { record, .. } = walk.record(found)?;
+        let id_at = write_place(&mut bytes, &order, &record);
+        // Copied only now that it is known to be kept.
         if heap.len() < kept {
-            heap.push((place, record.id));
+            heap.push(Place::keep(&bytes, id_at, walk.budget)?);
         } else if let Some(mut last) = heap.peek_mut()
-            && place < last.0
+            && bytes[..] < last.bytes[..]
         {
-            *last = (place, record.id);
+            walk.budget.sort_bytes += last.cost();
+            *last = Place::keep(&bytes, id_at, walk.budget)?;
         }
     }
+    let backwards = order.last().is_some_and(|last| last.descending);
     let mut records = Vec::with_capacity(query.limit.min(heap.len()));
-    for (_, id) in heap.into_sorted_vec().into_iter().skip(query.offset) {
-        records.push(walk.record(Match { id, row: Row::Unread })?);
+    for place in heap.into_sorted_vec().into_iter().skip(query.offset) {
+        let stored = walk.row(key::last_id(&place.bytes[place.id_at..], backwards)?)?;
+        walk.put(&mut records, stored)?;
     }
     Ok((records, query.count.then_some(matches)))
 }
 
-/// Bytes that order as the sort keys and the id do.
-fn place(order: &[SortKey], id: &RecordId, fields: &Fields) -> Vec<u8> {
-    let mut place = Vec::with_capacity(64);
+/// Where a record comes in an order: bytes that order as the sort keys and the id do, which is the last of them.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    bytes: Box<[u8]>,
+    id_at: usize,
+}
+
+impl Place {
+    fn keep(bytes: &[u8], id_at: usize, budget: &mut Budget) -> Result<Place> {
+        let place = Place { bytes: bytes.into(), id_at };
+        let left = budget.sort_bytes.checked_sub(place.cost());
+        budget.sort_bytes = left.ok_or_else(|| {
+            too_large(
+                "sorts too many bytes: add an index over the fields of its filter and sort, or ask for an earlier page",
+            )
+        })?;
+        Ok(place)
+    }
+
+    fn cost(&self) -> usize {
+        size_of::<Place>() + self.bytes.len()
+    }
+}
+
+/// Writes a record's place over what is in `bytes`. Returns where the id begins.
+fn write_place(bytes: &mut Vec<u8>, order: &[SortKey], record: &Record) -> usize {
+    bytes.clear();
+    let mut id_at = 0;
     for part in order {
         match part.operand {
-            Operand::Id => key::push_id(&mut place, id, part.descending),
-            Operand::Field(field) => key::push_value(&mut place, fields.get(field), part.descending),
+            Operand::Id => {
+                id_at = bytes.len();
+                key::push_id(bytes, &record.id, part.descending);
+            }
+            Operand::Field(field) => key::push_value(bytes, record.fields.get(field), part.descending),
         }
     }
-    place
+    id_at
 }

@@ -189,8 +189,7 @@ fn id_bounds(collection: &Collection, query: &Query, plan: &Plan) -> (Vec<u8>, V
     if plan.equal_fields > 0 {
         let id = equality(query, Operand::Id).and_then(Value::as_text).and_then(|text| RecordId::new(text).ok());
         let from = id.map(|id| key::row(collection.id, collection.generation, &id));
-        // The least key behind a row's is its own with a zero byte: ids are not ended by anything.
-        return from.map_or_else(Default::default, |from| (from.clone(), [&from[..], &[0]].concat()));
+        return from.map_or_else(Default::default, |from| (from.clone(), key::behind(&from)));
     }
     if !plan.ranged {
         return key::range(head);
@@ -199,7 +198,7 @@ fn id_bounds(collection: &Collection, query: &Query, plan: &Plan) -> (Vec<u8>, V
     if range.empty {
         return Default::default();
     }
-    let behind = |value: &Value| [&with(value)[..], &[0]].concat();
+    let behind = |value: &Value| key::behind(&with(value));
     let from = range.low.filter(|(value, _)| !value.is_null());
     let from = from.map_or(head.clone(), |(value, within)| if within { with(value) } else { behind(value) });
     let to = range.high.map_or(key::after(&head), |(value, within)| if within { behind(value) } else { with(value) });

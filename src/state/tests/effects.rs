@@ -110,8 +110,13 @@ fn a_truncated_and_a_dropped_collection_leave_garbage_that_is_reclaimed() {
     history.commit(vec![Change::Dropped { collection: CollectionId(1), definition }]);
     history.records.clear();
     let mut entries = 0;
+    let mut last = None;
     while let Some((collection, generation)) = garbage(&history.stack).unwrap() {
-        let (keys, done) = reclaimable(&history.stack, collection, generation, 7).unwrap();
+        let after = last.take().filter(|(filling, _)| *filling == (collection, generation)).map(|(_, key)| key);
+        let (keys, done) = reclaimable(&history.stack, collection, generation, after.as_deref(), 7).unwrap();
+        let all = reclaimable(&history.stack, collection, generation, None, 7).unwrap();
+        assert_eq!((&keys, done), (&all.0, all.1), "what is left lies behind the last key");
+        last = keys.last().map(|key| ((collection, generation), key.clone()));
         assert!(keys.len() <= 7 && (done || keys.len() == 7));
         history.commit(vec![Change::Reclaimed { collection, generation, keys, done }]);
         assert_eq!(check(&history.stack, &history.schema).unwrap().problems, Vec::<String>::new());
@@ -122,6 +127,45 @@ fn a_truncated_and_a_dropped_collection_leave_garbage_that_is_reclaimed() {
         history.stack.scan(&[1], &[0xFF], false).unwrap().map(|pair| pair.unwrap().key().to_vec()).collect();
     assert_eq!(left, [crate::state::key::LAST_COLLECTION.to_vec()]);
     assert_eq!(schema_of(&history.stack).unwrap().last_collection, CollectionId(1));
+}
+
+/// A state that notes where scans begin.
+struct Noting<'a>(&'a Stack, std::cell::RefCell<Vec<Vec<u8>>>);
+
+impl Read for Noting<'_> {
+    fn get(&self, key: &[u8]) -> crate::error::Result<Option<bytes::Bytes>> {
+        self.0.get(key)
+    }
+
+    fn scan<'a>(&'a self, from: &[u8], to: &[u8], backwards: bool) -> crate::error::Result<crate::state::Scan<'a>> {
+        if from < to {
+            self.1.borrow_mut().push(from.to_vec());
+        }
+        self.0.scan(from, to, backwards)
+    }
+}
+
+#[test]
+fn a_piece_of_reclaiming_does_not_step_over_the_tombstones_of_those_before() {
+    let mut dice = Dice::new("pieces", 5);
+    let mut history = History::new(5);
+    (0..60).for_each(|_| history.step(&mut dice));
+    history.commit(vec![defined(&things(1, 2))]);
+    let (collection, generation) = (CollectionId(1), Generation(1));
+    let mut last: Option<Vec<u8>> = None;
+    loop {
+        let state = Noting(&history.stack, Default::default());
+        let (keys, done) = reclaimable(&state, collection, generation, last.as_deref(), 9).unwrap();
+        let began = state.1.into_inner();
+        assert!(!began.is_empty() && began.iter().all(|from| Some(from) > last.as_ref()), "{began:?}");
+        last = keys.last().cloned().or(last);
+        history.commit(vec![Change::Reclaimed { collection, generation, keys, done }]);
+        if done {
+            break;
+        }
+    }
+    assert!(last.unwrap().starts_with(&[3]), "rows, then entries");
+    assert_eq!(check(&history.stack, &history.schema).unwrap().problems, Vec::<String>::new());
 }
 
 #[test]

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::Kind;
 use crate::id::{CollectionId, FieldId, IndexId, RecordId, Seq};
+use crate::limits;
 use crate::model::guard::{Guard, Rows};
 use crate::model::query::{Comparator, Comparison, Operand, Plan, Query, SortKey};
 use crate::model::value::{Fields, Value};
 use crate::state::query::{Budget, Page, list, plan};
+use crate::state::stack::{Read, Scan, Stack};
 use crate::state::tests::fixture::{DATE, Dice, FLAG, History, NAME, REAL, SCALARS, WHOLE, things};
 
 const COMPARATORS: [Comparator; 6] = [
@@ -22,7 +24,7 @@ const COMPARATORS: [Comparator; 6] = [
 ];
 
 fn budget() -> Budget {
-    Budget { rows: 1_000_000, deadline: Instant::now() + Duration::from_secs(60) }
+    Budget::new(1_000_000, Instant::now() + Duration::from_secs(60))
 }
 
 fn query(filter: Vec<Comparison>, sort: Vec<SortKey>) -> Query {
@@ -217,6 +219,83 @@ fn a_page_and_its_count_read_no_more_than_they_must() {
     assert_eq!(run(&first).rows_read, 5);
 }
 
+/// A state that counts the rows that are looked up by id.
+struct Counting<'a>(&'a Stack, std::cell::Cell<usize>);
+
+impl Read for Counting<'_> {
+    fn get(&self, key: &[u8]) -> crate::error::Result<Option<bytes::Bytes>> {
+        self.1.set(self.1.get() + 1);
+        self.0.get(key)
+    }
+
+    fn scan<'a>(&'a self, from: &[u8], to: &[u8], backwards: bool) -> crate::error::Result<Scan<'a>> {
+        self.0.scan(from, to, backwards)
+    }
+}
+
+#[test]
+fn a_count_by_an_index_that_covers_the_filter_reads_no_rows_but_the_pages() {
+    let mut dice = Dice::new("counts", 11);
+    let mut history = History::new(11);
+    (0..80).for_each(|_| history.step(&mut dice));
+    let run = |query: &Query| {
+        let state = Counting(&history.stack, Default::default());
+        let page = list(&state, &history.schema, query, &mut budget()).unwrap();
+        (page, state.1.get())
+    };
+    let flag = || is(FLAG, Comparator::Equal, Value::Bool(true));
+    let ways = [
+        (vec![flag()], vec![by(REAL, true)]),
+        (vec![flag(), is(REAL, Comparator::Less, Value::Number(2.0))], vec![by(REAL, false)]),
+        (vec![is(NAME, Comparator::GreaterOrEqual, Value::text("a"))], vec![by(NAME, true)]),
+    ];
+    for (filter, sort) in ways {
+        let mut query = query(filter, sort);
+        let matches = naive(&history, &query).len();
+        assert!(matches > 4, "{query:?}");
+        query.limit = 3;
+        query.offset = 1;
+        let (page, rows) = run(&query);
+        assert!(page.plan.covered && page.plan.ordered, "{query:?}");
+        assert_eq!((page.total, page.rows_read, rows), (Some(matches), matches, 3), "{query:?}");
+    }
+    // What the index does not decide, the rows must.
+    let open = query(vec![flag(), is(DATE, Comparator::NotEqual, Value::Null)], vec![]);
+    let (page, rows) = run(&open);
+    assert!(!page.plan.covered && rows >= page.rows_read && rows > 0);
+}
+
+#[test]
+fn a_list_that_would_take_too_much_memory_is_refused_with_a_way_out() {
+    let mut dice = Dice::new("memory", 12);
+    let mut history = History::new(12);
+    (0..80).for_each(|_| history.step(&mut dice));
+    let run = |query: &Query, mut budget: Budget| list(&history.stack, &history.schema, query, &mut budget);
+    let refused = |query: &Query, budget: Budget, way: &str| {
+        let error = run(query, budget).unwrap_err();
+        assert_eq!((error.kind(), error.code_str()), (Kind::Unprocessable, "query_too_large"));
+        assert!(error.message().contains(way), "{error}");
+    };
+    let mut sorted = query(vec![], vec![by(REAL, true)]);
+    let page = |bytes| Budget { page_bytes: bytes, ..budget() };
+    let sort = |bytes| Budget { sort_bytes: bytes, ..budget() };
+    refused(&sorted, sort(1_000), "index");
+    refused(&sorted, page(1_000), "perPage");
+    refused(&query(vec![], vec![]), page(1_000), "perPage");
+    refused(&query(vec![is(NAME, Comparator::NotEqual, Value::Null)], vec![]), page(1_000), "perPage");
+    // What is thrown out of the heap again is given back, whatever order the rows come in.
+    sorted.limit = 3;
+    assert_eq!(ids(&run(&sorted, sort(400)).unwrap()), naive(&history, &sorted)[..3]);
+    sorted.sort = vec![by(REAL, false)];
+    assert_eq!(ids(&run(&sorted, Budget { page_bytes: 1_000, ..sort(400) }).unwrap()), naive(&history, &sorted)[..3]);
+}
+
+#[test]
+fn the_memory_of_a_list_has_its_bounds() {
+    let whole = budget();
+    assert_eq!((whole.sort_bytes, whole.page_bytes), (limits::SORT_BYTES_MAX, limits::PAGE_BYTES_MAX));
+}
+
 #[test]
 fn a_query_over_its_budget_is_refused_with_a_way_out() {
     let mut dice = Dice::new("budget", 9);
@@ -230,7 +309,7 @@ fn a_query_over_its_budget_is_refused_with_a_way_out() {
     assert_eq!(page.rows_read, records);
     for short in [
         Budget { rows: records - 1, ..enough },
-        Budget { rows: 256 * 1_000, deadline: Instant::now() - Duration::from_millis(1) },
+        Budget { rows: 256 * 1_000, deadline: Instant::now() - Duration::from_millis(1), ..budget() },
     ] {
         let refused = run(short).unwrap_err();
         assert_eq!((refused.kind(), refused.code_str()), (Kind::Unprocessable, "query_too_large"));
