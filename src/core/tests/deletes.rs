@@ -180,11 +180,7 @@ fn a_restriction_anywhere_below_refuses_the_whole() {
 fn a_restriction_counts_unless_its_record_is_known_to_fall() {
     // c would fall by b1 in the end, but when a falls only b1 is known to.
     let mut core = Stepped::with(&[A, B, C]);
-    core.fill(&[
-        ("a", r#"{"id":"a"}"#),
-        ("b", r#"{"id":"b1","casc":"a"}"#),
-        ("c", r#"{"id":"c","b":"b1","a":"a"}"#),
-    ]);
+    core.fill(&[("a", r#"{"id":"a"}"#), ("b", r#"{"id":"b1","casc":"a"}"#), ("c", r#"{"id":"c","b":"b1","a":"a"}"#)]);
     let delete = |name, record| (name, Op::Delete { id: id(record), if_match: None });
     assert_eq!(core.write(&[delete("a", "a")]).unwrap_err().code_str(), "referred_to");
     core.write(&[delete("c", "c"), delete("a", "a")]).unwrap();
