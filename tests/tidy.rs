@@ -130,7 +130,7 @@ fn every_file_says_what_it_is_for() {
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("begin_write", &["state/base"]),
     ("redb::", &["state/base", "state/backend"]),
-    ("Guard::for_", &["service/access", "model/guard.rs", "state/tests/"]),
+    ("Guard::for_", &["service/access", "model/guard.rs", "state/tests/", "core/tests/"]),
     ("unbounded(", &[]),
     ("SystemTime", &["time.rs"]),
     ("getrandom", &["core/open.rs", "service/ids.rs"]),

@@ -24,3 +24,6 @@ pub use poison::Poison;
 pub use published::Published;
 pub use threads::{Core, Threads, start};
 pub use writer::{Outcome, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! Random histories over collections that point at each other in every way: whatever is accepted leaves a state that
+//! keeps its promises and is the same by every way to build it; whatever is refused leaves it as it was.
+
+use std::collections::BTreeSet;
+
+use super::fixture::{Keys, Stepped, id, rounds};
+use crate::disk::sim::Rng;
+use crate::error::Kind;
+use crate::id::{CollectionId, FieldId, Position, RecordId, Seq};
+use crate::model::command::{Command, Condition, Op, Write};
+use crate::model::guard::Guard;
+use crate::model::schema::{Collection, Field, FieldKind};
+use crate::model::value::{Fields, Value};
+use crate::state;
+use crate::time::Millis;
+
+const DEFINITIONS: [&str; 3] = [
+    r#"{"name":"a","fields":[{"name":"name","type":"text"},{"name":"tag","type":"text","default":"t"},
+        {"name":"up","type":"relation","collection":"a","onDelete":"cascade"},
+        {"name":"peer","type":"relation","collection":"a","onDelete":"setNull"},
+        {"name":"changed","type":"autodate","onCreate":true,"onUpdate":true}],
+        "indexes":[{"name":"u","fields":["name"],"unique":true},{"name":"t","fields":["tag","-name"]}]}"#,
+    r#"{"name":"b","fields":[{"name":"r1","type":"relation","collection":"a","onDelete":"cascade"},
+        {"name":"r2","type":"relation","collection":"a","onDelete":"setNull"},
+        {"name":"r3","type":"relation","collection":"a","onDelete":"restrict"},
+        {"name":"many","type":"relation","collection":"a","onDelete":"setNull","maxSelect":4},
+        {"name":"some","type":"relation","collection":"a","onDelete":"cascade","maxSelect":3},
+        {"name":"key","type":"text"},{"name":"n","type":"number","integer":true}],
+        "indexes":[{"name":"u","fields":["key","-n"],"unique":true},{"name":"m","fields":["n"]}]}"#,
+    r#"{"name":"c","fields":[{"name":"b","type":"relation","collection":"b","onDelete":"cascade"},
+        {"name":"also","type":"relation","collection":"b","onDelete":"setNull"},
+        {"name":"must","type":"relation","collection":"b","required":true,"onDelete":"cascade"},
+        {"name":"list","type":"relation","collection":"b","maxSelect":4,"minSelect":2,"onDelete":"restrict"}]}"#,
+];
+const NAMES: [&str; 3] = ["a", "b", "c"];
+/// Few, so that they meet.
+const IDS: u64 = 6;
+
+fn record_id(rng: &mut Rng) -> RecordId {
+    id(&format!("r{}", rng.below(IDS)))
+}
+
+/// A record to point at: mostly one that is there.
+fn target(core: &Stepped, collection: CollectionId, rng: &mut Rng) -> RecordId {
+    let view = core.view();
+    let Some(collection) = view.schema.get(collection) else { return record_id(rng) };
+    let tries: Vec<RecordId> = (0..5).map(|_| record_id(rng)).collect();
+    let there = tries.iter().find(|id| state::exists(&view.stack, collection, id).unwrap());
+    there.unwrap_or(&tries[0]).clone()
+}
+
+fn value(core: &Stepped, field: &Field, rng: &mut Rng) -> Value {
+    if rng.chance(if field.required { 2 } else { 45 }) {
+        return Value::Null;
+    }
+    match &field.kind {
+        FieldKind::Relation { max_select: 1, collection, .. } => Value::text(target(core, *collection, rng).as_str()),
+        FieldKind::Relation { min_select, collection, .. } => {
+            let wanted = 1 + rng.below(3);
+            let ids: BTreeSet<RecordId> = (0..wanted).map(|_| target(core, *collection, rng)).collect();
+            // As a client's list must be: no element twice, enough of them.
+            if ids.len() < *min_select {
+                return Value::Null;
+            }
+            Value::List(ids.iter().map(|id| Value::text(id.as_str())).collect())
+        }
+        FieldKind::Number { .. } => Value::Int(rng.below(3) as i64),
+        _ => Value::text(format!("v{}", rng.below(5))),
+    }
+}
+
+fn condition(core: &Stepped, name: &str, record: &RecordId, rng: &mut Rng) -> Option<Condition> {
+    let version = core.record(name, record.as_str()).map_or(Position::default(), |record| record.version);
+    match rng.below(12) {
+        0 => Some(Condition::Exists),
+        1 => Some(Condition::Versions(vec![version])),
+        2 => Some(Condition::Versions(vec![Position { seq: version.seq.next(), ..version }])),
+        _ => None,
+    }
+}
+
+fn write(core: &Stepped, rng: &mut Rng) -> Option<Write> {
+    let name = NAMES[rng.below(3) as usize];
+    let view = core.view();
+    let collection: &Collection = view.schema.find(name)?;
+    let id = record_id(rng);
+    let written = |field: &&Field| !matches!(field.kind, FieldKind::Autodate { .. });
+    let mut all = Fields::new();
+    for field in collection.fields.iter().filter(written) {
+        all.set(field.id, value(core, field, rng));
+    }
+    let if_match = condition(core, name, &id, rng);
+    let op = match rng.below(10) {
+        // What the stages before `decide` refuse never gets here.
+        0..=5 if crate::model::pipeline::check(collection, &all).is_err() => return None,
+        0..=3 => Op::Create { id, fields: all },
+        4..=5 => Op::Put { id, fields: all, if_match, create_only: rng.chance(10) },
+        6..=7 => {
+            let fields: Vec<_> = collection.fields.iter().filter(written).collect();
+            let patch: Vec<(FieldId, Value)> = (0..rng.below(3))
+                .map(|_| {
+                    let field = fields[rng.below(fields.len() as u64) as usize];
+                    (field.id, value(core, field, rng))
+                })
+                .collect();
+            Op::Merge { id, patch, merges: Vec::new(), if_match }
+        }
+        _ => Op::Delete { id, if_match },
+    };
+    Some(Write { collection: collection.id, schema: collection.version, guard: Guard::for_server(), op })
+}
+
+fn command(core: &Stepped, rng: &mut Rng) -> Option<Command> {
+    let view = core.view();
+    match rng.below(90) {
+        0 => view.schema.find(NAMES[rng.below(3) as usize]).map(|collection| Command::Drop(collection.id)),
+        1..=6 => {
+            let missing = DEFINITIONS.iter().zip(NAMES).find(|(_, name)| view.schema.find(name).is_none());
+            missing.map(|(definition, _)| Command::Define(Box::new(core.wanted(definition))))
+        }
+        7..=9 => core.writer.reclaim().unwrap(),
+        _ => {
+            let writes: Vec<Write> =
+                (0..if rng.chance(75) { 1 } else { 1 + rng.below(5) }).filter_map(|_| write(core, rng)).collect();
+            (!writes.is_empty()).then_some(Command::Write(writes))
+        }
+    }
+}
+
+/// One step of a history: mostly a command, sometimes what goes on behind it. Whether a command was accepted.
+fn step(core: &mut Stepped, rng: &mut Rng, known: &mut Keys) -> bool {
+    match rng.below(30) {
+        0 => core.flush(),
+        1 => core.applier.checkpoint().unwrap(),
+        2 => core.writer.idle().unwrap(),
+        _ => {}
+    }
+    core.now = Millis(core.now.0 + rng.below(3) as i64);
+    let Some(command) = command(core, rng) else { return false };
+    let outcome = core.submit(command.clone());
+    let now = core.keys();
+    if let Err(refusal) = &outcome {
+        assert_eq!(&now, known, "refused, it changes nothing: {command:?}");
+        let kinds = [Kind::Conflict, Kind::NotFound, Kind::Precondition, Kind::Invalid];
+        assert!(kinds.contains(&refusal.kind()), "{command:?} gave {refusal:?}");
+    }
+    *known = now;
+    outcome.is_ok()
+}
+
+fn play(seed: u64) -> (u64, u64) {
+    eprintln!("a random history: seed {seed}");
+    let mut rng = Rng::new(seed);
+    let mut core = Stepped::with(&DEFINITIONS);
+    let (mut accepted, mut steps) = (0, 0);
+    for _ in 0..3 {
+        let mut known = core.keys();
+        for _ in 0..60 {
+            accepted += u64::from(step(&mut core, &mut rng, &mut known));
+            steps += 1;
+        }
+        let last = core.view().position.seq.0;
+        core.assert_one_state(Seq(rng.below(last + 1)));
+        // The next stretch begins with what a restart or a power loss has left.
+        core = if rng.chance(50) {
+            Stepped::open(&core.close()).unwrap()
+        } else {
+            Stepped::open(&core.disk.crash(rng.u64())).unwrap()
+        };
+        assert_eq!(core.keys(), known, "what was acknowledged is there");
+    }
+    (accepted, steps)
+}
+
+#[test]
+fn every_accepted_history_has_one_state() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let (mut accepted, mut steps) = (0, 0);
+    for seed in seed.map_or(1..rounds(25, 400), |seed| seed..seed + 1) {
+        let (more, all) = play(seed);
+        (accepted, steps) = (accepted + more, steps + all);
+    }
+    assert!(accepted * 4 > steps && accepted * 10 < steps * 9, "{accepted} of {steps}: too few of one sort");
+}
