@@ -41,7 +41,9 @@ fn print(dir: &Path, from: u64, limit: usize) -> Result<()> {
                 left -= 1;
                 show(&logged)?;
             }
-            What::Cut(cut) => say(format_args!("{}", json!({"segment": segment, "offset": offset, "cut": format!("{cut:?}")}))),
+            What::Cut(cut) => {
+                say(format_args!("{}", json!({"segment": segment, "offset": offset, "cut": format!("{cut:?}")})))
+            }
             _ => {}
         }
     }

@@ -163,7 +163,8 @@ fn read_identity(bytes: &[u8], path: &Path) -> Result<Identity> {
 
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))?;
     Ok(bytes)
 }
 
@@ -235,8 +236,7 @@ impl Replay {
         }
         self.published.stack.apply(effects)?;
         self.log_bytes += u64::from(logged.bytes);
-        self.applied =
-            Applied { position: logged.position, chain: logged.chain, time: logged.time, ..self.applied };
+        self.applied = Applied { position: logged.position, chain: logged.chain, time: logged.time, ..self.applied };
         if self.published.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE {
             self.flush()?;
         }

@@ -377,12 +377,7 @@ fn run_preparer(preparer: &mut log::Preparer, end: &AtomicBool) {
 }
 
 /// Folds layers in as they come, checkpoints when due, watches the base's health.
-fn run_applier(
-    mut applier: Applier,
-    flush: &Receiver<Flush>,
-    flushed: &Sender<Flushed>,
-    poison: &Poison,
-) -> Applier {
+fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<Flushed>, poison: &Poison) -> Applier {
     let mut serve = || -> Result<()> {
         loop {
             match flush.recv_timeout(APPLIER_TICK) {

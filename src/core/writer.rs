@@ -113,13 +113,7 @@ impl Writer {
 
     /// Decides one command and folds its effects into the batch. A refusal is an outcome; an error is one after which
     /// the batch is no longer whole.
-    fn stage(
-        &mut self,
-        command: &Command,
-        now: Millis,
-        headroom: bool,
-        staged: &mut Vec<Staged>,
-    ) -> Result<Outcome> {
+    fn stage(&mut self, command: &Command, now: Millis, headroom: bool, staged: &mut Vec<Staged>) -> Result<Outcome> {
         if !headroom && !frees_space(command) {
             return Ok(Err(no_space()));
         }
@@ -201,8 +195,7 @@ impl Writer {
         self.fresh_since = None;
         let position = self.log.position();
         self.show(position);
-        let applied =
-            Applied { database: self.database, position, chain: self.log.chain(), time: self.last_time };
+        let applied = Applied { database: self.database, position, chain: self.log.chain(), time: self.last_time };
         Some(Flush { layer, applied, log_bytes: std::mem::take(&mut self.log_bytes) })
     }
 

@@ -38,7 +38,8 @@ pub fn base32(mut number: u128, into: &mut [u8]) {
 }
 
 fn fill(bytes: &mut [u8]) -> Result<()> {
-    getrandom::fill(bytes).map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))
+    getrandom::fill(bytes)
+        .map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))
 }
 
 /// `random` has its low 80 bits set at most.

@@ -40,10 +40,7 @@ impl ScanPool {
     ///
     /// # Errors
     /// `Unavailable` when too many wait; `Internal` when it panicked; or its own.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T> + Send + 'static,
-    ) -> Result<T> {
+    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let (answer, outcome) = oneshot::channel();
         let job = Box::new(move || {
             if answer.is_closed() {
@@ -55,7 +52,9 @@ impl ScanPool {
         });
         let jobs = self.jobs.as_ref().expect("taken only at the drop");
         jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Error::new(Kind::Unavailable, "too many long queries are waiting").code("queue_full"),
+            TrySendError::Full(_) => {
+                Error::new(Kind::Unavailable, "too many long queries are waiting").code("queue_full")
+            }
             TrySendError::Disconnected(_) => Error::internal("the scan threads are gone"),
         })?;
         outcome.await.unwrap_or_else(|_| Err(Error::internal("the scan threads are gone")))

@@ -181,7 +181,11 @@ impl Backend {
     }
 
     /// Calls `each` with (first block, bytes into the blocks, bytes) for the part of a range in each group.
-    fn split(offset: u64, len: usize, mut each: impl FnMut(u64, usize, std::ops::Range<usize>) -> io::Result<()>) -> io::Result<()> {
+    fn split(
+        offset: u64,
+        len: usize,
+        mut each: impl FnMut(u64, usize, std::ops::Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut done = 0;
         while done < len {
             let at = offset + done as u64;

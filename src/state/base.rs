@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{
-    AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition,
-};
+use redb::{AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, Open};
@@ -323,9 +321,7 @@ impl BaseView {
     }
 
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        guarded(&self.shared, || {
-            Ok(self.table.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
-        })
+        guarded(&self.shared, || Ok(self.table.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))))
     }
 
     pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<BaseRange> {
@@ -379,7 +375,9 @@ fn guarded<T>(shared: &Shared, run: impl FnOnce() -> std::result::Result<T, redb
         Ok(Err(error)) => Err(meaning(shared, error)),
         Err(_) => {
             shared.mark_damaged();
-            Err(Error::damaged("the base is not what was written: redb gave up on it; rebuild it from a snapshot and the log"))
+            Err(Error::damaged(
+                "the base is not what was written: redb gave up on it; rebuild it from a snapshot and the log",
+            ))
         }
     }
 }
@@ -390,8 +388,10 @@ fn meaning(shared: &Shared, error: redb::Error) -> Error {
         redb::Error::Io(error) if !shared.is_damaged() => Error::io("the base", error),
         error if corrupted || shared.is_damaged() => {
             shared.mark_damaged();
-            Error::damaged(format!("the base is not what was written ({error}); rebuild it from a snapshot and the log"))
-                .source(error)
+            Error::damaged(format!(
+                "the base is not what was written ({error}); rebuild it from a snapshot and the log"
+            ))
+            .source(error)
         }
         error => Error::internal(format!("the base: {error}")).source(error),
     }

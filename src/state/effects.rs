@@ -121,7 +121,8 @@ impl Work<'_> {
 
     fn delta(&mut self, collection: &Collection) -> &mut TallyDelta {
         let tallies = &mut self.effects.tallies;
-        let at = tallies.iter().position(|(id, generation, _)| (*id, *generation) == (collection.id, collection.generation));
+        let at =
+            tallies.iter().position(|(id, generation, _)| (*id, *generation) == (collection.id, collection.generation));
         let at = at.unwrap_or_else(|| {
             tallies.push((collection.id, collection.generation, TallyDelta::default()));
             tallies.len() - 1

@@ -270,8 +270,7 @@ pub(super) fn index_values(collection: &Collection, index: &Index, fields: &Fiel
     if let [only] = index.fields.as_slice() {
         let value = fields.get(only.field);
         let is_list = |field: &Field| field.kind.is_list();
-        if matches!(value, Value::List(_))
-            || value.is_null() && collection.field_by_id(only.field).is_some_and(is_list)
+        if matches!(value, Value::List(_)) || value.is_null() && collection.field_by_id(only.field).is_some_and(is_list)
         {
             let items = value.each();
             let distinct = items.iter().enumerate().filter(|(at, item)| !items[..*at].contains(item));

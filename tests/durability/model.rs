@@ -139,9 +139,13 @@ pub fn request(rng: &mut Rng) -> Request {
 
 fn change(which: Which, rng: &mut Rng) -> (FieldId, Value) {
     match (which, rng.chance(50)) {
-        (Which::A, true) => (NAME, if rng.chance(30) { Value::Null } else { Value::text(format!("name-{}", rng.below(12))) }),
+        (Which::A, true) => {
+            (NAME, if rng.chance(30) { Value::Null } else { Value::text(format!("name-{}", rng.below(12))) })
+        }
         (Which::A, false) => (N, Value::Int(rng.below(5) as i64)),
-        (Which::B, true) => (A, if rng.chance(30) { Value::Null } else { Value::text(name(rng.below(u64::from(IDS)) as u8)) }),
+        (Which::B, true) => {
+            (A, if rng.chance(30) { Value::Null } else { Value::text(name(rng.below(u64::from(IDS)) as u8)) })
+        }
         (Which::B, false) => (TEXT, Value::text("x".repeat(rng.below(600) as usize))),
     }
 }

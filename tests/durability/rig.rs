@@ -41,12 +41,7 @@ pub struct Parts {
 /// Opens what is on the disk.
 pub fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
     let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
-    Ok(Parts {
-        writer: opened.writer,
-        applier: opened.applier,
-        preparer: opened.preparer,
-        _lock: opened.lock,
-    })
+    Ok(Parts { writer: opened.writer, applier: opened.applier, preparer: opened.preparer, _lock: opened.lock })
 }
 
 /// What the rig knows: the model after each entry, and how far answers were given.
@@ -113,7 +108,11 @@ impl Known {
             assert_eq!(outcome.is_ok(), expected, "{requests:?} gave {outcome:?}");
         }
         self.acked = parts.writer.position().seq;
-        assert_eq!(self.acked.0 - self.first.0 + 1, self.history.len() as u64, "one entry for each change of the model");
+        assert_eq!(
+            self.acked.0 - self.first.0 + 1,
+            self.history.len() as u64,
+            "one entry for each change of the model"
+        );
         Ok(())
     }
 
@@ -138,7 +137,8 @@ impl Known {
         for (which, collection) in [(Which::A, &self.collections[0]), (Which::B, &self.collections[1])] {
             let mut there = 0;
             for id in 0..model::IDS {
-                let record = state::record(&view.stack, collection, &model::record_id(id)).map_err(|e| e.to_string())?;
+                let record =
+                    state::record(&view.stack, collection, &model::record_id(id)).map_err(|e| e.to_string())?;
                 there += u64::from(record.is_some());
                 let found = record.map(|record| record.fields);
                 if found.as_ref() != expected.0.get(&(which, id)) {

@@ -50,10 +50,8 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
 
 /// Drops a collection, unless another one's relation points at it.
 pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
-    let collection: &Arc<Collection> = draft
-        .schema
-        .get(id)
-        .ok_or_else(|| Error::new(Kind::NotFound, "there is no such collection"))?;
+    let collection: &Arc<Collection> =
+        draft.schema.get(id).ok_or_else(|| Error::new(Kind::NotFound, "there is no such collection"))?;
     if let Some((other, field, _)) = draft.schema.pointing_at(id).find(|(other, ..)| other.id != id) {
         return Err(Error::new(
             Kind::Conflict,

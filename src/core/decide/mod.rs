@@ -29,13 +29,7 @@ pub struct Decision {
 /// # Errors
 /// The refusal, by kind: `NotFound`, `Conflict` (code `stale_schema` when the input was checked against another
 /// definition: check it again), `Precondition`, `Forbidden`, `TooLarge`; or the state's own faults.
-pub fn decide(
-    schema: &Schema,
-    state: &Stack,
-    position: Position,
-    command: &Command,
-    now: Millis,
-) -> Result<Decision> {
+pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Command, now: Millis) -> Result<Decision> {
     let mut draft = Draft::new(schema, state, position, now);
     match command {
         Command::Write(writes) => records::write(&mut draft, writes)?,

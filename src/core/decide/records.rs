@@ -55,9 +55,11 @@ fn create(
 ) -> Result<Written> {
     write.guard.allow(Action::Create)?;
     if state::exists(draft.state()?, collection, id)? {
-        return Err(Error::new(Kind::Conflict, "a record with this id exists already")
-            .code("exists")
-            .fault("id", "unique", "the id is taken"));
+        return Err(Error::new(Kind::Conflict, "a record with this id exists already").code("exists").fault(
+            "id",
+            "unique",
+            "the id is taken",
+        ));
     }
     let mut after = fields.clone();
     pipeline::enrich(collection, None, &mut after, draft.now);
@@ -229,8 +231,14 @@ fn unlink(
     record: Record,
     gone: &RecordId,
 ) -> Result<()> {
-    let left: Vec<Value> =
-        record.fields.get(field.id).each().iter().filter(|value| value.as_text() != Some(gone.as_str())).cloned().collect();
+    let left: Vec<Value> = record
+        .fields
+        .get(field.id)
+        .each()
+        .iter()
+        .filter(|value| value.as_text() != Some(gone.as_str()))
+        .cloned()
+        .collect();
     let fewest = match &field.kind {
         FieldKind::Relation { min_select, .. } => (*min_select).max(usize::from(field.required)),
         _ => 0,
@@ -263,7 +271,9 @@ fn check_record(
         }
         let holder = state::unique_holder(state, collection, index, after, id)?;
         if holder.is_some() {
-            let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
+            let error = refusal
+                .take()
+                .unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
             refusal = Some(index.fields.iter().fold(error, |error, part| {
                 let name = collection.field_by_id(part.field).map_or("", |field| &field.name);
                 error.fault(name, "unique", format!("must be unique (index {})", index.name))
@@ -277,7 +287,9 @@ fn check_record(
             let Some(wanted) = value.as_text().and_then(|text| RecordId::new(text).ok()) else { continue };
             let itself = target.id == collection.id && wanted == *id;
             if !itself && !state::exists(state, target, &wanted)? {
-                let error = refusal.take().unwrap_or_else(|| Error::new(Kind::Conflict, "a relation points nowhere").code("relation_missing"));
+                let error = refusal.take().unwrap_or_else(|| {
+                    Error::new(Kind::Conflict, "a relation points nowhere").code("relation_missing")
+                });
                 refusal = Some(error.fault(
                     field.name.clone(),
                     "relation_missing",

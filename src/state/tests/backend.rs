@@ -160,7 +160,8 @@ fn a_flipped_bit_is_never_a_wrong_answer() {
     let expected = all(&history.stack).unwrap();
     history.close();
     let bytes = read_all(&whole, &file()).unwrap();
-    let used: Vec<usize> = (0..bytes.len() / BLOCK).filter(|at| bytes[at * BLOCK..][..BLOCK].iter().any(|byte| *byte != 0)).collect();
+    let used: Vec<usize> =
+        (0..bytes.len() / BLOCK).filter(|at| bytes[at * BLOCK..][..BLOCK].iter().any(|byte| *byte != 0)).collect();
     let (mut told, mut right) = (0, 0);
     for round in 0..1_500 {
         // The header's every bit (there are two of it), then bits of blocks in use, then any.

@@ -118,7 +118,8 @@ fn a_truncated_and_a_dropped_collection_leave_garbage_that_is_reclaimed() {
         entries += 1;
     }
     assert!(entries > 4, "{entries}");
-    let left: Vec<_> = history.stack.scan(&[1], &[0xFF], false).unwrap().map(|pair| pair.unwrap().key().to_vec()).collect();
+    let left: Vec<_> =
+        history.stack.scan(&[1], &[0xFF], false).unwrap().map(|pair| pair.unwrap().key().to_vec()).collect();
     assert_eq!(left, [crate::state::key::LAST_COLLECTION.to_vec()]);
     assert_eq!(schema_of(&history.stack).unwrap().last_collection, CollectionId(1));
 }
@@ -165,7 +166,8 @@ fn an_entry_that_contradicts_the_state_is_damage() {
         assert_eq!(refused.expect_err(&what).kind(), Kind::Damaged, "{what}");
     }
     let stack = Stack::new(open(&disk(1)).base.view());
-    let gone = Change::Deleted { collection, generation: Generation(2), id, before: Fields::new(), since: position(1).seq };
+    let gone =
+        Change::Deleted { collection, generation: Generation(2), id, before: Fields::new(), since: position(1).seq };
     let below_zero = effects(&schema, position(3), &Entry { changes: vec![gone] }).unwrap();
     assert_eq!(stack.clone().apply(below_zero).unwrap_err().kind(), Kind::Damaged);
 }
@@ -219,7 +221,11 @@ fn a_check_names_what_is_wrong() {
         (stray, Some(bytes::Bytes::new()), "that its row does not have"),
         (crate::state::Key::from(&lost[..]), None, "lacks the record"),
         (foreign, Some(bytes::Bytes::new()), "neither in use nor garbage"),
-        (crate::state::Key::from(&crate::state::key::tally(CollectionId(1), Generation(1))[..]), None, "its tally says"),
+        (
+            crate::state::Key::from(&crate::state::key::tally(CollectionId(1), Generation(1))[..]),
+            None,
+            "its tally says",
+        ),
     ];
     for (key, value, expected) in cases {
         let mut broken = history.stack.clone();

@@ -8,9 +8,7 @@ use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::id::{CollectionId, Epoch, FieldId, Generation, IndexId, NodeId, Position, RecordId, Seq};
 use crate::model::change::{Change, Entry};
-use crate::model::schema::{
-    Collection, CollectionKind, Field, FieldKind, Index, IndexField, OnDelete, Rules, Schema,
-};
+use crate::model::schema::{Collection, CollectionKind, Field, FieldKind, Index, IndexField, OnDelete, Rules, Schema};
 use crate::model::value::{Fields, Value};
 use crate::state::{Applied, Base, Effects, Opened, Stack, effects};
 use crate::time::Millis;

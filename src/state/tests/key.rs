@@ -127,14 +127,23 @@ fn the_stored_formats_stay() {
     .collect();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(hex(&key::row(CollectionId(3), Generation(2), &id)), "0200000003000000027831");
-    let entries: Vec<String> = collection.indexes.iter().flat_map(|index| key::index_entries(&collection, index, &id, &fields)).map(|key| hex(&key)).collect();
+    let entries: Vec<String> = collection
+        .indexes
+        .iter()
+        .flat_map(|index| key::index_entries(&collection, index, &id, &fields))
+        .map(|key| hex(&key))
+        .collect();
     assert_eq!(
         entries,
         [
-            "030000000300000002000000010561" .to_owned() + "00ff6200017831",
+            "030000000300000002000000010561".to_owned() + "00ff6200017831",
             "03000000030000000200000002".to_owned() + "fcc000000000000000ffff" + "87ceff",
             "03000000030000000200000003".to_owned() + "01" + "fe" + "87ceff",
-            "03000000030000000200000004".to_owned() + "fb7ffffffffffffffa" + "056100ff620001" + "033fffffffffffffff0000" + "7831",
+            "03000000030000000200000004".to_owned()
+                + "fb7ffffffffffffffa"
+                + "056100ff620001"
+                + "033fffffffffffffff0000"
+                + "7831",
             "03000000030000000200000006".to_owned() + "01" + "7831",
         ]
     );

@@ -185,12 +185,12 @@ fn the_planner_takes_equalities_then_a_range_then_an_order() {
             vec![by(WHOLE, false)],
             way(Some(4), 2, true, false, true, true),
         ),
+        (vec![equal(NAME, text()), less(REAL, Value::Number(1.0))], vec![], way(Some(1), 1, false, false, true, false)),
         (
-            vec![equal(NAME, text()), less(REAL, Value::Number(1.0))],
-            vec![],
-            way(Some(1), 1, false, false, true, false),
+            vec![id(Comparator::Equal), equal(NAME, text())],
+            vec![by(REAL, true)],
+            way(None, 1, false, false, true, false),
         ),
-        (vec![id(Comparator::Equal), equal(NAME, text())], vec![by(REAL, true)], way(None, 1, false, false, true, false)),
         (vec![id(Comparator::Greater)], vec![], way(None, 0, true, false, true, true)),
     ];
     let collection = things(1, 1);

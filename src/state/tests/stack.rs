@@ -36,7 +36,8 @@ fn compare(read: &dyn Read, model: &Model, dice: &mut Dice) {
     let turned: Vec<_> = expected.into_iter().rev().collect();
     assert_eq!(read_all(read, &from, &to, true), turned);
     let some = dice.roll(4) as usize;
-    let few: Vec<_> = read.scan(&from, &to, true).unwrap().take(some).map(|pair| pair.unwrap().key().to_vec()).collect();
+    let few: Vec<_> =
+        read.scan(&from, &to, true).unwrap().take(some).map(|pair| pair.unwrap().key().to_vec()).collect();
     assert_eq!(few, turned.iter().take(some).map(|(key, _)| key.clone()).collect::<Vec<_>>());
 }
 
