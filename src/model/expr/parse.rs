@@ -281,7 +281,7 @@ fn joined<'a>(left: Expr<'a>, at: usize, operator: Operator, right: Expr<'a>) ->
             return Expr { at: left_at, kind: ExprKind::All(parts) };
         }
         (Operator::Arithmetic(operator), ExprKind::Chain { first, mut rest })
-            if rest.iter().all(|(_, other, _)| is_sum(*other) == is_sum(operator)) =>
+            if rest.last().is_some_and(|(_, other, _)| is_sum(*other) == is_sum(operator)) =>
         {
             rest.push((at, operator, right));
             return Expr { at: left_at, kind: ExprKind::Chain { first, rest } };
