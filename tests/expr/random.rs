@@ -3,7 +3,7 @@
 use crate::rng::Rng;
 use crate::world::{NUMBERS, TEXTS};
 
-pub fn expression(rng: &mut Rng) -> String {
+pub(crate) fn expression(rng: &mut Rng) -> String {
     match rng.below(10) {
         0 => number(rng, 3),
         1 => text(rng, 3),
@@ -185,7 +185,7 @@ fn numbers(rng: &mut Rng) -> String {
 }
 
 /// Words and signs of the language in any order, an expression that lost or got a character, or any characters.
-pub fn garbage(rng: &mut Rng) -> String {
+pub(crate) fn garbage(rng: &mut Rng) -> String {
     const WORDS: [&str; 44] = [
         "n", "total", "status", "tags", "user.name", "meta.a.0", "items.price", "@now", "@request.auth.id", "1", "2.5",
         "'a'", "null", "true", "[", "]", "(", ")", ",", "=", "!=", "~", "?=", "<", "&&", "||", "!", "not", "in", "+",

@@ -13,10 +13,10 @@ use millpond::time::Millis;
 use crate::rng::Rng;
 
 /// 2024-02-29 13:14:15.016Z
-pub const NOW: Millis = Millis(1_709_212_455_016);
+pub(crate) const NOW: Millis = Millis(1_709_212_455_016);
 
-pub const TEXTS: [&str; 8] = ["", "a", "b", "Ab", "a b", "10%", "ä", "2001-01-01"];
-pub const NUMBERS: [&str; 9] = ["0", "1", "2", "-1", "1.5", "2.0", "10", "9007199254740993", "9223372036854775807"];
+pub(crate) const TEXTS: [&str; 8] = ["", "a", "b", "Ab", "a b", "10%", "ä", "2001-01-01"];
+pub(crate) const NUMBERS: [&str; 9] = ["0", "1", "2", "-1", "1.5", "2.0", "10", "9007199254740993", "9223372036854775807"];
 const JSON: [&str; 6] = [
     r#"{"num":2,"text":"a","tags":["a","b"],"nums":[1,2.5],"flag":true}"#,
     r#"{"num":1.5,"text":"Ab","tags":[],"nums":[10],"flag":false}"#,
@@ -26,16 +26,16 @@ const JSON: [&str; 6] = [
     "5",
 ];
 
-pub struct World {
-    pub schema: Schema,
-    pub orders: Arc<Collection>,
-    pub users: [Arc<Collection>; 1],
-    pub order: Fields,
-    pub old: Option<Fields>,
-    pub caller: Option<Fields>,
-    pub body: Vec<(Box<str>, Value)>,
-    pub query: Vec<(Box<str>, Box<str>)>,
-    pub records: BTreeMap<(CollectionId, String), Arc<Fields>>,
+pub(crate) struct World {
+    pub(crate) schema: Schema,
+    pub(crate) orders: Arc<Collection>,
+    pub(crate) users: [Arc<Collection>; 1],
+    pub(crate) order: Fields,
+    pub(crate) old: Option<Fields>,
+    pub(crate) caller: Option<Fields>,
+    pub(crate) body: Vec<(Box<str>, Value)>,
+    pub(crate) query: Vec<(Box<str>, Box<str>)>,
+    pub(crate) records: BTreeMap<(CollectionId, String), Arc<Fields>>,
 }
 
 const USERS: &str = r#"{"name": "users", "fields": [
@@ -59,7 +59,7 @@ const ORDERS: &str = r#"{"name": "orders", "fields": [
     {"name": "meta", "type": "json"}]}"#;
 
 impl World {
-    pub fn random(rng: &mut Rng) -> World {
+    pub(crate) fn random(rng: &mut Rng) -> World {
         let mut schema = Schema::default();
         for (at, body) in [USERS, PRODUCTS, ORDERS].iter().enumerate() {
             let mut collection = definition::parse(&schema, body.as_bytes(), NOW).expect("a sound definition");
@@ -89,11 +89,11 @@ impl World {
         World { schema, orders, users: [users], order, old, caller, body, query, records }
     }
 
-    pub fn scope(&self) -> Scope<'_> {
+    pub(crate) fn scope(&self) -> Scope<'_> {
         Scope { schema: &self.schema, collection: &self.orders, callers: &self.users, sees_hidden: false }
     }
 
-    pub fn input(&self) -> Input<'_> {
+    pub(crate) fn input(&self) -> Input<'_> {
         Input {
             now: NOW,
             method: "POST",
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let of = |collection: &Collection, fields: &Fields| {
             let name = |id| collection.field_by_id(id).expect("a field").name.clone();
             fields.iter().map(|(id, value)| format!("    {}: {value:?}", name(id))).collect::<Vec<_>>().join("\n")

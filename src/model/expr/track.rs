@@ -58,6 +58,7 @@ impl<'v> Machine<'v> {
         let Some((hop, rest)) = hops.split_first() else {
             return self.arrived(row, track, found);
         };
+        let before = found.len();
         match hop {
             Hop::To { field, collection } => {
                 for id in row.fields.get(*field).each().iter().filter_map(|id| id.as_text()) {
@@ -75,6 +76,10 @@ impl<'v> Machine<'v> {
                 }
             }
         }
+        // A record on the way that leads no further counts as one with null: every item's maker is not, if one has none.
+        if track.many && found.len() == before && hops.len() < track.hops.len() {
+            found.push(Operand::Null);
+        }
         Ok(())
     }
 
@@ -83,7 +88,7 @@ impl<'v> Machine<'v> {
         let value = self.end(row.fields, row.id, track)?;
         if track.many {
             self.spend(value.count())?;
-            if value.is_null() {
+            if value.count() == 0 {
                 found.push(Operand::Null);
             } else {
                 found.extend(value.each().into_iter().map(Operand::into_owned));
