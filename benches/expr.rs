@@ -15,8 +15,7 @@ use millpond::model::value::{Fields, Value};
 use millpond::time::Millis;
 
 fn collection() -> Collection {
-    let mut fields: Vec<String> =
-        (0..14).map(|n| format!(r#"{{"name": "f{n}", "type": "text"}}"#)).collect();
+    let mut fields: Vec<String> = (0..14).map(|n| format!(r#"{{"name": "f{n}", "type": "text"}}"#)).collect();
     fields.extend([
         r#"{"name": "status", "type": "select", "values": ["new", "paid"]}"#.to_owned(),
         r#"{"name": "total", "type": "number"}"#.to_owned(),
@@ -26,8 +25,7 @@ fn collection() -> Collection {
         r#"{"name": "meta", "type": "json"}"#.to_owned(),
     ]);
     let body = format!(r#"{{"name": "orders", "fields": [{}]}}"#, fields.join(","));
-    let mut collection =
-        definition::parse(&Schema::default(), body.as_bytes(), Millis(0)).expect("a sound definition");
+    let mut collection = definition::parse(&Schema::default(), body.as_bytes(), Millis(0)).expect("a sound definition");
     definition::number(&mut collection, CollectionId(1));
     collection
 }
@@ -86,7 +84,9 @@ fn main() {
             let started = Instant::now();
             outcome = match Program::condition(scope, &text) {
                 Ok(program) => format!("{:?}", program.holds(row, &input, &NoRelations)),
-                Err(fault) => format!("column {}: {}", fault.at + 1, fault.message.chars().take(60).collect::<String>()),
+                Err(fault) => {
+                    format!("column {}: {}", fault.at + 1, fault.message.chars().take(60).collect::<String>())
+                }
             };
             started.elapsed().as_nanos() as f64 / 1e3
         });

@@ -235,7 +235,11 @@ fn holds(comparator: Comparator, a: &V, b: &V) -> bool {
 
 fn mixed(int: i64, number: f64) -> std::cmp::Ordering {
     let whole = number.floor();
-    i128::from(int).cmp(&(whole as i128)).then(if number > whole { std::cmp::Ordering::Less } else { std::cmp::Ordering::Equal })
+    i128::from(int).cmp(&(whole as i128)).then(if number > whole {
+        std::cmp::Ordering::Less
+    } else {
+        std::cmp::Ordering::Equal
+    })
 }
 
 fn like(left: &Got, negated: bool, any: bool, pattern: &V) -> bool {
@@ -287,7 +291,8 @@ fn shown(v: &V) -> Option<String> {
 }
 
 fn named(world: &World, name: &Name<'_>) -> Got {
-    let pairs = |pairs: &[(Box<str>, Value)], key: &str| pairs.iter().find(|(name, _)| **name == *key).map(|(_, v)| stored(v));
+    let pairs =
+        |pairs: &[(Box<str>, Value)], key: &str| pairs.iter().find(|(name, _)| **name == *key).map(|(_, v)| stored(v));
     let mut query = false;
     let (v, mut spread) = match name.path {
         "@now" => (V::Date(NOW.0), false),
@@ -300,12 +305,15 @@ fn named(world: &World, name: &Name<'_>) -> Got {
             query = true;
             (world.query.first().map_or(V::Null, |(_, text)| V::Text(text.to_string())), false)
         }
-        path => match (path.strip_prefix("@request.body."), path.strip_prefix("@request.auth."), path.strip_prefix("@old.")) {
-            (Some(key), _, _) => (pairs(&world.body, key).unwrap_or(V::Null), false),
-            (_, Some(path), _) => walked(world, &world.users[0], "u1", world.caller.as_ref(), path),
-            (_, _, Some(path)) => walked(world, &world.orders, "o1", world.old.as_ref(), path),
-            _ => walked(world, &world.orders, "o1", Some(&world.order), path),
-        },
+        path => {
+            match (path.strip_prefix("@request.body."), path.strip_prefix("@request.auth."), path.strip_prefix("@old."))
+            {
+                (Some(key), _, _) => (pairs(&world.body, key).unwrap_or(V::Null), false),
+                (_, Some(path), _) => walked(world, &world.users[0], "u1", world.caller.as_ref(), path),
+                (_, _, Some(path)) => walked(world, &world.orders, "o1", world.old.as_ref(), path),
+                _ => walked(world, &world.orders, "o1", Some(&world.order), path),
+            }
+        }
     };
     let field = |path: &str, fields: &Fields| stored(fields.get(world.orders.field(path).expect("a field").id));
     let v = match name.modifier {
@@ -474,9 +482,7 @@ fn call(world: &World, name: &str, arguments: &[Expr<'_>], path: Option<&Name<'_
             if numbers.is_empty() { V::Null } else { finite(numbers.iter().sum::<f64>() / numbers.len() as f64) }
         }
         ("contains", [V::Text(text), V::Text(part)]) => V::Bool(text.contains(part)),
-        ("contains", [V::List(items), part]) => {
-            V::Bool(items.iter().any(|item| holds(Comparator::Equal, item, part)))
-        }
+        ("contains", [V::List(items), part]) => V::Bool(items.iter().any(|item| holds(Comparator::Equal, item, part))),
         ("startsWith", [V::Text(text), V::Text(part)]) => V::Bool(text.starts_with(part)),
         ("endsWith", [V::Text(text), V::Text(part)]) => V::Bool(text.ends_with(part)),
         ("matches", [V::Text(text), V::Text(pattern)]) if pattern == "^[a-z]$" => {
@@ -484,7 +490,13 @@ fn call(world: &World, name: &str, arguments: &[Expr<'_>], path: Option<&Name<'_
         }
         ("contains" | "startsWith" | "endsWith" | "matches", _) => V::Bool(false),
         ("coalesce", all) => all.iter().find(|v| **v != V::Null).cloned().unwrap_or(V::Null),
-        ("if", [condition, yes, no]) => if is_true(condition) { yes.clone() } else { no.clone() },
+        ("if", [condition, yes, no]) => {
+            if is_true(condition) {
+                yes.clone()
+            } else {
+                no.clone()
+            }
+        }
         ("date", [v]) => when(v).map_or(V::Null, |at| V::Text(at.to_string()[..10].into())),
         ("year", _) => part(0, 4),
         ("month", _) => part(5, 7),

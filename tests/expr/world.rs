@@ -16,7 +16,8 @@ use crate::rng::Rng;
 pub(crate) const NOW: Millis = Millis(1_709_212_455_016);
 
 pub(crate) const TEXTS: [&str; 8] = ["", "a", "b", "Ab", "a b", "10%", "ä", "2001-01-01"];
-pub(crate) const NUMBERS: [&str; 9] = ["0", "1", "2", "-1", "1.5", "2.0", "10", "9007199254740993", "9223372036854775807"];
+pub(crate) const NUMBERS: [&str; 9] =
+    ["0", "1", "2", "-1", "1.5", "2.0", "10", "9007199254740993", "9223372036854775807"];
 const JSON: [&str; 6] = [
     r#"{"num":2,"text":"a","tags":["a","b"],"nums":[1,2.5],"flag":true}"#,
     r#"{"num":1.5,"text":"Ab","tags":[],"nums":[10],"flag":false}"#,
@@ -97,10 +98,10 @@ impl World {
         Input {
             now: NOW,
             method: "POST",
-            caller: self.caller.as_ref().map(|fields| Caller {
-                collection: self.users[0].id,
-                record: Row { id: "u1", fields },
-            }),
+            caller: self
+                .caller
+                .as_ref()
+                .map(|fields| Caller { collection: self.users[0].id, record: Row { id: "u1", fields } }),
             body: &self.body,
             query: &self.query,
             old: self.old.as_ref(),
@@ -112,7 +113,8 @@ impl World {
             let name = |id| collection.field_by_id(id).expect("a field").name.clone();
             fields.iter().map(|(id, value)| format!("    {}: {value:?}", name(id))).collect::<Vec<_>>().join("\n")
         };
-        let mut text = format!("order:\n{}\nold: {:?}\ncaller: {:?}", of(&self.orders, &self.order), self.old, self.caller);
+        let mut text =
+            format!("order:\n{}\nold: {:?}\ncaller: {:?}", of(&self.orders, &self.order), self.old, self.caller);
         text += &format!("\nbody: {:?}\nquery: {:?}", self.body, self.query);
         for ((id, name), fields) in &self.records {
             let collection = self.schema.get(*id).expect("a collection");
@@ -127,7 +129,13 @@ impl Relations for World {
         self.records.get(&(collection, id.to_owned())).cloned()
     }
 
-    fn referrers(&self, collection: CollectionId, field: FieldId, id: &str, max: usize) -> Vec<(RecordId, Arc<Fields>)> {
+    fn referrers(
+        &self,
+        collection: CollectionId,
+        field: FieldId,
+        id: &str,
+        max: usize,
+    ) -> Vec<(RecordId, Arc<Fields>)> {
         let points = |fields: &Fields| fields.get(field).each().iter().any(|item| item.as_text() == Some(id));
         let found = self.records.iter().filter(|((of, _), fields)| *of == collection && points(fields));
         found.take(max).map(|((_, id), fields)| (RecordId::new(id).expect("an id"), fields.clone())).collect()

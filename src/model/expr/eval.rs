@@ -17,8 +17,9 @@ use super::operand::{Operand, Standing, ordered};
 use super::tree::{Arithmetic, Sign};
 use super::types::Scalar;
 
-/// Bytes that cost a step.
+/// Bytes that cost a step; for a regular expression, which may have to go them many ways at once, fewer.
 const STEP_BYTES: usize = 64;
+const STEP_PATTERN_BYTES: usize = 16;
 
 /// One evaluation.
 pub(super) struct Machine<'v> {
@@ -76,7 +77,7 @@ impl<'v> Machine<'v> {
             Node::In(left, right) => self.is_in(left, right)?,
             Node::Matches(text, pattern) => match self.value(text)? {
                 Operand::Text(text) => {
-                    self.spend_bytes(text.len())?;
+                    self.spend(text.len() / STEP_PATTERN_BYTES)?;
                     pattern.matches(&text)
                 }
                 _ => false,

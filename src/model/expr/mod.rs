@@ -1,11 +1,13 @@
 //! The expression language, for filters, rules, checks and computed fields: text becomes tokens (`lex`), tokens a tree
 //! (`parse`, `tree`); with a [`Scope`] names and types are checked and the tree becomes a [`Program`] (`compile`,
 //! `names`, `functions`), which evaluates a stored record as it is, without making JSON of it (`eval`, `track`, `call`).
+//! Texts that come again are compiled once ([`Programs`]).
 //!
 //! Invariants. Pure: time, request and other records come in with [`Input`] and [`Relations`]. Bounded: text and nesting
 //! when read, steps when evaluated. A comparison is true or false, never neither: with null all are false but `= null`
 //! and `!= null`, and so `!` of one is true; a condition that is null does not hold.
 
+mod cache;
 mod call;
 mod compile;
 mod dates;
@@ -27,6 +29,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use cache::Programs;
 pub use input::{Caller, Exhausted, Input, NoRelations, Relations, Row, Scope};
 pub use parse::parse;
 pub use program::{Program, Uses};

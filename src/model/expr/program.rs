@@ -1,6 +1,7 @@
 //! A compiled expression, ready to be evaluated over any number of records from any thread.
 
 use crate::id::CollectionId;
+use crate::limits;
 use crate::model::value::Value;
 
 use super::compile::Compiler;
@@ -17,6 +18,8 @@ pub struct Program {
     root: Node,
     is: Type,
     uses: Uses,
+    /// Regular expressions in it.
+    patterns: usize,
 }
 
 /// What an expression depends on beside the record.
@@ -64,7 +67,7 @@ impl Program {
     pub fn from_tree(scope: Scope<'_>, tree: &Expr<'_>) -> Result<Program, Fault> {
         let mut compiler = Compiler { scope, uses: Uses::default(), patterns: 0 };
         let typed = compiler.lower(tree)?;
-        Ok(Program { root: typed.node, is: typed.is, uses: compiler.uses })
+        Ok(Program { root: typed.node, is: typed.is, uses: compiler.uses, patterns: compiler.patterns })
     }
 
     /// As [`Program::condition`], of a tree that was read already.
@@ -74,7 +77,7 @@ impl Program {
     pub fn condition_from_tree(scope: Scope<'_>, tree: &Expr<'_>) -> Result<Program, Fault> {
         let mut compiler = Compiler { scope, uses: Uses::default(), patterns: 0 };
         let root = compiler.condition(tree)?;
-        Ok(Program { root, is: Type::BOOL, uses: compiler.uses })
+        Ok(Program { root, is: Type::BOOL, uses: compiler.uses, patterns: compiler.patterns })
     }
 
     /// What it gives, besides null.
@@ -85,6 +88,12 @@ impl Program {
     /// What it depends on.
     pub fn uses(&self) -> &Uses {
         &self.uses
+    }
+
+    /// What it takes in memory when made from a text of that length: an estimate, in bytes, on the high side.
+    pub(super) fn bytes(&self, text: usize) -> usize {
+        // A node is some ten times as long as its text; a pattern has a table of states beside its compiled form.
+        512 + 16 * text + 2 * limits::EXPRESSION_PATTERN_COMPILED_BYTES_MAX * self.patterns
     }
 
     /// Its value, where that is always the same.

@@ -11,7 +11,7 @@ use super::node::{End, Hop, Track};
 use super::operand::Operand;
 
 /// What a look at another record costs, in steps.
-const RECORD_STEPS: usize = 16;
+const RECORD_STEPS: usize = 50;
 
 impl<'v> Machine<'v> {
     /// From a record that outlives the evaluation.

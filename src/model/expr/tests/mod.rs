@@ -142,10 +142,7 @@ impl World {
         let input = Input {
             now: NOW,
             method: "PATCH",
-            caller: Some(Caller {
-                collection: self.collection("users").id,
-                record: Row { id: "u1", fields: &caller },
-            }),
+            caller: Some(Caller { collection: self.collection("users").id, record: Row { id: "u1", fields: &caller } }),
             body: &body,
             query: &query,
             old: Some(&old),
@@ -159,7 +156,13 @@ impl Relations for World {
         self.records.get(&(collection, id.to_owned())).cloned()
     }
 
-    fn referrers(&self, collection: CollectionId, field: FieldId, id: &str, max: usize) -> Vec<(RecordId, Arc<Fields>)> {
+    fn referrers(
+        &self,
+        collection: CollectionId,
+        field: FieldId,
+        id: &str,
+        max: usize,
+    ) -> Vec<(RecordId, Arc<Fields>)> {
         let points = |fields: &Fields| fields.get(field).each().iter().any(|item| item.as_text() == Some(id));
         let found = self.records.iter().filter(|((of, _), fields)| *of == collection && points(fields));
         found.take(max).map(|((_, id), fields)| (RecordId::new(id).expect("an id"), fields.clone())).collect()
