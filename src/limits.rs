@@ -130,6 +130,17 @@ pub const SCAN_QUEUE: usize = 256;
 pub const FILTER_BYTES_MAX: usize = 3_500;
 /// Nesting of an expression.
 pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Relations that one path of an expression goes over.
+pub const EXPRESSION_HOPS_MAX: usize = 6;
+/// Steps of one evaluation, of what depends on the record: elements, other records (50 each), 64 bytes of text searched
+/// or made. A step is some nanoseconds, so all of them are a few milliseconds; past it the evaluation is refused.
+pub const EXPRESSION_STEPS_MAX: usize = 200_000;
+/// Regular expressions in one expression: each takes up to a millisecond to compile.
+pub const EXPRESSION_PATTERNS_MAX: usize = 8;
+/// Compiled size of each of them, bytes: a filter comes from anyone, a `pattern` from the collection's owner.
+pub const EXPRESSION_PATTERN_COMPILED_BYTES_MAX: usize = 128 << 10;
+/// Compiled expressions kept for texts that come again, bytes as estimated. Past it the least recently used go.
+pub const PROGRAMS_BYTES_MAX: usize = 16 << 20;
 /// Time a read waits for `Millpond-Min-Seq`.
 pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
 

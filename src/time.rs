@@ -47,6 +47,12 @@ impl Millis {
 }
 
 impl Millis {
+    /// Its year, month and day in UTC; those of the nearer of [`Millis::MIN`] and [`Millis::MAX`] outside them.
+    pub fn civil(self) -> (i64, i64, i64) {
+        let (year, month, day) = civil(self.0.clamp(Millis::MIN.0, Millis::MAX.0).div_euclid(86_400_000));
+        (i64::from(year), i64::from(month), i64::from(day))
+    }
+
     /// `2001-01-01 00:47:00.000Z`, as PocketBase writes dates; sortable as text. Always ASCII. What lies outside
     /// [`Millis::MIN`] and [`Millis::MAX`] is written as the nearer of them.
     pub fn text(self) -> [u8; 24] {

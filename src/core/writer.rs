@@ -67,18 +67,7 @@ impl Writer {
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Writer {
-            log,
-            published,
-            stack,
-            schema,
-            log_bytes,
-            fresh_since,
-            last_time,
-            database,
-            ballast,
-            reclaimed: None,
-        }
+        Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast, reclaimed: None }
     }
 
     /// Where readers find the newest view.

@@ -5,9 +5,9 @@
 //! (`n > 1.5` of whole numbers is `n >= 2`); what can never or must always be true becomes a range that holds no value
 //! or every one.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits;
-use crate::model::expr::{self, Expr, Fault, Term, TermKind};
+use crate::model::expr::{self, Arithmetic, Expr, ExprKind, Fault, Name, Sign};
 use crate::model::query::{Comparator, Comparison, Operand};
 use crate::model::schema::{Collection, FieldKind};
 use crate::model::value::Value;
@@ -23,9 +23,9 @@ pub fn parse(collection: &Collection, text: &str, sees_hidden: bool) -> Result<V
     }
     let names = Names { collection, sees_hidden };
     let mut comparisons = Vec::new();
-    expr::parse(text).and_then(|tree| flatten(&names, tree, &mut comparisons)).map_err(|fault| {
-        Error::invalid(format!("filter: column {}: {}", fault.at + 1, fault.message)).code("bad_filter")
-    })?;
+    expr::parse(text)
+        .and_then(|tree| flatten(&names, &tree, &mut comparisons))
+        .map_err(|fault| fault.error("filter", "bad_filter"))?;
     Ok(comparisons)
 }
 
@@ -35,14 +35,71 @@ struct Names<'a> {
     sees_hidden: bool,
 }
 
-fn flatten(names: &Names<'_>, tree: Expr<'_>, out: &mut Vec<Comparison>) -> Result<(), Fault> {
-    match tree {
-        Expr::All(parts) => parts.into_iter().try_for_each(|part| flatten(names, part, out)),
-        Expr::Compare { left, comparator, right } => {
-            out.push(comparison(names, &left, comparator, &right)?);
+/// One side of a comparison that the planner understands.
+struct Term<'a> {
+    at: usize,
+    kind: TermKind<'a>,
+}
+
+enum TermKind<'a> {
+    Name(&'a str),
+    Int(i64),
+    Number(f64),
+    Text(&'a str),
+    Bool(bool),
+    Null,
+}
+
+fn flatten(names: &Names<'_>, tree: &Expr<'_>, out: &mut Vec<Comparison>) -> Result<(), Fault> {
+    match &tree.kind {
+        ExprKind::All(parts) => parts.iter().try_for_each(|part| flatten(names, part, out)),
+        ExprKind::Compare { left, sign: Sign::Order(comparator), any: false, right } => {
+            out.push(comparison(names, &term(left)?, *comparator, &term(right)?)?);
             Ok(())
         }
+        ExprKind::Compare { any: true, .. } => unknown(tree.at, "a comparison of any element (?=) is"),
+        ExprKind::Compare { .. } => unknown(tree.at, "matching with ~ is"),
+        ExprKind::Any(_) => unknown(tree.at, "\"or\" is"),
+        ExprKind::Not(_) => unknown(tree.at, "\"not\" is"),
+        ExprKind::In { .. } => unknown(tree.at, "\"in\" is"),
+        _ => {
+            term(tree)?;
+            Err(Fault::new(tree.at, "a comparison is wanted here, such as = or >"))
+        }
     }
+}
+
+fn unknown<T>(at: usize, what: &str) -> Result<T, Fault> {
+    Err(Fault::new(at, format!("{what} not known yet")))
+}
+
+fn term<'t>(expr: &'t Expr<'_>) -> Result<Term<'t>, Fault> {
+    let at = expr.at;
+    let kind = match &expr.kind {
+        ExprKind::Null => TermKind::Null,
+        ExprKind::Bool(flag) => TermKind::Bool(*flag),
+        ExprKind::Int(int) => TermKind::Int(*int),
+        ExprKind::Number(number) => TermKind::Number(*number),
+        ExprKind::Text(text) => TermKind::Text(text),
+        ExprKind::Name(Name { modifier: Some(_), .. }) => return unknown(at, "modifiers behind a colon are"),
+        ExprKind::Name(Name { path, .. }) if path.starts_with('@') => {
+            return unknown(at, "names that begin with @ are");
+        }
+        ExprKind::Name(Name { path, .. }) if path.contains('.') => return unknown(at, "names with a path are"),
+        ExprKind::Name(Name { path, .. }) => TermKind::Name(path),
+        ExprKind::Chain { rest, .. } => {
+            let place = rest.first().map_or(at, |(place, _, _): &(usize, Arithmetic, Expr<'_>)| *place);
+            return unknown(place, "arithmetic is");
+        }
+        ExprKind::Negate(_) => return unknown(at, "arithmetic is"),
+        ExprKind::Call { .. } => return unknown(at, "functions are"),
+        ExprKind::List(_) => return unknown(at, "lists are"),
+        ExprKind::Not(_) => return unknown(at, "\"not\" is"),
+        ExprKind::All(_) | ExprKind::Any(_) | ExprKind::Compare { .. } | ExprKind::In { .. } => {
+            return unknown(at, "a condition beside a comparison is");
+        }
+    };
+    Ok(Term { at, kind })
 }
 
 fn comparison(
@@ -105,7 +162,7 @@ fn typed(
             }
         }
         (Some(FieldKind::Date { .. } | FieldKind::Autodate { .. }), _) => return mismatch("a date in quotes"),
-        (_, TermKind::Text(text)) => (comparator, Value::text(&**text)),
+        (_, TermKind::Text(text)) => (comparator, Value::text(*text)),
         (_, _) => return mismatch("a text in quotes"),
     };
     Ok(Comparison { operand, comparator, value })
@@ -279,7 +336,7 @@ mod tests {
             ("n = 1 or n = 2", "column 7: \"or\" is not known yet"),
             ("(n = 1 || n = 2)", "column 8: \"or\" is not known yet"),
             ("status ~ 'a'", "column 8: matching with ~ is not known yet"),
-            ("tags ?= 'a'", "column 6: comparisons of any element (?=) are not known yet"),
+            ("tags ?= 'a'", "column 6: a comparison of any element (?=) is not known yet"),
             ("status in ['a']", "column 8: \"in\" is not known yet"),
             ("!(n = 1)", "column 1: \"not\" is not known yet"),
             ("not (n = 1)", "column 1: \"not\" is not known yet"),
@@ -291,7 +348,7 @@ mod tests {
             ("status:lower = 'a'", "column 1: modifiers behind a colon are not known yet"),
             ("at < @now", "column 6: names that begin with @ are not known yet"),
             ("n = [1]", "column 5: lists are not known yet"),
-            ("n", "column 2: a comparison is wanted here, such as = or >"),
+            ("n", "column 1: a comparison is wanted here, such as = or >"),
             ("n =", "column 4: a field or a value is wanted here"),
             ("= 1", "column 1: a field or a value is wanted here, not ="),
             ("n = 1 n = 2", "column 7: an operator is wanted here"),
@@ -306,9 +363,12 @@ mod tests {
             ("n = 1 & n = 2", "column 7: & means nothing here"),
             ("n # 1", "column 3: '#' means nothing here"),
         ];
-        for (text, expected) in table {
-            assert_eq!(read(text), expected, "{text}");
-        }
+        let wrong: Vec<_> = table
+            .iter()
+            .filter(|(text, expected)| read(text) != *expected)
+            .map(|(text, expected)| format!("{text}: {} for {expected}", read(text)))
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         assert!(parse(&collection(), "secret = 'x'", true).is_ok(), "a caller who sees it may filter by it");
     }
 
@@ -320,7 +380,8 @@ mod tests {
         assert_eq!(read(&nested(limits::EXPRESSION_DEPTH_MAX)), "n = Int(1)");
         assert!(read(&nested(limits::EXPRESSION_DEPTH_MAX + 1)).contains("nested at most 64 deep"));
         assert!(read(&"(".repeat(limits::FILTER_BYTES_MAX)).contains("nested"));
-        assert!(read(&"!".repeat(limits::FILTER_BYTES_MAX)).contains("not known yet"));
+        assert!(read(&"!".repeat(limits::FILTER_BYTES_MAX)).contains("a value is wanted here"));
+        assert!(read(&"-!".repeat(limits::FILTER_BYTES_MAX / 2)).contains("nested at most 64 deep"));
         let joined = vec!["n=1"; 600].join("&&");
         assert_eq!(parse(&collection(), &joined, false).expect("within the bound").len(), 600);
     }

@@ -23,10 +23,18 @@ impl Pattern {
     /// # Errors
     /// The reason, for people, where the engine doesn't take it or it is over its bounds.
     pub fn new(text: &str) -> Result<Pattern, String> {
+        Pattern::within(text, limits::PATTERN_COMPILED_BYTES_MAX)
+    }
+
+    /// As [`Pattern::new`], with a bound of its own for the compiled size in bytes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn within(text: &str, compiled_max: usize) -> Result<Pattern, String> {
         if text.len() > limits::PATTERN_BYTES_MAX {
             return Err(format!("a pattern has at most {} bytes", limits::PATTERN_BYTES_MAX));
         }
-        match build(text) {
+        match build(text, compiled_max) {
             Ok(regex) => Ok(Pattern { text: text.into(), compiled: OnceLock::from(Some(regex)) }),
             Err(error) => Err(reason(&error)),
         }
@@ -40,16 +48,13 @@ impl Pattern {
     /// Whether it matches somewhere in `text`. A stored pattern that this engine doesn't take matches nothing, so that
     /// a rule that can't be checked lets nothing pass.
     pub fn matches(&self, text: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| build(&self.text).ok());
+        let compiled = self.compiled.get_or_init(|| build(&self.text, limits::PATTERN_COMPILED_BYTES_MAX).ok());
         compiled.as_ref().is_some_and(|regex| regex.is_match(text))
     }
 }
 
-fn build(text: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text)
-        .size_limit(limits::PATTERN_COMPILED_BYTES_MAX)
-        .dfa_size_limit(limits::PATTERN_COMPILED_BYTES_MAX)
-        .build()
+fn build(text: &str, compiled_max: usize) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).size_limit(compiled_max).dfa_size_limit(compiled_max).build()
 }
 
 /// The engine's message without the drawing of the pattern above it.

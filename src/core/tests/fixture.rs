@@ -31,6 +31,7 @@ pub(super) type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
 pub(super) fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
+        ballast_bytes: crate::limits::BALLAST_BYTES,
         log: log::Settings { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..log::Settings::default() },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
     }

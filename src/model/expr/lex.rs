@@ -1,4 +1,4 @@
-//! Text to tokens. Knows every sign of the language, also those whose meaning is not known yet.
+//! Text to tokens, each with its place. Knows the signs of the language, not what they mean.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ const SIGNS: [&str; 34] = [
     "~", "!", "+", "-", "*", "/", "%", "(", ")", "[", "]", ",", "?", "&", "|",
 ];
 
-/// All tokens of a text.
+/// All tokens of a text; `// …` up to the line's end is a comment.
 ///
 /// # Errors
 /// A text without end, a character that begins no token, a number that runs into a name.
@@ -46,9 +46,14 @@ pub(super) fn lex(text: &str) -> Result<Vec<Token<'_>>, Fault> {
                 at += space.len_utf8();
                 continue;
             }
+            '/' if rest.starts_with("//") => {
+                at += rest.find('\n').unwrap_or(rest.len());
+                continue;
+            }
             '\'' | '"' => quoted(rest, first).ok_or_else(|| Fault::new(at, "this text has no end"))?,
             '0'..='9' => number(rest).ok_or_else(|| Fault::new(at, "not a number"))?,
-            'a'..='z' | 'A'..='Z' | '_' | '@' => {
+            // A path behind a closing parenthesis begins with its dot.
+            'a'..='z' | 'A'..='Z' | '_' | '@' | '.' => {
                 let length = rest.bytes().position(|b| !is_name_byte(b)).unwrap_or(rest.len());
                 (TokenKind::Name(&rest[..length]), length)
             }
@@ -86,7 +91,8 @@ fn number(rest: &str) -> Option<(TokenKind<'_>, usize)> {
     (!runs_on).then(|| (TokenKind::Number(&rest[..length]), length))
 }
 
-/// A text in quotes; a backslash takes the next character as it is, but for `\n`, `\r` and `\t`.
+/// A text in quotes. A backslash makes of a quote or a backslash the character itself, of `n`, `r` and `t` the control
+/// characters; before anything else it stays, so that `'\d+'` and `'50\%'` are what they look like.
 fn quoted(rest: &str, quote: char) -> Option<(TokenKind<'_>, usize)> {
     let end = rest[1..].find([quote, '\\'])? + 1;
     if rest[end..].starts_with(quote) {
@@ -97,12 +103,13 @@ fn quoted(rest: &str, quote: char) -> Option<(TokenKind<'_>, usize)> {
     while let Some((at, char)) = chars.next() {
         match char {
             char if char == quote => return Some((TokenKind::Text(Cow::Owned(text)), at + 1)),
-            '\\' => text.push(match chars.next()?.1 {
-                'n' => '\n',
-                'r' => '\r',
-                't' => '\t',
-                other => other,
-            }),
+            '\\' => match chars.next()?.1 {
+                'n' => text.push('\n'),
+                'r' => text.push('\r'),
+                't' => text.push('\t'),
+                plain @ ('\'' | '"' | '\\') => text.push(plain),
+                other => text.extend(['\\', other]),
+            },
             other => text.push(other),
         }
     }

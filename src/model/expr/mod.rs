@@ -1,59 +1,42 @@
-//! The expression language: text becomes tokens, tokens become a tree. What names mean and which types fit is for those
-//! who use the tree; this folder knows no collection.
+//! The expression language, for filters, rules, checks and computed fields: text becomes tokens (`lex`), tokens a tree
+//! (`parse`, `tree`); with a [`Scope`] names and types are checked and the tree becomes a [`Program`] (`compile`,
+//! `names`, `functions`), which evaluates a stored record as it is, without making JSON of it (`eval`, `track`, `call`).
+//! Texts that come again are compiled once ([`Programs`]).
 //!
-//! Known so far are comparisons of two terms, joined by `&&` or `and`, with parentheses. Every other form of the
-//! language is recognised and refused by name, with its place, so that no text changes its meaning later.
+//! Invariants. Pure: time, request and other records come in with [`Input`] and [`Relations`]. Bounded: text and nesting
+//! when read, steps when evaluated. A comparison is true or false, never neither: with null all are false but `= null`
+//! and `!= null`, and so `!` of one is true; a condition that is null does not hold.
 
+mod cache;
+mod call;
+mod compile;
+mod dates;
+mod dig;
+mod eval;
+mod functions;
+mod input;
 mod lex;
+mod like;
+mod names;
+mod node;
+mod operand;
 mod parse;
+mod program;
+mod track;
+mod tree;
+mod types;
 
+#[cfg(test)]
+mod tests;
+
+pub use cache::Programs;
+pub use input::{Caller, Exhausted, Input, NoRelations, Relations, Row, Scope};
 pub use parse::parse;
+pub use program::{Program, Uses};
+pub use tree::{Arithmetic, Expr, ExprKind, Modifier, Name, Sign};
+pub use types::{Many, Scalar, Type};
 
-use std::borrow::Cow;
-
-use crate::model::query::Comparator;
-
-/// A tree. Its depth is at most `limits::EXPRESSION_DEPTH_MAX`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Expr<'a> {
-    /// All hold.
-    All(Vec<Expr<'a>>),
-    /// `left comparator right`.
-    Compare {
-        /// Before the operator.
-        left: Term<'a>,
-        /// The operator.
-        comparator: Comparator,
-        /// Behind it.
-        right: Term<'a>,
-    },
-}
-
-/// A name or a literal, with its place.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Term<'a> {
-    /// Its first byte in the text, from 0.
-    pub at: usize,
-    /// Which.
-    pub kind: TermKind<'a>,
-}
-
-/// What a term is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TermKind<'a> {
-    /// A plain name.
-    Name(&'a str),
-    /// A whole number of 64 bits.
-    Int(i64),
-    /// Any other number; finite.
-    Number(f64),
-    /// A text, its escapes resolved.
-    Text(Cow<'a, str>),
-    /// `true` or `false`.
-    Bool(bool),
-    /// `null`.
-    Null,
-}
+use crate::error::Error;
 
 /// Why a text is no expression, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,5 +50,10 @@ pub struct Fault {
 impl Fault {
     pub(crate) fn new(at: usize, message: impl Into<String>) -> Fault {
         Fault { at, message: message.into() }
+    }
+
+    /// As an answer about the input called `what`: `Invalid` with that code, the place as a column from 1.
+    pub fn error(&self, what: &str, code: &'static str) -> Error {
+        Error::invalid(format!("{what}: column {}: {}", self.at + 1, self.message)).code(code)
     }
 }

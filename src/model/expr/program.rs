@@ -1,0 +1,119 @@
+//! A compiled expression, ready to be evaluated over any number of records from any thread.
+
+use crate::id::CollectionId;
+use crate::limits;
+use crate::model::value::Value;
+
+use super::compile::Compiler;
+use super::eval::Machine;
+use super::input::{Exhausted, Input, Relations, Row, Scope};
+use super::node::Node;
+use super::tree::Expr;
+use super::types::Type;
+use super::{Fault, parse};
+
+/// A compiled expression. It belongs to the schema that it was compiled with: field ids stand in it, not names.
+#[derive(Clone, Debug)]
+pub struct Program {
+    root: Node,
+    is: Type,
+    uses: Uses,
+    /// Regular expressions in it.
+    patterns: usize,
+}
+
+/// What an expression depends on beside the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uses {
+    /// `@now` and the names made from it: the result may not be kept.
+    pub clock: bool,
+    /// `@request.…`
+    pub request: bool,
+    /// `@old.…` and `:changed`.
+    pub old: bool,
+    /// Other records, of these collections.
+    pub collections: Vec<CollectionId>,
+}
+
+impl Uses {
+    pub(super) fn collection(&mut self, id: CollectionId) {
+        if !self.collections.contains(&id) {
+            self.collections.push(id);
+        }
+    }
+}
+
+impl Program {
+    /// Compiles an expression of any type.
+    ///
+    /// # Errors
+    /// What is wrong with it and where: syntax, an unknown name, types that don't fit, a bound.
+    pub fn value_of(scope: Scope<'_>, text: &str) -> Result<Program, Fault> {
+        Program::from_tree(scope, &parse(text)?)
+    }
+
+    /// Compiles a condition: a filter, a rule, a check.
+    ///
+    /// # Errors
+    /// As [`Program::value_of`]; also where it is not true or false.
+    pub fn condition(scope: Scope<'_>, text: &str) -> Result<Program, Fault> {
+        Program::condition_from_tree(scope, &parse(text)?)
+    }
+
+    /// As [`Program::value_of`], of a tree that was read already.
+    ///
+    /// # Errors
+    /// As there, but for syntax.
+    pub fn from_tree(scope: Scope<'_>, tree: &Expr<'_>) -> Result<Program, Fault> {
+        let mut compiler = Compiler { scope, uses: Uses::default(), patterns: 0 };
+        let typed = compiler.lower(tree)?;
+        Ok(Program { root: typed.node, is: typed.is, uses: compiler.uses, patterns: compiler.patterns })
+    }
+
+    /// As [`Program::condition`], of a tree that was read already.
+    ///
+    /// # Errors
+    /// As there, but for syntax.
+    pub fn condition_from_tree(scope: Scope<'_>, tree: &Expr<'_>) -> Result<Program, Fault> {
+        let mut compiler = Compiler { scope, uses: Uses::default(), patterns: 0 };
+        let root = compiler.condition(tree)?;
+        Ok(Program { root, is: Type::BOOL, uses: compiler.uses, patterns: compiler.patterns })
+    }
+
+    /// What it gives, besides null.
+    pub fn is(&self) -> Type {
+        self.is
+    }
+
+    /// What it depends on.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// What it takes in memory when made from a text of that length: an estimate, in bytes, on the high side.
+    pub(super) fn bytes(&self, text: usize) -> usize {
+        // A node is some ten times as long as its text; a pattern has a table of states beside its compiled form.
+        512 + 16 * text + 2 * limits::EXPRESSION_PATTERN_COMPILED_BYTES_MAX * self.patterns
+    }
+
+    /// Its value, where that is always the same.
+    pub fn constant(&self) -> Option<&Value> {
+        self.root.constant()
+    }
+
+    /// Whether it holds of a record.
+    ///
+    /// # Errors
+    /// [`Exhausted`] where it takes too many steps.
+    pub fn holds(&self, row: Row<'_>, input: &Input<'_>, relations: &dyn Relations) -> Result<bool, Exhausted> {
+        Machine::new(row, input, relations).truth(&self.root)
+    }
+
+    /// Its value for a record.
+    ///
+    /// # Errors
+    /// [`Exhausted`] where it takes too many steps.
+    pub fn value(&self, row: Row<'_>, input: &Input<'_>, relations: &dyn Relations) -> Result<Value, Exhausted> {
+        Ok(Machine::new(row, input, relations).value(&self.root)?.into_value())
+    }
+}
