@@ -7,6 +7,7 @@ mod flips;
 mod model;
 mod points;
 mod power;
+mod relations;
 #[path = "../support/results.rs"]
 mod results;
 mod rig;

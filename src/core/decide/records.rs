@@ -171,21 +171,20 @@ fn delete(
     write.guard.allow(Action::Delete)?;
     let first = existing(draft, collection, id)?;
     check_condition(if_match, Some(&first))?;
-    let mut doomed = VecDeque::from([(collection.id, first)]);
-    while let Some((target, record)) = doomed.pop_front() {
+    let mut doomed = VecDeque::from([(collection.id, first.id)]);
+    while let Some((target, id)) = doomed.pop_front() {
         let target = draft.schema.get(target).ok_or_else(no_collection)?.clone();
-        // A record may be reached by two relations; it goes once.
-        if !state::exists(draft.state()?, &target, &record.id)? {
-            continue;
-        }
+        // A record may be reached by two relations; it goes once. It is read only now: it may have lost another
+        // relation while it waited, and its before-image names the index entries that go.
+        let Some(record) = state::record(draft.state()?, &target, &id)? else { continue };
         draft.changes.push(Change::Deleted {
             collection: target.id,
             generation: target.generation,
-            id: record.id.clone(),
+            id: record.id,
             before: record.fields,
             since: record.version.seq,
         });
-        release(draft, &target, &record.id, &mut doomed)?;
+        release(draft, &target, &id, &mut doomed)?;
         if draft.changes.len() + doomed.len() > limits::ENTRY_CHANGES_MAX {
             return Err(too_many_changes());
         }
@@ -198,7 +197,7 @@ fn release(
     draft: &mut Draft<'_>,
     target: &Collection,
     id: &RecordId,
-    doomed: &mut VecDeque<(CollectionId, Record)>,
+    doomed: &mut VecDeque<(CollectionId, RecordId)>,
 ) -> Result<()> {
     let schema = draft.schema;
     for (pointing, field, on_delete) in schema.pointing_at(target.id) {
@@ -211,10 +210,12 @@ fn release(
             if on_delete == OnDelete::Restrict {
                 return Err(referred_to(pointing, field, &referrer));
             }
-            let record = existing(draft, pointing, &referrer)?;
             match on_delete {
-                OnDelete::Cascade => doomed.push_back((pointing.id, record)),
-                _ => unlink(draft, pointing, field, record, id)?,
+                OnDelete::Cascade => doomed.push_back((pointing.id, referrer)),
+                _ => {
+                    let record = existing(draft, pointing, &referrer)?;
+                    unlink(draft, pointing, field, record, id)?;
+                }
             }
         }
     }
