@@ -121,6 +121,9 @@ impl Applier {
     /// The base's.
     pub fn close(mut self, clean: bool) -> Result<()> {
         let made = if clean { self.checkpoint() } else { Ok(()) };
+        if self.is_damaged() {
+            self.quarantine()?;
+        }
         self.base.close(clean && made.is_ok()).and(made)
     }
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{DatabaseId, NodeId, Seq};
 use crate::limits;
 use crate::log;
+use crate::model::schema::Schema;
 use crate::state::{self, Applied, Base, Stack};
 
 /// Version of the folder's layout; a newer one is refused.
@@ -102,7 +103,18 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     }
     check_history(&reader, &recovery, applied)?;
     let applied = Applied { database: identity.database, ..applied };
-    let replay = replay(&reader, recovery.last.seq, base, applied)?;
+    let (replay, applied) = match replay(&reader, recovery.last.seq, base, applied) {
+        Ok(replay) => (replay, applied),
+        Err((error, true)) if recovery.first <= Seq(1) => {
+            tracing::error!(%error, "the tables are damaged: they are set aside and built anew from the log");
+            Base::set_aside(&*disk, dir)?;
+            let state::Opened { base, applied } = Base::open(&*disk, dir, settings.cache_bytes)?;
+            let applied = Applied { database: identity.database, ..applied };
+            let replay = replay(&reader, recovery.last.seq, base, applied).map_err(|(error, _)| error)?;
+            (replay, applied)
+        }
+        Err((error, _)) => return Err(error),
+    };
     let replayed = recovery.last.seq.0 - applied.position.seq.0;
     let applier = Applier::new(replay.base, disk.clone(), dir, applied.position.seq, replay.flushed);
     let start = Start { published: replay.published, last_time: replay.applied.time, log_bytes: replay.log_bytes };
@@ -198,13 +210,22 @@ fn check_history(reader: &log::Reader, recovery: &log::Recovery, applied: Applie
 }
 
 /// Folds the log from the base's position up to `last` in.
-fn replay(reader: &log::Reader, last: Seq, base: Base, applied: Applied) -> Result<Replay> {
-    let mut replay = Replay::begin(base, applied)?;
-    while replay.applied.position.seq < last {
-        for logged in reader.read_from(replay.applied.position.seq, REPLAY_BYTES)? {
-            replay.apply(&logged)?;
+///
+/// # Errors
+/// With it, whether the base is damaged: the log can then build it anew.
+fn replay(reader: &log::Reader, last: Seq, base: Base, applied: Applied) -> Result<Replay, (Error, bool)> {
+    let view = base.view();
+    let schema = state::schema_of(&*view).map_err(|error| (error, base.is_damaged()))?;
+    let mut replay = Replay::begin(base, applied, schema);
+    let mut run = || -> Result<()> {
+        while replay.applied.position.seq < last {
+            for logged in reader.read_from(replay.applied.position.seq, REPLAY_BYTES)? {
+                replay.apply(&logged)?;
+            }
         }
-    }
+        Ok(())
+    };
+    run().map_err(|error| (error, replay.base.is_damaged()))?;
     replay.published.position = replay.applied.position;
     Ok(replay)
 }
@@ -221,11 +242,10 @@ struct Replay {
 }
 
 impl Replay {
-    fn begin(base: Base, applied: Applied) -> Result<Replay> {
-        let view = base.view();
-        let schema = Arc::new(state::schema_of(&*view)?);
-        let published = Published { position: applied.position, schema, stack: Stack::new(view) };
-        Ok(Replay { base, published, applied, flushed: applied.position.seq, log_bytes: 0 })
+    fn begin(base: Base, applied: Applied, schema: Schema) -> Replay {
+        let stack = Stack::new(base.view());
+        let published = Published { position: applied.position, schema: Arc::new(schema), stack };
+        Replay { base, published, applied, flushed: applied.position.seq, log_bytes: 0 }
     }
 
     fn apply(&mut self, logged: &log::Logged) -> Result<()> {

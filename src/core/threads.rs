@@ -397,7 +397,6 @@ fn run_applier(
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             if applier.is_damaged() {
-                applier.quarantine()?;
                 return Err(Error::damaged(
                     "a block of the tables is not what was written: they are set aside, and the next start builds them anew from the log",
                 ));
@@ -413,7 +412,17 @@ fn run_applier(
         Ok(Err(error)) => poison.set(error.kind(), error.to_string()),
         Err(_) => poison.set(Kind::Internal, "the applier panicked"),
     }
+    set_aside_if_damaged(&applier);
     applier
+}
+
+/// Whoever met the damage, writer, reader or applier: the next start must not meet it again.
+fn set_aside_if_damaged(applier: &Applier) {
+    if applier.is_damaged()
+        && let Err(error) = applier.quarantine()
+    {
+        tracing::error!(%error, "the damaged tables could not be set aside: remove their file by hand");
+    }
 }
 
 fn stopping() -> Error {
