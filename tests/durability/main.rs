@@ -4,6 +4,7 @@
 mod cores;
 mod faults;
 mod flips;
+mod heal;
 mod model;
 mod points;
 mod power;
