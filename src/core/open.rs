@@ -16,7 +16,6 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{DatabaseId, NodeId, Seq};
 use crate::limits;
 use crate::log;
-use crate::model::schema::Schema;
 use crate::state::{self, Applied, Base, Stack};
 
 /// Version of the folder's layout; a newer one is refused.

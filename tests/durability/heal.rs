@@ -55,6 +55,7 @@ fn a_damaged_block_of_the_tables_is_healed_whoever_meets_it() {
 fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
+        ballast_bytes: 8 << 10,
         log: log::Settings::default(),
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
     }

@@ -4,7 +4,6 @@
 mod naive;
 mod random;
 #[path = "../support/results.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with other binaries; no figure is recorded here")]
 mod results;
 #[path = "../support/rng.rs"]
 #[expect(unreachable_pub, reason = "shared with other binaries")]
