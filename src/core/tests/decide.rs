@@ -91,8 +91,11 @@ fn op(core: &Stepped, ask: Ask) -> (&'static str, Op) {
     }
 }
 
-/// Each case against the same beginning: what is told, then records that are looked at.
-fn play(cases: &[(&[Ask], &str, &[(&str, &str, &str)])]) {
+/// A transaction, what is told of it, and records as they are then: collection, id, what it holds.
+type Case<'a> = (&'a [Ask], &'a str, &'a [(&'a str, &'a str, &'a str)]);
+
+/// Each case against the same beginning.
+fn play(cases: &[Case<'_>]) {
     for (asks, expected, looks) in cases {
         let mut core = filled();
         let before = core.view().position;
