@@ -271,7 +271,7 @@ mod tests {
             response.headers().get(name).map(|value| value.to_str().expect("ascii").to_owned())
         };
         assert_eq!(header(Kind::Unavailable, RETRY_AFTER).as_deref(), Some("1"));
-        assert_eq!(header(Kind::OutcomeUnknown, RETRY_AFTER).as_deref(), Some("1"));
+        assert_eq!(header(Kind::OutcomeUnknown, RETRY_AFTER), None);
         assert_eq!(header(Kind::RateLimited, RETRY_AFTER).as_deref(), Some("1"));
         assert_eq!(header(Kind::Unauthenticated, WWW_AUTHENTICATE).as_deref(), Some("Bearer"));
         assert_eq!(header(Kind::Invalid, RETRY_AFTER), None);

@@ -184,16 +184,17 @@ fn flipped_bits_in_the_tables_give_no_wrong_answer_and_are_healed_from_the_log()
     }
     results::record("F6", tries, faults.len() as u64, started, seed);
     assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
+    eprintln!("{noticed} of {tries} were noticed");
     assert!(noticed > tries / 4, "only {noticed} of {tries} were noticed: the flips do not hit what is read");
 }
 
 /// Right answers or none, and right ones after at most two more starts. Whether the tables were set aside for it.
 fn heals(folder: &Folder, shown: &Shown) -> Result<bool, String> {
-    for _ in 0..3 {
+    for start in 0..3 {
         let server = Server::try_start(folder).map_err(|ended| format!("it does not start: {ended:#?}"))?;
         match show(&mut server.client()) {
             Ok(now) if now == *shown => {
-                let set_aside = server.said().contains("set aside");
+                let set_aside = start > 0 || server.said().contains("set aside");
                 server.stop();
                 let check = server::check(folder);
                 return if check.code == Some(0) { Ok(set_aside) } else { Err(format!("then check says {check:#?}")) };

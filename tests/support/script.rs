@@ -74,8 +74,9 @@ impl Player {
     fn new() -> Player {
         let server = Running::start();
         let client = Client::new(server.address);
-        let (seen, schema) = (server.core.view().position.seq, Schema::default());
-        Player { server, client, seen, schema, node: "00000000".to_owned(), id: "0".repeat(26) }
+        let position = server.core.view().position;
+        let (seen, schema, node) = (position.seq, Schema::default(), format!("{:08x}", position.epoch.node.0));
+        Player { server, client, seen, schema, node, id: "0".repeat(26) }
     }
 
     /// Sends one request; its outcome as the script writes it.
