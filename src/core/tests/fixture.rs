@@ -180,6 +180,14 @@ impl Stepped {
         }
     }
 
+    /// The end after a failure: as the applier's thread and a stop have it.
+    pub(super) fn abandon(self) {
+        if self.applier.is_damaged() {
+            self.applier.quarantine().unwrap();
+        }
+        self.applier.close(false).unwrap();
+    }
+
     pub(super) fn close(self) -> SimDisk {
         self.applier.close(true).unwrap();
         self.writer.close().unwrap();
