@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::disk::Disk;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::id::Seq;
 use crate::limits;
 use crate::state::{Applied, Base, BaseView, Layer};
@@ -121,6 +121,12 @@ impl Applier {
     /// # Errors
     /// The base's.
     pub fn close(self, clean: bool) -> Result<()> {
-        self.base.close(clean)
+        let Applier { base, disk, dir, .. } = self;
+        let damaged = base.is_damaged();
+        let ended = base.close(clean && !damaged);
+        if damaged || ended.as_ref().is_err_and(|error| error.kind() == Kind::Damaged) {
+            Base::set_aside(&*disk, &dir)?;
+        }
+        ended
     }
 }
