@@ -30,7 +30,15 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     let core_settings = core::Settings { cache_bytes: settings.base_cache_bytes, ..core::Settings::default() };
     let opened = core::open(Arc::new(RealDisk), dir, &core_settings)?;
     let published = opened.writer.published().load_full();
-    let report = state::check(&published.stack, &published.schema)?;
+    let report = match state::check(&published.stack, &published.schema) {
+        Ok(report) => report,
+        Err(error) => {
+            drop(published);
+            // Sets damaged tables aside: what was met here must not be met by the next start.
+            opened.applier.close(false)?;
+            return Err(error);
+        }
+    };
     for problem in &report.problems {
         say(format_args!("problem: {problem}"));
     }
