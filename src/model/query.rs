@@ -1,5 +1,7 @@
 //! A query as the service asks it and as the planner carries it out. Pure values; running one is `state::query`.
 
+use std::cmp::Ordering;
+
 use crate::id::{CollectionId, FieldId, IndexId, Seq};
 use crate::model::guard::Guard;
 use crate::model::value::Value;
@@ -60,6 +62,20 @@ pub enum Comparator {
     Greater,
     /// `>=`
     GreaterOrEqual,
+}
+
+impl Comparator {
+    /// Whether it is true of two values that stand in this order.
+    pub fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparator::Equal => order.is_eq(),
+            Comparator::NotEqual => order.is_ne(),
+            Comparator::Less => order.is_lt(),
+            Comparator::LessOrEqual => order.is_le(),
+            Comparator::Greater => order.is_gt(),
+            Comparator::GreaterOrEqual => order.is_ge(),
+        }
+    }
 }
 
 /// One part of a sort order.

@@ -198,12 +198,5 @@ impl Standing {
 }
 
 pub(super) fn ordered(comparator: Comparator, order: Ordering) -> bool {
-    match comparator {
-        Comparator::Equal => order.is_eq(),
-        Comparator::NotEqual => order.is_ne(),
-        Comparator::Less => order.is_lt(),
-        Comparator::LessOrEqual => order.is_le(),
-        Comparator::Greater => order.is_gt(),
-        Comparator::GreaterOrEqual => order.is_ge(),
-    }
+    comparator.holds(order)
 }

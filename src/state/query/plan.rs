@@ -235,12 +235,5 @@ pub(super) fn holds(value: &Value, comparator: Comparator, literal: &Value) -> b
         };
     }
     let order = value.order(literal);
-    match comparator {
-        Comparator::Equal => order.is_eq(),
-        Comparator::NotEqual => order.is_ne(),
-        Comparator::Less => order.is_lt(),
-        Comparator::LessOrEqual => order.is_le(),
-        Comparator::Greater => order.is_gt(),
-        Comparator::GreaterOrEqual => order.is_ge(),
-    }
+    comparator.holds(order)
 }
