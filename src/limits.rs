@@ -16,6 +16,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const RECORD_BYTES_MAX: usize = 2 << 20;
 /// Default longest text, characters, where a field names no `max`.
 pub const TEXT_CHARS_DEFAULT_MAX: usize = 5_000;
+/// Default longest rich text, characters of its HTML, where a field names no `max`.
+pub const EDITOR_CHARS_DEFAULT_MAX: usize = 100_000;
 /// A text that stands in an index, bytes: keys are held whole in branch pages.
 pub const INDEXED_TEXT_BYTES_MAX: usize = 1_000;
 /// Values of a list field (`select`, `relation` with `maxSelect`), elements.

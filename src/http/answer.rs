@@ -3,22 +3,41 @@
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
 use crate::error::Result;
 use crate::http::conditions::etag;
 use crate::http::inbound::gather;
-use crate::http::request::{SEQ, accepts_json, expect_json};
+use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal};
 use crate::id::Position;
 use crate::limits;
-use crate::service::Caller;
-use crate::service::records::{Shown, Stored};
+use crate::service::records::Shown;
+use crate::service::writes::Stored;
+use crate::service::{Asker, Caller};
 
 /// The caller that `edge` found.
 pub(super) fn caller(extensions: &Extensions) -> Caller {
     extensions.get().copied().unwrap_or(Caller::Anonymous)
+}
+
+/// The caller of a request with what it says.
+pub(super) fn asker(app: &App, extensions: &Extensions, method: &Method, query: Option<&str>) -> Asker {
+    let method = METHODS.iter().find(|known| method.as_str() == **known).copied().unwrap_or_default();
+    app.service.asker(caller(extensions), method, query.map_or_else(Vec::new, pairs))
+}
+
+/// What a rule may know a request's method by.
+const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"];
+
+/// A query string for the rules that ask for it; whether it is well formed is each call's own question.
+fn pairs(query: &str) -> Vec<(Box<str>, Box<str>)> {
+    let read = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decoded(name, true)?.into(), decoded(value, true)?.into()))
+    };
+    query.split('&').filter(|pair| !pair.is_empty()).filter_map(read).collect()
 }
 
 /// A request that bears JSON, read to its end: its head and its body.

@@ -2,16 +2,17 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::http::request::Parts;
 use axum::response::Response;
 
-use crate::http::answer::{caller, gone, json, shown, stored, with_body};
+use crate::http::answer::{asker, gone, json, shown, stored, with_body};
 use crate::http::conditions::{create_only, if_match, refuse};
 use crate::http::params::Params;
 use crate::http::request::{accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
-use crate::service::Paging;
-use crate::service::records::ListRequest;
+use crate::service::lists::ListRequest;
+use crate::service::{Asker, Paging};
 
 type Answer = Result<Response, Refusal>;
 
@@ -20,6 +21,14 @@ const COLLECTION: usize = 2;
 const ID: usize = 4;
 
 const LIST_PARAMS: [&str; 7] = ["filter", "sort", "page", "perPage", "skipTotal", "fields", "explain"];
+
+fn asking(app: &App, request: &Request) -> Asker {
+    asker(app, request.extensions(), request.method(), request.uri().query())
+}
+
+fn asked(app: &App, head: &Parts) -> Asker {
+    asker(app, &head.extensions, &head.method, head.uri.query())
+}
 
 /// `GET …/records`
 pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
@@ -35,7 +44,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
         min: min_seq(headers)?,
     };
     let collection = path_part(uri.path(), COLLECTION)?;
-    let body = app.service.list_records(caller(request.extensions()), &collection, wanted).await?;
+    let body = app.service.list_records(&asking(&app, &request), &collection, wanted).await?;
     Ok(json(body))
 }
 
@@ -54,8 +63,8 @@ pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     accepts_json(headers)?;
     let params = Params::read(uri.query(), &["fields"])?;
     let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
-    let (caller, min) = (caller(request.extensions()), min_seq(headers)?);
-    let found = app.service.view_record(caller, &collection, &id, params.filled("fields"), min).await?;
+    let (asker, min) = (asking(&app, &request), min_seq(headers)?);
+    let found = app.service.view_record(&asker, &collection, &id, params.filled("fields"), min).await?;
     Ok(shown(&found, headers)?)
 }
 
@@ -65,7 +74,7 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     let (head, body) = with_body(&app, request).await?;
     let params = Params::read(head.uri.query(), &["fields"])?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
-    let made = app.service.create_record(caller(&head.extensions), &collection, &body, params.filled("fields")).await?;
+    let made = app.service.create_record(&asked(&app, &head), &collection, &body, params.filled("fields")).await?;
     Ok(stored(&made))
 }
 
@@ -76,8 +85,8 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     let (head, body) = with_body(&app, request).await?;
     let params = Params::read(head.uri.query(), &["fields"])?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
-    let (caller, fields) = (caller(&head.extensions), params.filled("fields"));
-    let changed = app.service.merge_record(caller, &collection, &id, &body, condition, fields).await?;
+    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
+    let changed = app.service.merge_record(&asker, &collection, &id, &body, condition, fields).await?;
     Ok(stored(&changed))
 }
 
@@ -89,8 +98,8 @@ pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let path = head.uri.path();
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
-    let (caller, fields) = (caller(&head.extensions), params.filled("fields"));
-    let put = app.service.put_record(caller, &collection, id.as_deref(), &body, condition, only_create, fields);
+    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
+    let put = app.service.put_record(&asker, &collection, id.as_deref(), &body, condition, only_create, fields);
     Ok(stored(&put.await?))
 }
 
@@ -101,6 +110,6 @@ pub(super) async fn delete(State(app): State<App>, request: Request) -> Answer {
     Params::read(uri.query(), &[])?;
     let condition = if_match(headers)?;
     let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
-    let at = app.service.delete_record(caller(request.extensions()), &collection, &id, condition).await?;
+    let at = app.service.delete_record(&asking(&app, &request), &collection, &id, condition).await?;
     Ok(gone(at))
 }

@@ -4,6 +4,7 @@
 //! no query and no command without one. `decide` and `state::query` obey it, so no path around the rules exists.
 
 use crate::error::{Error, Kind, Result};
+use crate::model::predicate::Predicate;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,16 +22,18 @@ pub enum Action {
 }
 
 /// Which rows an action is allowed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Rows {
     /// None: the rule is null and the caller no superuser.
     None,
     /// All of them.
     All,
+    /// Those of which a rule holds.
+    Where(Box<Predicate>),
 }
 
 /// What one caller may do with one collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Guard {
     known: bool,
     superuser: bool,
@@ -65,12 +68,21 @@ impl Guard {
     }
 
     /// # Errors
-    /// `Forbidden`, or `Unauthenticated` without a token, when the action is allowed on no row at all.
+    /// `Forbidden`, or `Unauthenticated` without a token, when the action is allowed on no row at all. A rule is still to
+    /// be asked of the row: `state::permits`.
     pub fn allow(&self, action: Action) -> Result<()> {
         match self.rows(action) {
-            Rows::All => Ok(()),
-            Rows::None if self.known => Err(Error::new(Kind::Forbidden, "this caller may not do that here")),
-            Rows::None => Err(Error::new(Kind::Unauthenticated, "this needs a token")),
+            Rows::All | Rows::Where(_) => Ok(()),
+            Rows::None => Err(self.refusal()),
+        }
+    }
+
+    /// What a caller is told who may not: `Forbidden`, or `Unauthenticated` without a token.
+    pub fn refusal(&self) -> Error {
+        if self.known {
+            Error::new(Kind::Forbidden, "this caller may not do that here")
+        } else {
+            Error::new(Kind::Unauthenticated, "this needs a token")
         }
     }
 }

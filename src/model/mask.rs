@@ -2,6 +2,8 @@
 //!
 //! Invariant: a hidden field is shown only by a mask with `hidden`, whatever `fields` names.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::id::FieldId;
 use crate::model::schema::{Collection, Field};
@@ -16,7 +18,8 @@ pub struct Mask {
 }
 
 /// A part of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Part {
     /// `id`.
     Id,

@@ -3,6 +3,7 @@
 
 pub mod change;
 pub mod command;
+pub mod compiled;
 pub mod definition;
 pub mod expr;
 mod faults;
@@ -12,6 +13,7 @@ pub mod json;
 pub mod mask;
 pub mod pattern;
 pub mod pipeline;
+pub mod predicate;
 pub mod query;
 pub mod record;
 pub mod schema;

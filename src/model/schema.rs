@@ -7,19 +7,34 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
+use crate::model::compiled::{Compiled, Flawed};
+use crate::model::guard::Action;
+use crate::model::mask::Part;
 use crate::model::pattern::Pattern;
 use crate::time::Millis;
 
 /// All collections at one position. Cheap to clone.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Schema {
     by_id: BTreeMap<CollectionId, Arc<Collection>>,
+    /// Made when first asked for; all anew when a definition moves, since expressions reach over relations.
+    compiled: Arc<RwLock<BTreeMap<CollectionId, Arc<Compiled>>>>,
+    /// The newest definition's entry.
+    version: Seq,
     by_name: BTreeMap<Box<str>, CollectionId>,
     /// The highest collection id ever given out: a dropped one's is not used again.
     pub last_collection: CollectionId,
+}
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Schema) -> bool {
+        self.by_id == other.by_id && self.last_collection == other.last_collection
+    }
 }
 
 /// A collection's definition.
@@ -47,6 +62,12 @@ pub struct Collection {
     /// Who may do what.
     #[serde(default)]
     pub rules: Rules,
+    /// What must hold of every record, beside the fields' own bounds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
+    /// How its records look in an answer that doesn't say.
+    #[serde(default, skip_serializing_if = "Output::is_plain")]
+    pub output: Output,
     /// When it came to be.
     pub created: Millis,
     /// When its definition last changed.
@@ -92,9 +113,53 @@ pub struct Field {
     /// What is done to a text before it is checked, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sanitize: Vec<Sanitizer>,
+    /// The expression that gives its value at every write; a client can't set it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub computed: Option<Box<str>>,
 }
 
-/// A field's default: a checked value, or the time of the write.
+/// A business rule: a record of which the expression doesn't hold is refused with the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// As the answer names it.
+    pub name: Box<str>,
+    /// The condition.
+    pub expr: Box<str>,
+    /// Sentence for people.
+    pub message: Box<str>,
+    /// The field to blame, if it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<FieldId>,
+}
+
+/// The default look of a collection's records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Relations shown as parts of the records they point at, in the place of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embed: Vec<Embed>,
+    /// What `fields` is where a request has none; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<Part>>,
+}
+
+/// A relation and what is shown of the records it points at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Embed {
+    /// Which relation.
+    pub field: FieldId,
+    /// Parts of its target.
+    pub parts: Vec<Part>,
+}
+
+impl Output {
+    /// Whether records look as they are.
+    pub fn is_plain(&self) -> bool {
+        self.embed.is_empty() && self.fields.is_none()
+    }
+}
+
+/// A field's default: a checked value, the time of the write, or what an expression gives at a create.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DefaultValue {
@@ -102,6 +167,8 @@ pub enum DefaultValue {
     Value(serde_json::Value),
     /// `@now`.
     Now,
+    /// Evaluated on the new record.
+    Expression(Box<str>),
 }
 
 /// A step of sanitizing a text.
@@ -112,6 +179,14 @@ pub enum Sanitizer {
     Trim,
     /// Unicode normal form C.
     Nfc,
+    /// Lower case, as Unicode has it.
+    Lower,
+    /// Runs of white space become one space each.
+    Collapse,
+    /// All markup goes, its text stays.
+    StripHtml,
+    /// Markup stays as far as it can do no harm.
+    SafeHtml,
 }
 
 /// A field's type with its options; in JSON under `type`, the options beside it.
@@ -197,6 +272,14 @@ pub enum FieldKind {
     Email {},
     /// An absolute http or https URL.
     Url {},
+    /// Rich text: HTML that can do no harm. Lengths in characters.
+    Editor {
+        /// Longest; `limits::EDITOR_CHARS_DEFAULT_MAX` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<usize>,
+    },
+    /// A place: longitude and latitude, degrees.
+    GeoPoint {},
 }
 
 /// What happens to a record whose relation's target is deleted.
@@ -261,6 +344,25 @@ pub struct Rules {
     pub delete: Option<Box<str>>,
 }
 
+impl Rules {
+    /// The rule of an action.
+    pub fn of(&self, action: Action) -> Option<&str> {
+        self.named()[action as usize].1
+    }
+
+    /// Each with its name in a definition, in the order of [`Action`].
+    pub fn named(&self) -> [(&'static str, Option<&str>); 5] {
+        let Rules { list, view, create, update, delete } = self;
+        [
+            ("listRule", list.as_deref()),
+            ("viewRule", view.as_deref()),
+            ("createRule", create.as_deref()),
+            ("updateRule", update.as_deref()),
+            ("deleteRule", delete.as_deref()),
+        ]
+    }
+}
+
 fn one() -> usize {
     1
 }
@@ -323,6 +425,8 @@ impl FieldKind {
             FieldKind::Json { .. } => "json",
             FieldKind::Email {} => "email",
             FieldKind::Url {} => "url",
+            FieldKind::Editor { .. } => "editor",
+            FieldKind::GeoPoint {} => "geoPoint",
         }
     }
 }
@@ -350,15 +454,37 @@ impl Schema {
     pub fn put(&mut self, collection: Collection) {
         self.remove(collection.id);
         self.last_collection = self.last_collection.max(collection.id);
+        self.version = self.version.max(collection.version);
         self.by_name.insert(collection.name.clone(), collection.id);
         self.by_id.insert(collection.id, Arc::new(collection));
+        self.compiled = Arc::default();
     }
 
     /// Takes a collection out.
     pub fn remove(&mut self, id: CollectionId) -> Option<Arc<Collection>> {
         let gone = self.by_id.remove(&id)?;
         self.by_name.remove(&gone.name);
+        self.compiled = Arc::default();
         Some(gone)
+    }
+
+    /// The expressions of a collection; compiled once for each version of the schema.
+    ///
+    /// # Errors
+    /// `Internal` for one that does not compile, against the invariant of [`Compiled`].
+    pub fn compiled(&self, collection: &Collection) -> Result<Arc<Compiled>> {
+        if let Some(compiled) = self.compiled.read().get(&collection.id) {
+            return Ok(compiled.clone());
+        }
+        let compiled = Compiled::new(self, collection).map_err(|flawed| Flawed::error(&flawed))?;
+        let compiled = Arc::new(compiled);
+        self.compiled.write().insert(collection.id, compiled.clone());
+        Ok(compiled)
+    }
+
+    /// The newest definition's entry: expressions compiled against another are not of this schema.
+    pub fn version(&self) -> Seq {
+        self.version
     }
 
     /// The collections with a relation to `target`, with the fields that point there.

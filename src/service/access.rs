@@ -3,10 +3,14 @@
 //! Until there are accounts a caller is nobody, or, on a server in `dev` mode, a superuser if it sits on this machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
-use crate::model::guard::{Guard, Rows};
-use crate::model::schema::Collection;
+use crate::id::CollectionId;
+use crate::model::expr::Program;
+use crate::model::guard::{Action, Guard, Rows};
+use crate::model::predicate::{Predicate, Request, Sight};
+use crate::model::schema::{Collection, Schema};
 
 /// Who sends a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,23 @@ pub enum Caller {
     Anonymous,
     /// May do all.
     Superuser,
+}
+
+/// A caller and what its request says, for the rules that ask for it.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Who.
+    pub caller: Caller,
+    /// What.
+    pub request: Arc<Request>,
+}
+
+impl Asker {
+    /// # Errors
+    /// As [`guard`].
+    pub(super) fn guard(&self, schema: &Schema, collection: &Collection) -> Result<Guard> {
+        guard(self.caller, schema, collection, &self.request)
+    }
 }
 
 /// The caller of a request from `peer`. In `dev` mode every caller on loopback is a superuser, but for one whose `Host`
@@ -33,24 +54,46 @@ fn is_local(host: &[u8]) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok()
 }
 
-/// What `caller` may do with `collection`.
-pub(super) fn guard(caller: Caller, collection: &Collection) -> Guard {
+/// What `caller` may do with `collection` of `schema`, by its rules as they stand there.
+///
+/// # Errors
+/// `Internal` for a stored rule that does not compile, which `definition` excludes.
+fn guard(caller: Caller, schema: &Schema, collection: &Collection, request: &Arc<Request>) -> Result<Guard> {
     match caller {
-        Caller::Superuser => Guard::for_superuser(),
+        Caller::Superuser => Ok(Guard::for_superuser()),
         Caller::Anonymous => {
-            let rules = &collection.rules;
-            let rows = [&rules.list, &rules.view, &rules.create, &rules.update, &rules.delete];
-            Guard::for_caller(false, rows.map(|rule| rows_of(rule.as_deref())))
+            let compiled = schema.compiled(collection)?;
+            let rows = |action| rows_of(collection.rules.of(action), compiled.rule(action), request);
+            Ok(Guard::for_caller(false, ACTIONS.map(rows)))
         }
     }
 }
 
-/// A rule's rows. One that this version can't evaluate allows nothing.
-fn rows_of(rule: Option<&str>) -> Rows {
-    match rule {
-        Some("") => Rows::All,
-        Some(_) | None => Rows::None,
+/// In the order of the variants.
+const ACTIONS: [Action; 5] = [Action::List, Action::View, Action::Create, Action::Update, Action::Delete];
+
+/// A rule's rows.
+fn rows_of(rule: Option<&str>, compiled: Option<&Arc<Program>>, request: &Arc<Request>) -> Rows {
+    match (rule, compiled) {
+        (Some(""), _) => Rows::All,
+        (Some(_), Some(program)) => {
+            Rows::Where(Box::new(Predicate { program: program.clone(), request: request.clone(), sight: Sight::All }))
+        }
+        (Some(_) | None, _) => Rows::None,
     }
+}
+
+/// What a caller's own expression may look at of the collections that it reaches: those records that it may view.
+///
+/// # Errors
+/// As [`guard`].
+pub(super) fn sight(asker: &Asker, schema: &Schema, reached: &[CollectionId]) -> Result<Sight> {
+    if asker.caller == Caller::Superuser {
+        return Ok(Sight::All);
+    }
+    let known = reached.iter().filter_map(|id| schema.get(*id));
+    let guards = known.map(|one| Ok((one.id, asker.guard(schema, one)?)));
+    Ok(Sight::Guarded(guards.collect::<Result<Vec<_>>>()?.into()))
 }
 
 /// # Errors
@@ -97,9 +140,10 @@ mod tests {
 
     #[test]
     fn a_rule_allows_all_or_nothing() {
-        assert_eq!(rows_of(Some("")), Rows::All);
-        assert_eq!(rows_of(None), Rows::None);
-        assert_eq!(rows_of(Some("id != ''")), Rows::None);
+        let request = Arc::new(Request::at(crate::time::Millis(0)));
+        assert_eq!(rows_of(Some(""), None, &request), Rows::All);
+        assert_eq!(rows_of(None, None, &request), Rows::None);
+        assert_eq!(rows_of(Some("id != ''"), None, &request), Rows::None);
         assert!(superuser(Caller::Superuser).is_ok());
         assert_eq!(superuser(Caller::Anonymous).expect_err("nobody").kind(), Kind::Unauthenticated);
     }

@@ -7,7 +7,8 @@ use crate::id::Position;
 use crate::model::command::Command;
 use crate::model::definition;
 use crate::model::schema::{Collection, Schema};
-use crate::service::records::{find, offset};
+use crate::service::lists::offset;
+use crate::service::records::find;
 use crate::service::{Caller, Paging, Service, access, output};
 
 /// A collection that was made.

@@ -8,9 +8,11 @@
 pub mod access;
 pub mod collections;
 pub mod ids;
+pub mod lists;
 mod output;
 pub mod records;
 mod scan_pool;
+pub mod writes;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,8 +21,9 @@ use crate::config::Settings;
 use crate::core::{Core, Published};
 use crate::error::Result;
 use crate::id::Position;
+use crate::model::predicate::Request;
 
-pub use access::Caller;
+pub use access::{Asker, Caller};
 use scan_pool::ScanPool;
 
 /// The handle to all calls: cheap to clone, usable from any thread.
@@ -57,6 +60,12 @@ impl Service {
     /// Who sends a request: its peer's address and what it says in `Host`.
     pub fn caller(&self, peer: IpAddr, host: Option<&[u8]>) -> Caller {
         access::caller(self.0.dev, peer, host)
+    }
+
+    /// A caller with what its request says: its method, and its query string as decoded pairs.
+    pub fn asker(&self, caller: Caller, method: &'static str, query: Vec<(Box<str>, Box<str>)>) -> Asker {
+        let now = self.core().clock().now();
+        Asker { caller, request: Arc::new(Request { now, method, principal: None, query }) }
     }
 
     /// The position that is read now.

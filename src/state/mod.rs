@@ -20,6 +20,7 @@ mod key;
 mod layer;
 mod lookup;
 pub mod query;
+mod related;
 mod row;
 pub mod snapshot;
 mod stack;
@@ -31,6 +32,7 @@ pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;
 pub use layer::Layer;
 pub use lookup::{exists, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
+pub use related::{Related, holds, permits};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};
 pub use tally::{Tally, TallyDelta};
 

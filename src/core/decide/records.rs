@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::judge::{may_change, may_create};
 use super::{Draft, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
@@ -53,6 +54,9 @@ fn create(
     fields: &Fields,
 ) -> Result<Written> {
     write.guard.allow(Action::Create)?;
+    let mut after = fields.clone();
+    pipeline::enrich(collection, None, &mut after, draft.now);
+    may_create(draft, collection, write, id, &after)?;
     if state::exists(draft.state()?, collection, id)? {
         return Err(Error::new(Kind::Conflict, "a record with this id exists already").code("exists").fault(
             "id",
@@ -60,8 +64,6 @@ fn create(
             "the id is taken",
         ));
     }
-    let mut after = fields.clone();
-    pipeline::enrich(collection, None, &mut after, draft.now);
     let record = insert(draft, collection, id, after)?;
     Ok(Written::Created(record))
 }
@@ -77,6 +79,7 @@ fn merge(
 ) -> Result<Written> {
     write.guard.allow(Action::Update)?;
     let before = existing(draft, collection, id)?;
+    may_change(draft, collection, write, Action::Update, &before)?;
     check_condition(if_match, Some(&before))?;
     let mut after = before.fields.clone();
     for (field, value) in patch {
@@ -111,6 +114,9 @@ fn put(
 ) -> Result<Written> {
     let before = state::record(draft.state()?, collection, id)?;
     write.guard.allow(if before.is_some() { Action::Update } else { Action::Create })?;
+    if let Some(before) = &before {
+        may_change(draft, collection, write, Action::Update, before)?;
+    }
     check_condition(if_match, before.as_ref())?;
     let mut after = fields.clone();
     match before {
@@ -125,6 +131,7 @@ fn put(
         }
         None => {
             pipeline::enrich(collection, None, &mut after, draft.now);
+            may_create(draft, collection, write, id, &after)?;
             Ok(Written::Created(insert(draft, collection, id, after)?))
         }
     }
@@ -171,6 +178,7 @@ fn delete(
 ) -> Result<Written> {
     write.guard.allow(Action::Delete)?;
     let first = existing(draft, collection, id)?;
+    may_change(draft, collection, write, Action::Delete, &first)?;
     check_condition(if_match, Some(&first))?;
     let mut fall = Fall { doomed: BTreeSet::new(), queue: VecDeque::new(), names: write.guard.is_superuser() };
     fall.doom(collection.id, id);

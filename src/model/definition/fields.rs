@@ -65,7 +65,8 @@ fn field(
         object.fault("required", "not_here", "an autodate is set by the server", faults);
     }
     let sanitize = sanitizers(&mut object, &kind, faults);
-    let mut field = Field { id, name: name.into(), kind, required, hidden, default: None, aliases, sanitize };
+    let mut field =
+        Field { id, name: name.into(), kind, required, hidden, default: None, aliases, sanitize, computed: None };
     if let Some(default) = default {
         field.default = default_value(&object, collection, &field, &default, faults);
     }

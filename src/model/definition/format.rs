@@ -47,6 +47,7 @@ fn of_field(schema: &Schema, collection: &Collection, field: &Field) -> Json {
     match &field.default {
         None => {}
         Some(DefaultValue::Now) => put("default", json!("@now")),
+        Some(DefaultValue::Expression(text)) => put("default", json!({"expr": text})),
         Some(DefaultValue::Value(value)) => put("default", value.clone()),
     }
     if !field.aliases.is_empty() {
@@ -94,7 +95,8 @@ fn options(schema: &Schema, collection: &Collection, kind: &FieldKind) -> Vec<(&
             options
         }
         FieldKind::Json { max_size } => vec![("maxSize", json!(max_size))],
-        FieldKind::Bool {} | FieldKind::Email {} | FieldKind::Url {} => Vec::new(),
+        FieldKind::Editor { max } => vec![("max", json!(max))],
+        FieldKind::Bool {} | FieldKind::Email {} | FieldKind::Url {} | FieldKind::GeoPoint {} => Vec::new(),
     }
 }
 
@@ -119,6 +121,10 @@ fn sanitizer(step: Sanitizer) -> &'static str {
     match step {
         Sanitizer::Trim => "trim",
         Sanitizer::Nfc => "nfc",
+        Sanitizer::Lower => "lower",
+        Sanitizer::Collapse => "collapse",
+        Sanitizer::StripHtml => "stripHtml",
+        Sanitizer::SafeHtml => "safeHtml",
     }
 }
 

@@ -23,7 +23,7 @@ use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
 use crate::limits;
 use crate::model::faults::Faults;
 use crate::model::json;
-use crate::model::schema::{Collection, CollectionKind, FieldKind, Rules, Schema};
+use crate::model::schema::{Collection, CollectionKind, FieldKind, Output, Rules, Schema};
 use crate::time::Millis;
 
 use object::Object;
@@ -49,6 +49,8 @@ pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
         fields: Vec::new(),
         indexes: Vec::new(),
         rules,
+        checks: Vec::new(),
+        output: Output::default(),
         created: now,
         updated: now,
         last_field: FieldId(0),

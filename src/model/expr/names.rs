@@ -46,6 +46,9 @@ impl<'s> Compiler<'s> {
         let collection = self.scope.collection;
         let Some(special) = name.path.strip_prefix('@') else {
             let (track, is) = self.resolve(collection, name.at, name.path)?;
+            if let Some(field) = track.first_field() {
+                self.uses.field(field);
+            }
             return Ok(Typed { node: Node::Track(From::Row, track), is });
         };
         if let Some((_, moment, is)) = MOMENTS.iter().find(|(known, ..)| *known == name.path) {

@@ -145,6 +145,14 @@ pub(super) enum Moment {
 }
 
 impl Track {
+    /// The field of the record itself that it begins with, if it is one.
+    pub(super) fn first_field(&self) -> Option<FieldId> {
+        match (self.hops.first(), &self.end) {
+            (Some(Hop::To { field, .. }), _) | (None, End::Field(field)) => Some(*field),
+            _ => None,
+        }
+    }
+
     /// A field of the record itself, whole.
     pub(super) fn plain(&self) -> Option<FieldId> {
         match self.end {

@@ -1,6 +1,6 @@
 //! A compiled expression, ready to be evaluated over any number of records from any thread.
 
-use crate::id::CollectionId;
+use crate::id::{CollectionId, FieldId};
 use crate::limits;
 use crate::model::value::Value;
 
@@ -31,11 +31,19 @@ pub struct Uses {
     pub request: bool,
     /// `@old.…` and `:changed`.
     pub old: bool,
+    /// Fields of the record itself.
+    pub fields: Vec<FieldId>,
     /// Other records, of these collections.
     pub collections: Vec<CollectionId>,
 }
 
 impl Uses {
+    pub(super) fn field(&mut self, id: FieldId) {
+        if !self.fields.contains(&id) {
+            self.fields.push(id);
+        }
+    }
+
     pub(super) fn collection(&mut self, id: CollectionId) {
         if !self.collections.contains(&id) {
             self.collections.push(id);

@@ -64,11 +64,12 @@ impl Type {
             | FieldKind::Select { .. }
             | FieldKind::Relation { .. }
             | FieldKind::Email {}
-            | FieldKind::Url {} => Scalar::Text,
+            | FieldKind::Url {}
+            | FieldKind::Editor { .. } => Scalar::Text,
             FieldKind::Number { .. } => Scalar::Number,
             FieldKind::Bool {} => Scalar::Bool,
             FieldKind::Date { .. } | FieldKind::Autodate { .. } => Scalar::Date,
-            FieldKind::Json { .. } => Scalar::Any,
+            FieldKind::Json { .. } | FieldKind::GeoPoint {} => Scalar::Any,
         };
         Type { of, many: if kind.is_list() { Many::Whole } else { Many::One } }
     }

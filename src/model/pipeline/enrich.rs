@@ -31,6 +31,7 @@ pub fn defaults(collection: &Collection, fields: &mut Fields, now: Millis) {
         if fields.get(field.id).is_null() {
             let value = match default {
                 DefaultValue::Now => Value::Date(now),
+                DefaultValue::Expression(_) => continue,
                 DefaultValue::Value(value) => default_value(field, value),
             };
             fields.set(field.id, value);

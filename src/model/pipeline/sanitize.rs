@@ -14,6 +14,7 @@ pub(super) fn sanitize<'a>(steps: &[Sanitizer], mut text: Cow<'a, str>) -> Cow<'
             // ASCII is in every normal form.
             Sanitizer::Nfc if text.is_ascii() || is_nfc(&text) => text,
             Sanitizer::Nfc => Cow::Owned(text.nfc().collect()),
+            Sanitizer::Lower | Sanitizer::Collapse | Sanitizer::StripHtml | Sanitizer::SafeHtml => text,
         };
     }
     text

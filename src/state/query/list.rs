@@ -13,6 +13,7 @@ use crate::model::record::Record;
 use crate::model::schema::{Collection, Index, Schema};
 use crate::model::value::Value;
 use crate::state::query::plan::{bounds, holds, plan, total_order};
+use crate::state::related::permits;
 use crate::state::stack::{Pair, Read, Scan};
 use crate::state::{key, lookup, row};
 
@@ -65,12 +66,15 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
     if collection.version != query.schema {
         return Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"));
     }
-    let plan = plan(collection, query);
+    let mut plan = plan(collection, query);
+    // Only the row itself tells whether a rule holds of it.
+    plan.covered &= *query.guard.rows(Action::List) == Rows::All;
     let (from, to) = bounds(collection, query, &plan);
     let index = plan.index.and_then(|id| collection.index(id));
     let scan = read.scan(&from, &to, plan.backwards)?;
     let before = budget.rows;
-    let mut walk = Walk { read, collection, index, query, covered: plan.covered, scan, budget, key: Vec::new() };
+    let mut walk =
+        Walk { read, schema, collection, index, query, covered: plan.covered, scan, budget, key: Vec::new() };
     let (records, total) = if plan.ordered { ordered(&mut walk)? } else { sorted(&mut walk)? };
     let rows_read = before - budget.rows;
     Ok(Page { records, total, rows_read, plan })
@@ -79,6 +83,7 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
 /// The matches of a query, one by one in the order of the walk.
 struct Walk<'a> {
     read: &'a dyn Read,
+    schema: &'a Schema,
     collection: &'a Collection,
     index: Option<&'a Index>,
     query: &'a Query,
@@ -130,7 +135,9 @@ impl<'a> Walk<'a> {
             }
             let stored = self.stored(&pair)?;
             let record = &stored.record;
-            if self.query.filter.iter().all(|one| holds(&operand(record, one.operand), one.comparator, &one.value)) {
+            if self.query.filter.iter().all(|one| holds(&operand(record, one.operand), one.comparator, &one.value))
+                && permits(self.read, self.schema, &self.query.guard, Action::List, &record.id, &record.fields)?
+            {
                 return Ok(Some(Match { pair, read: Some(stored) }));
             }
         }

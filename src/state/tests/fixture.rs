@@ -8,7 +8,9 @@ use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::id::{CollectionId, Epoch, FieldId, Generation, IndexId, NodeId, Position, RecordId, Seq};
 use crate::model::change::{Change, Entry};
-use crate::model::schema::{Collection, CollectionKind, Field, FieldKind, Index, IndexField, OnDelete, Rules, Schema};
+use crate::model::schema::{
+    Collection, CollectionKind, Field, FieldKind, Index, IndexField, OnDelete, Output, Rules, Schema,
+};
 use crate::model::value::{Fields, Value};
 use crate::state::{Applied, Base, Effects, Opened, Stack, effects};
 use crate::time::Millis;
@@ -96,6 +98,7 @@ fn field(id: FieldId, name: &str, kind: FieldKind) -> Field {
         default: None,
         aliases: Vec::new(),
         sanitize: Vec::new(),
+        computed: None,
     }
 }
 
@@ -142,6 +145,8 @@ pub(super) fn things(id: u32, generation: u32) -> Collection {
             of_owner,
         ],
         rules: Rules::default(),
+        checks: Vec::new(),
+        output: Output::default(),
         created: Millis(1),
         updated: Millis(1),
         last_field: FieldId(8),

@@ -1,0 +1,93 @@
+//! Rules on rows: whether a caller may make this record, change that one, remove it. Asked inside the order of writes,
+//! so that no other write can come between the question and the deed.
+
+use super::Draft;
+use crate::error::{Error, Kind, Result};
+use crate::id::{FieldId, RecordId};
+use crate::model::command::{Op, Write};
+use crate::model::expr::Row;
+use crate::model::guard::{Action, Rows};
+use crate::model::record::Record;
+use crate::model::schema::{Collection, FieldKind};
+use crate::model::value::{Fields, Value};
+use crate::state;
+
+/// What a client sent, by the fields' names; null where it was to become null.
+type Body = Vec<(Box<str>, Value)>;
+
+/// Whether the create rule holds of a new record, filled in as it would be stored.
+pub(super) fn may_create(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    id: &RecordId,
+    after: &Fields,
+) -> Result<()> {
+    if holds(draft, collection, write, Action::Create, id, after, None)? { Ok(()) } else { Err(write.guard.refusal()) }
+}
+
+/// Whether the rule of an update or a deletion holds of the stored record. Where it doesn't, a caller that may not even
+/// view the record learns nothing of it.
+pub(super) fn may_change(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    action: Action,
+    stored: &Record,
+) -> Result<()> {
+    if holds(draft, collection, write, action, &stored.id, &stored.fields, Some(&stored.fields))? {
+        return Ok(());
+    }
+    let schema = draft.schema;
+    if state::permits(draft.state()?, schema, &write.guard, Action::View, &stored.id, &stored.fields)? {
+        Err(write.guard.refusal())
+    } else {
+        Err(Error::new(Kind::NotFound, "there is no such record"))
+    }
+}
+
+fn holds(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    action: Action,
+    id: &RecordId,
+    fields: &Fields,
+    old: Option<&Fields>,
+) -> Result<bool> {
+    let rule = match write.guard.rows(action) {
+        Rows::All => return Ok(true),
+        Rows::None => return Ok(false),
+        Rows::Where(rule) => rule,
+    };
+    let body = if rule.program.uses().request { body(collection, &write.op, old) } else { Body::new() };
+    let mut input = rule.request.input(draft.now, &body);
+    input.old = old;
+    let schema = draft.schema;
+    state::holds(draft.state()?, schema, rule, Row { id: id.as_str(), fields }, &input)
+}
+
+/// What a write says of each field. A replacement says null of what it leaves out, where there was something.
+fn body(collection: &Collection, op: &Op, old: Option<&Fields>) -> Body {
+    let name = |field: FieldId| collection.field_by_id(field).map(|field| field.name.clone());
+    let named = |(field, value): (FieldId, Value)| Some((name(field)?, value));
+    match op {
+        Op::Create { fields, .. } | Op::Put { fields, .. } => {
+            let given = fields.iter().map(|(field, value)| (field, value.clone()));
+            let emptied = old.into_iter().flat_map(Fields::iter).filter(|(field, _)| {
+                let settable = |field: FieldId| {
+                    let kind = collection.field_by_id(field).map(|field| &field.kind);
+                    kind.is_some_and(|kind| !matches!(kind, FieldKind::Autodate { .. }))
+                };
+                fields.get(*field).is_null() && settable(*field)
+            });
+            let emptied = emptied.map(|(field, _)| (field, Value::Null));
+            given.chain(emptied).filter_map(named).collect()
+        }
+        Op::Merge { patch, merges, .. } => {
+            let merges = merges.iter().map(|(field, text)| (*field, Value::Json(text.clone())));
+            patch.iter().cloned().chain(merges).filter_map(named).collect()
+        }
+        Op::Delete { .. } => Body::new(),
+    }
+}
