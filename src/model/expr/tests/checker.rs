@@ -174,7 +174,11 @@ fn a_filter_must_be_a_condition() {
 fn what_an_expression_depends_on_is_known() {
     let world = World::new();
     let uses = |text: &str| world.compile(text, false).expect("sound").uses().clone();
-    assert_eq!(uses("n = 1 && meta.x > 2 && lower(note) = 'x'"), Uses::default());
+    let orders = world.collection("orders");
+    let fields = |names: &[&str]| names.iter().map(|name| orders.field(name).expect("a field").id).collect::<Vec<_>>();
+    let own = uses("n = 1 && meta.x > 2 && lower(note) = 'x' && n < 3");
+    assert_eq!(own, Uses { fields: fields(&["n", "meta", "note"]), ..Uses::default() });
+    assert_eq!(uses("user.name = 'x' && id != 'y'").fields, fields(&["user"]));
     assert!(uses("at < @now").clock && uses("at < now()").clock && uses("@hour = 1").clock);
     assert!(uses("user = @request.auth.id").request);
     assert!(uses("@old.n = 1").old && uses("n:changed").old);
