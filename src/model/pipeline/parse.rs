@@ -34,7 +34,7 @@ pub(crate) fn parse(collection: &Collection, field: &Field, path: &str, raw: &st
 }
 
 /// One value of the field's type; of a list field, one element.
-fn one(field: &Field, raw: &str) -> Result<Value, Flaw> {
+pub(super) fn one(field: &Field, raw: &str) -> Result<Value, Flaw> {
     match &field.kind {
         FieldKind::Text { min, max, pattern } => {
             let text = sanitize(&field.sanitize, text(raw)?);
@@ -116,7 +116,7 @@ fn list(collection: &Collection, field: &Field, path: &str, raw: &str, faults: &
 }
 
 /// A text in an index is held whole in its keys, so it is bounded.
-fn fits_index(collection: &Collection, field: FieldId, value: Value) -> Result<Value, Flaw> {
+pub(super) fn fits_index(collection: &Collection, field: FieldId, value: Value) -> Result<Value, Flaw> {
     let max = limits::INDEXED_TEXT_BYTES_MAX;
     let long = value.as_text().is_some_and(|text| text.len() > max);
     if long && collection.is_indexed(field) {
@@ -148,7 +148,7 @@ fn long_enough(text: &str, min: usize, max: usize) -> Result<(), Flaw> {
     }
 }
 
-fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
+pub(super) fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
     if !raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
         return Err(wrong_type("a number", raw));
     }
@@ -162,7 +162,7 @@ fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
     }
 }
 
-fn in_range(value: Value, min: Option<f64>, max: Option<f64>) -> Result<Value, Flaw> {
+pub(super) fn in_range(value: Value, min: Option<f64>, max: Option<f64>) -> Result<Value, Flaw> {
     let below = |bound: f64| value.order(&Value::Number(bound)).is_lt();
     let above = |bound: f64| value.order(&Value::Number(bound)).is_gt();
     match (min, max) {
@@ -211,7 +211,7 @@ fn wrong_type(wanted: &str, raw: &str) -> Flaw {
     Flaw::new("wrong_type", format!("must be {wanted}, not {}", kind_of(raw)))
 }
 
-fn kind_of(raw: &str) -> &'static str {
+pub(super) fn kind_of(raw: &str) -> &'static str {
     match raw.as_bytes().first() {
         Some(b'"') => "a text",
         Some(b'{') => "an object",
