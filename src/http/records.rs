@@ -69,11 +69,16 @@ pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     Ok(shown(&found, headers)?)
 }
 
+/// What a write may say of how its record is shown.
+pub(super) fn showing(query: Option<&str>) -> crate::error::Result<Params<'_>> {
+    Params::read(query, &["fields"])
+}
+
 /// `POST …/records`
 pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_MATCH, IF_NONE_MATCH])?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
     let (asker, fields) = (asked(&app, &head), params.filled("fields"));
     let deed = Deed::Create { body: &body };
@@ -86,7 +91,7 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_NONE_MATCH])?;
     let condition = if_match(request.headers())?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
     let (asker, fields) = (asked(&app, &head), params.filled("fields"));
     let deed = Deed::Merge { id: &id, body: &body, if_match: condition };
@@ -98,7 +103,7 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
 pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let (condition, only_create) = (if_match(request.headers())?, create_only(request.headers())?);
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let path = head.uri.path();
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
