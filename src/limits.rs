@@ -54,6 +54,10 @@ pub const SELECT_VALUES_MAX: usize = 500;
 
 /// Changes in one entry (one transaction). More is 413.
 pub const ENTRY_CHANGES_MAX: usize = 10_000;
+/// Requests of one batch. More is 413. All are decided at one go: none holds the writer long.
+pub const TRANSACTION_WRITES_MAX: usize = 1_000;
+/// Body of a batch, bytes: about what an entry may hold. More is 413 before it is read.
+pub const TRANSACTION_BODY_BYTES_MAX: usize = ENTRY_BYTES_MAX;
 /// An entry's payload, bytes. More is 413. Not over `u32`.
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Changes in one entry of a work that is cut into many: none holds the writer long.

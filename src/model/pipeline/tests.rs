@@ -299,6 +299,7 @@ fn a_merge_patch_replaces_removes_and_merges() {
         id: made(),
         patch: vec![(FieldId(2), Value::Null), (FieldId(1), Value::text("new"))],
         merges: vec![(FieldId(3), r#"{"x":null,"y":[1,2]}"#.into())],
+        adjusts: Vec::new(),
         if_match: None,
     };
     assert_eq!(op.expect("taken"), expected);
