@@ -97,7 +97,7 @@ pub const FROZEN_LAYERS_MAX: usize = 1;
 
 /// redb's page cache, bytes (its own default is 1 GiB).
 pub const BASE_CACHE_BYTES: usize = 64 << 20;
-/// The base's rows that were read lately, bytes: beside redb's pages, so that a lookup needs none of them.
+/// The base's rows that were read lately, bytes at most (and half of its page cache): beside redb's pages, so that a lookup needs none of them.
 pub const BASE_ROWS_BYTES: usize = 32 << 20;
 /// How finely changes to them are told apart: one slot of 4 bytes for so many bytes of rows.
 pub const WARM_BYTES_PER_SLOT: usize = 64;
