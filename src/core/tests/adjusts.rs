@@ -64,7 +64,7 @@ fn a_stored_value_is_added_to_and_taken_from() {
         ("a", r#"{"low+":7}"#, rest_a("1", "10", "0.5")),
         ("a", r#"{"low+":8}"#, refused("low:too_large")),
         ("a", r#"{"low-":4,"f+":100,"n+":1}"#, refused("low:too_small f:too_large")),
-        ("a", r#"{"f-":1e308}"#, rest_a("1", "3", "-1e308")),
+        ("a", r#"{"f-":1e308}"#, rest_a("1", "3", "-1e+308")),
         ("a", r#"{"must+":["b","c"]}"#, refused("must:too_many")),
         ("a", r#"{"must-":"a"}"#, refused("must:required")),
         ("a", r#"{"few-":["a","b"],"low+":9}"#, refused("few:too_few low:too_large")),
