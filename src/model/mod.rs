@@ -10,6 +10,7 @@ mod faults;
 pub mod filter;
 pub mod guard;
 pub mod json;
+pub mod look;
 pub mod mask;
 pub mod pattern;
 pub mod pipeline;
