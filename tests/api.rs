@@ -45,6 +45,7 @@ scripts! {
     lists
     limits
     access
+    relations
 }
 
 #[test]
