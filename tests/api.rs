@@ -46,6 +46,7 @@ scripts! {
     limits
     access
     relations
+    shop
 }
 
 #[test]

@@ -24,8 +24,6 @@ const ID: usize = 4;
 
 const LIST_PARAMS: [&str; 9] =
     ["filter", "sort", "page", "perPage", "skipTotal", "fields", "expand", "embed", "explain"];
-/// Of every answer that is a record.
-const RECORD_PARAMS: [&str; 3] = ["fields", "expand", "embed"];
 
 fn asking(app: &App, request: &Request) -> Asker {
     asker(app, request.extensions(), request.method(), request.uri().query())
@@ -63,7 +61,7 @@ pub(super) fn paging(params: &Params<'_>) -> crate::error::Result<Paging> {
 }
 
 /// `fields`, `expand` and `embed`.
-fn wanted<'a>(params: &'a Params<'_>) -> Wanted<'a> {
+pub(super) fn wanted<'a>(params: &'a Params<'_>) -> Wanted<'a> {
     Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.filled("embed") }
 }
 
@@ -71,18 +69,23 @@ fn wanted<'a>(params: &'a Params<'_>) -> Wanted<'a> {
 pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     let (uri, headers) = (request.uri(), request.headers());
     accepts_json(headers)?;
-    let params = Params::read(uri.query(), &RECORD_PARAMS)?;
+    let params = showing(uri.query())?;
     let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
     let (asker, min) = (asking(&app, &request), min_seq(headers)?);
     let found = app.service.view_record(&asker, &collection, &id, wanted(&params), min).await?;
     Ok(shown(&found, headers)?)
 }
 
+/// What a call on one record may say of how it is shown.
+pub(super) fn showing(query: Option<&str>) -> crate::error::Result<Params<'_>> {
+    Params::read(query, &["fields", "expand", "embed"])
+}
+
 /// `POST …/records`
 pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_MATCH, IF_NONE_MATCH])?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &RECORD_PARAMS)?;
+    let params = showing(head.uri.query())?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
     let deed = Deed::Create { body: &body };
@@ -95,7 +98,7 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_NONE_MATCH])?;
     let condition = if_match(request.headers())?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &RECORD_PARAMS)?;
+    let params = showing(head.uri.query())?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
     let deed = Deed::Merge { id: &id, body: &body, if_match: condition };
@@ -107,7 +110,7 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
 pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let (condition, only_create) = (if_match(request.headers())?, create_only(request.headers())?);
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &RECORD_PARAMS)?;
+    let params = showing(head.uri.query())?;
     let path = head.uri.path();
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };

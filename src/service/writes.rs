@@ -19,7 +19,7 @@ use crate::service::{Asker, Service, ids};
 use crate::state;
 
 /// How often a write is checked anew because its collection's definition moved.
-const STALE_TRIES: usize = 3;
+pub(super) const STALE_TRIES: usize = 3;
 
 /// One write as a caller asks for it.
 #[derive(Clone, Debug)]

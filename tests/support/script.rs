@@ -15,7 +15,8 @@
 //!
 //! A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
 //! server made); in a request `NODE` and `ID` (the last one) stand for what was masked. `{x*300}` in a request is 300
-//! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters. What a target must escape is
+//! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters, `@data shop/records.json orders 0`
+//! what stands there in a file of `data`. What a target must escape is
 //! escaped, but for `%`, `&` and `+`. With `GOLDEN=write` in the environment the answers in the script are replaced by
 //! those that come.
 
@@ -226,10 +227,26 @@ fn body_of(text: &str) -> Vec<u8> {
         let depth = number(depth);
         return format!("{{\"data\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
     }
+    if let Some(place) = text.strip_prefix("@data ") {
+        return from_data(place).into_bytes();
+    }
     match text.strip_prefix("@long ") {
         Some(length) => format!("{{\"text\":\"{}\"}}", "x".repeat(number(length))).into_bytes(),
         None => text.as_bytes().to_vec(),
     }
+}
+
+/// The JSON at a place in a file of `data`: `shop/records.json orders 0`.
+fn from_data(place: &str) -> String {
+    let mut words = place.split(' ');
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(words.next().expect("a file"));
+    let text = std::fs::read_to_string(file).expect("a file of data");
+    let whole: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let step = |at: serde_json::Value, word: &str| match word.parse::<usize>() {
+        Ok(place) => at[place].clone(),
+        Err(_) => at[word].clone(),
+    };
+    words.fold(whole, step).to_string()
 }
 
 /// A change in a line.

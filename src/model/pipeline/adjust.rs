@@ -14,8 +14,9 @@ use crate::model::json::{self, Flaw};
 use crate::model::schema::{Collection, Field, FieldKind};
 use crate::model::value::{Fields, Value};
 
+use super::bounds::{counted, fits_index, within};
 use super::check::is_missing;
-use super::parse::{fits_index, in_range, kind_of, number, one};
+use super::parse::{kind_of, number, one};
 
 /// What `raw`, one well-formed JSON value, changes of `field`; a fault is noted under `path`.
 pub(super) fn parse(
@@ -137,18 +138,9 @@ fn allowed(field: &Field, value: Value) -> Result<Value, Flaw> {
     if is_missing(field, &value) {
         return Err(Flaw::new("required", "is required and would be empty"));
     }
-    match &field.kind {
-        FieldKind::Number { min, max, .. } => in_range(value, *min, *max),
-        FieldKind::Select { max_select, min_select, .. } | FieldKind::Relation { max_select, min_select, .. } => {
-            let (count, max, min) = (value.each().len(), *max_select, *min_select);
-            if count > max {
-                return Err(Flaw::new("too_many", format!("would have {count} elements, and has at most {max}")));
-            }
-            if count < min {
-                return Err(Flaw::new("too_few", format!("would have {count} elements, and has at least {min}")));
-            }
-            Ok(value)
-        }
-        _ => Ok(value),
+    if field.kind.is_list() {
+        counted(&field.kind, value.each().len())?;
+        return Ok(value);
     }
+    within(&field.kind, value)
 }

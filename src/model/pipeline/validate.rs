@@ -9,7 +9,7 @@ use crate::id::RecordId;
 use crate::model::command::Way;
 use crate::model::faults::Faults;
 use crate::model::json::{self, Member};
-use crate::model::schema::{Collection, Field, FieldKind};
+use crate::model::schema::{Collection, Field};
 
 /// Keys that a record has in an answer and that a client may send back: they are not looked at.
 const ECHOED_KEYS: [&str; 3] = ["collectionId", "collectionName", "expand"];
@@ -82,7 +82,7 @@ pub(super) fn validate<'a>(
                 continue;
             }
             seen[at] = Some(key.clone());
-            if matches!(field.kind, FieldKind::Autodate { .. }) {
+            if field.is_set_by_server() {
                 faults.add(key, "read_only", "is set by the server");
             } else if way.is_some() && !merge {
                 faults.add(key, "patch_only", "only a PATCH adds to a field and takes from it");
