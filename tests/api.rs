@@ -47,6 +47,7 @@ scripts! {
     lists
     limits
     access
+    relations
     shop
     batch
 }

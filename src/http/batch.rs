@@ -16,7 +16,7 @@ use crate::http::answer::{caller, json, pairs, position};
 use crate::http::conditions::{create_only, if_match, refuse};
 use crate::http::inbound::gather;
 use crate::http::params::Params;
-use crate::http::records::showing;
+use crate::http::records::{showing, wanted};
 use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal, multipart};
 use crate::limits;
@@ -257,7 +257,7 @@ impl<'a> Inner<'a> {
             Call::Put(id) => Deed::Put { id: id.as_deref(), body, if_match, create_only: self.create_only },
             Call::Delete(id) => Deed::Delete { id, if_match },
         };
-        Ask { asker: &self.asker, collection: &self.collection, fields: self.params.filled("fields"), deed }
+        Ask { asker: &self.asker, collection: &self.collection, wanted: wanted(&self.params), deed }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod filter;
 pub mod guard;
 pub mod html;
 pub mod json;
+pub mod look;
 pub mod mask;
 pub mod pattern;
 pub mod pipeline;

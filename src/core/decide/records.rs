@@ -26,7 +26,7 @@ pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
         if writes.len() > 1 {
             // Also what nothing changes is answered whole, and no entry bounds that.
             answer_bytes += record_bytes(&written);
-            if answer_bytes > limits::ANSWER_BYTES_MAX {
+            if answer_bytes > limits::TRANSACTION_ANSWER_BYTES_MAX {
                 return Err(too_much_answered().at_write(at));
             }
         }
@@ -46,7 +46,7 @@ fn record_bytes(written: &Written) -> usize {
 }
 
 fn too_much_answered() -> Error {
-    let max = limits::ANSWER_BYTES_MAX >> 20;
+    let max = limits::TRANSACTION_ANSWER_BYTES_MAX >> 20;
     Error::new(Kind::TooLarge, format!("the records of one transaction's answer have at most {max} MiB"))
 }
 

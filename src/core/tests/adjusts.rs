@@ -158,7 +158,7 @@ fn the_answer_of_a_transaction_is_bounded() {
     let text = "x".repeat(1_900_000);
     core.fill(&[("notes", &format!(r#"{{"id":"n","text":"{text}"}}"#))]);
     let nothing = core.merge("notes", "n", "{}", None);
-    let fits = limits::ANSWER_BYTES_MAX / text.len();
+    let fits = limits::TRANSACTION_ANSWER_BYTES_MAX / text.len();
     core.write(&vec![("notes", nothing.clone()); fits]).unwrap();
     let refusal = core.write(&vec![("notes", nothing); fits + 1]).unwrap_err();
     assert_eq!((refusal.kind(), refusal.write()), (Kind::TooLarge, Some(fits)));
