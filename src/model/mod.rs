@@ -9,6 +9,7 @@ pub mod expr;
 pub(crate) mod faults;
 pub mod filter;
 pub mod guard;
+pub mod html;
 pub mod json;
 pub mod look;
 pub mod mask;
