@@ -205,7 +205,14 @@ fn keys_mean_one_field_and_only_those_a_client_may_set() {
         (r#"{"id": "a", "id": "a"}"#, "id: duplicate_key;"),
         (r#"{"expand": {}, "expand": {}}"#, "expand: duplicate_key;"),
         (r#"{"nope": 1, "Text": "ab"}"#, "nope: unknown_field;Text: unknown_field;"),
-        (r#"{"number+": 1}"#, "number+: not_known_yet;"),
+        (
+            r#"{"number+": 1, "+selects": "a", "title-": "x"}"#,
+            "number+: patch_only;+selects: patch_only;title-: patch_only;",
+        ),
+        (
+            r#"{"nope+": 1, "+": 1, "-": 1, "+number+": 1}"#,
+            "nope+: unknown_field;+: unknown_field;-: unknown_field;+number+: unknown_field;",
+        ),
         (r#"{"created": "2001-01-01"}"#, "created: read_only;"),
         (r#"{"collectionId": "7", "collectionName": "things", "expand": {"x": [1]}, "bool": true}"#, "true"),
         (r#"{"id": "a/b"}"#, "id: bad_id;"),
@@ -331,6 +338,59 @@ fn a_merge_patch_replaces_removes_and_merges() {
         assert_eq!(faults(&error), [("a", "required")]);
     }
     assert!(merge(&collection, &made(), b"{}", None).is_ok(), "nothing asked for, nothing missing");
+}
+
+#[test]
+fn a_patch_may_add_to_a_field_and_take_from_it() {
+    let collection = every_type();
+    let told = |body: &str| match merge(&collection, &made(), body.as_bytes(), None) {
+        Ok(Op::Merge { adjusts, .. }) => {
+            let told = adjusts.iter().map(|adjust| {
+                let mut by = Vec::new();
+                write_value(&adjust.by, &mut by);
+                format!("{} {:?} {};", adjust.field.0, adjust.way, String::from_utf8(by).expect("text"))
+            });
+            told.collect::<String>()
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => faults(&error).iter().map(|(field, code)| format!("{field}: {code};")).collect(),
+    };
+    let table = [
+        (r#"{"number+": 1.5, "whole-": 1e3}"#, "3 Add 1.5;5 Take 1000;"),
+        (r#"{"+number": -0.0}"#, "3 Prepend 0;"),
+        // The result is what has bounds, not what is added.
+        (r#"{"number+": 99999}"#, "3 Add 99999;"),
+        (r#"{"whole-": -9223372036854775808}"#, "5 Take -9223372036854775808;"),
+        (r#"{"selects+": "a"}"#, r#"9 Add ["a"];"#),
+        (r#"{"+selects": ["b", "a", "b"]}"#, r#"9 Prepend ["b","a"];"#),
+        (r#"{"relations-": ["x", "y", "z", "u", "v"]}"#, r#"11 Take ["x","y","z","u","v"];"#),
+        (r#"{"selects+": []}"#, "9 Add [];"),
+        (r#"{"whole+": 1.5}"#, "whole+: not_whole;"),
+        (r#"{"whole+": 9223372036854775808}"#, "whole+: out_of_range;"),
+        (r#"{"number+": 1e999}"#, "number+: out_of_range;"),
+        (r#"{"number+": "1", "whole-": null}"#, "number+: wrong_type;whole-: wrong_type;"),
+        (r#"{"number+": [1]}"#, "number+: wrong_type;"),
+        (
+            r#"{"selects+": "x", "relations+": ["a/b", 7]}"#,
+            "selects+: not_a_value;relations+.0: bad_id;relations+.1: wrong_type;",
+        ),
+        (r#"{"selects+": null, "relations-": {"a": 1}}"#, "selects+: wrong_type;relations-: wrong_type;"),
+        (
+            r#"{"text+": "x", "select+": "new", "relation-": "x", "json+": 1, "bool-": true, "date+": 1}"#,
+            "text+: not_addable;select+: not_addable;relation-: not_addable;json+: not_addable;bool-: not_addable;date+: not_addable;",
+        ),
+        // Also by another name of the field.
+        (r#"{"title+": "x"}"#, "title+: not_addable;"),
+        (r#"{"number": 1, "number+": 1}"#, "number+: duplicate_key;"),
+        (r#"{"number+": 1, "number-": 1}"#, "number-: duplicate_key;"),
+        (r#"{"+number": 1, "number+": 1, "number": 1}"#, "number+: duplicate_key;number: duplicate_key;"),
+        (r#"{"created+": 1, "nope+": 1, "id+": "x"}"#, "created+: read_only;nope+: unknown_field;id+: unknown_field;"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(told(body), expected, "{body}");
+    }
+    let many: Vec<String> = (0..=limits::LIST_ITEMS_MAX).map(|n| format!("\"r{n}\"")).collect();
+    assert_eq!(told(&format!(r#"{{"relations-": [{}]}}"#, many.join(","))), "relations-: too_many;");
 }
 
 #[test]
