@@ -58,6 +58,8 @@ pub const ENTRY_CHANGES_MAX: usize = 10_000;
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Body of a batch, bytes: about what an entry may hold. More is 413 before it is read.
 pub const TRANSACTION_BODY_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+/// Records of one transaction's answer, bytes: they are held from the decision to the answer. More is 413.
+pub const TRANSACTION_ANSWER_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 /// An entry's payload, bytes. More is 413. Not over `u32`.
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Changes in one entry of a work that is cut into many: none holds the writer long.

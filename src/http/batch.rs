@@ -242,7 +242,7 @@ impl<'a> Inner<'a> {
         // A client that always sends a body sends an empty one.
         let empty = |body| body == "null" || members(body).is_ok_and(|found| found.is_empty());
         if matches!(call, Call::Delete(_)) && !empty(written.body) {
-            return Err(wrong("body", "bad_body", "a DELETE has no body"));
+            return Err(wrong("body", "bad_body", "must be empty for a DELETE"));
         }
         let (if_match, create_only) = (if_match(&written.headers)?, create_only(&written.headers)?);
         let asker = app.service.asker(caller, method, query.map_or_else(Vec::new, pairs));
