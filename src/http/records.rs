@@ -60,9 +60,9 @@ pub(super) fn paging(params: &Params<'_>) -> crate::error::Result<Paging> {
     })
 }
 
-/// `fields`, `expand` and `embed`.
+/// `fields`, `expand` and `embed`; an empty `embed` says something.
 pub(super) fn wanted<'a>(params: &'a Params<'_>) -> Wanted<'a> {
-    Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.filled("embed") }
+    Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.get("embed") }
 }
 
 /// `GET …/records/{id}`
