@@ -20,7 +20,7 @@ type Answer = Result<Response, Refusal>;
 const COLLECTION: usize = 2;
 const ID: usize = 4;
 
-const LIST_PARAMS: [&str; 7] = ["filter", "sort", "page", "perPage", "skipTotal", "fields", "explain"];
+const LIST_PARAMS: [&str; 8] = ["filter", "sort", "page", "perPage", "cursor", "skipTotal", "fields", "explain"];
 
 fn asking(app: &App, request: &Request) -> Asker {
     asker(app, request.extensions(), request.method(), request.uri().query())
@@ -40,6 +40,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
         sort: params.filled("sort"),
         fields: params.filled("fields"),
         paging: paging(&params)?,
+        cursor: params.filled("cursor"),
         explain: params.switch("explain")?,
         min: min_seq(headers)?,
     };

@@ -4,10 +4,10 @@
 pub mod change;
 pub mod command;
 pub mod compiled;
+pub mod cursor;
 pub mod definition;
 pub mod expr;
 mod faults;
-pub mod filter;
 pub mod guard;
 pub mod json;
 pub mod mask;

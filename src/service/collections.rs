@@ -33,7 +33,7 @@ impl Service {
         let schema = &view.schema;
         let page: Vec<&Arc<Collection>> = schema.iter().skip(offset(paging)?).take(paging.per_page).collect();
         let total = paging.count.then(|| schema.iter().count());
-        Ok(output::page(paging, total, &page, |collection, out| definition::format(schema, collection, out), None))
+        Ok(output::page(paging, total, &page, |collection, out| definition::format(schema, collection, out), None, None))
     }
 
     /// One definition as JSON.

@@ -7,11 +7,13 @@
 
 pub mod access;
 pub mod collections;
+mod explain;
 pub mod ids;
 pub mod lists;
 mod output;
 pub mod records;
 mod scan_pool;
+mod totals;
 pub mod writes;
 
 use std::net::IpAddr;
@@ -35,6 +37,7 @@ struct Inner {
     core: Core,
     dev: bool,
     pool: ScanPool,
+    lists: Arc<lists::Kept>,
 }
 
 /// A page of a list, as asked for.
@@ -54,7 +57,7 @@ impl Service {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()? })))
+        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.
