@@ -273,7 +273,8 @@ fn by_elements(
     let make = |(at, spans, exact): (usize, &std::borrow::Cow<'_, Spans>, bool)| {
         let stretch = |span: &Span| {
             let (from, to) = bounds::values(&head, span, only.descending);
-            Stretch { from, to, fixed: fixed.clone() }
+            let element = span.point().map(|value| (Operand::Field(list), value.clone()));
+            Stretch { from, to, fixed: fixed.iter().cloned().chain(element).collect() }
         };
         let stretches: Vec<Stretch> = spans.iter().map(stretch).filter(|one| one.from < one.to).collect();
         let points = spans.are_points();
