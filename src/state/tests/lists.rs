@@ -194,7 +194,8 @@ fn order(sort: &[SortKey], a: &(RecordId, Fields), b: &(RecordId, Fields)) -> Or
             Operand::Id => a.0.cmp(&b.0),
             Operand::Field(field) => a.1.get(field).order(b.1.get(field)),
         };
-        if order.is_ne() {
+        // No two records have the same id: what stands behind it orders nothing.
+        if order.is_ne() || part.operand == Operand::Id {
             return turn(order, part.descending);
         }
     }
