@@ -39,7 +39,7 @@ impl Service {
             definition::format(schema, collection, out);
             Ok(())
         };
-        output::page(paging, total, &page, write, None)
+        output::page(paging, total, &page, write, None, None)
     }
 
     /// One definition as JSON.
