@@ -36,7 +36,9 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
         match &names[..] {
             _ if !is_asked_for(field) => {}
             [name] => required.push(json!(name)),
-            names => any_of.push(json!({"anyOf": names.iter().map(|name| json!({"required": [name]})).collect::<Json>()})),
+            names => {
+                any_of.push(json!({"anyOf": names.iter().map(|name| json!({"required": [name]})).collect::<Json>()}))
+            }
         }
     }
     // What a record has in an answer and a client may send back.
@@ -166,7 +168,10 @@ fn one(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, J
         }
         FieldKind::Json { .. } => {
             // Null is what an absent one is.
-            put("type", if shortest == 0 { Json::Null } else { json!(["array", "boolean", "number", "object", "string"]) });
+            put(
+                "type",
+                if shortest == 0 { Json::Null } else { json!(["array", "boolean", "number", "object", "string"]) },
+            );
         }
         FieldKind::Email {} => {
             put("type", json!("string"));
@@ -196,6 +201,9 @@ const INDEXED_CHARS_MAX: usize = limits::INDEXED_TEXT_BYTES_MAX / 4;
 /// these signs.
 fn is_ecma(pattern: &str) -> bool {
     let pattern = pattern.replace("(?:", "(");
-    let beyond = ["(?", "[[", "[^\\", "\\D", "\\W", "\\S", "\\b", "\\B", "&&", "--", "~~", "\\A", "\\z", "\\x{", "\\u{", "\\U", "\\p", "\\P", "\\<", "\\>", "{,"];
+    let beyond = [
+        "(?", "[[", "[^\\", "\\D", "\\W", "\\S", "\\b", "\\B", "&&", "--", "~~", "\\A", "\\z", "\\x{", "\\u{", "\\U",
+        "\\p", "\\P", "\\<", "\\>", "{,",
+    ];
     !beyond.iter().any(|sign| pattern.contains(sign))
 }
