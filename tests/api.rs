@@ -40,6 +40,7 @@ macro_rules! scripts {
 
 scripts! {
     collections
+    expressions
     records
     faults
     conflicts

@@ -140,7 +140,7 @@ fn of_check(collection: &Collection, check: &Check) -> Json {
 }
 
 /// A bound as records write numbers: whole ones without a fraction.
-fn number(bound: Option<f64>) -> Json {
+pub(super) fn number(bound: Option<f64>) -> Json {
     let Some(bound) = bound else { return Json::Null };
     let mut text = Vec::new();
     write_f64(&mut text, bound);
