@@ -22,8 +22,8 @@ type Answer = Result<Response, Refusal>;
 const COLLECTION: usize = 2;
 const ID: usize = 4;
 
-const LIST_PARAMS: [&str; 9] =
-    ["filter", "sort", "page", "perPage", "skipTotal", "fields", "expand", "embed", "explain"];
+const LIST_PARAMS: [&str; 10] =
+    ["filter", "sort", "page", "perPage", "cursor", "skipTotal", "fields", "expand", "embed", "explain"];
 
 fn asking(app: &App, request: &Request) -> Asker {
     asker(app, request.extensions(), request.method(), request.uri().query())
@@ -43,6 +43,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
         sort: params.filled("sort"),
         wanted: wanted(&params),
         paging: paging(&params)?,
+        cursor: params.filled("cursor"),
         explain: params.switch("explain")?,
         min: min_seq(headers)?,
     };
