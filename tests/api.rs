@@ -5,6 +5,8 @@
 mod batches;
 #[path = "api/hostile.rs"]
 mod hostile;
+#[path = "api/related.rs"]
+mod related;
 mod support;
 
 use std::path::{Path, PathBuf};
