@@ -13,6 +13,8 @@ pub mod lists;
 mod output;
 pub mod records;
 mod scan_pool;
+#[cfg(test)]
+mod tests;
 mod totals;
 pub mod writes;
 
