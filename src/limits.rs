@@ -43,6 +43,10 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const PATTERN_BYTES_MAX: usize = 1_000;
 /// Compiled size of a `pattern`, bytes: `regex` refuses to grow past it.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Checks of one collection: each is evaluated at every write.
+pub const CHECKS_MAX: usize = 50;
+/// The message of a check, bytes.
+pub const CHECK_MESSAGE_BYTES_MAX: usize = 500;
 /// Values of a `select`.
 pub const SELECT_VALUES_MAX: usize = 500;
 
@@ -50,6 +54,10 @@ pub const SELECT_VALUES_MAX: usize = 500;
 
 /// Changes in one entry (one transaction). More is 413.
 pub const ENTRY_CHANGES_MAX: usize = 10_000;
+/// Requests of one batch. More is 413. All are decided at one go: none holds the writer long.
+pub const TRANSACTION_WRITES_MAX: usize = 1_000;
+/// Body of a batch, bytes: about what an entry may hold. More is 413 before it is read.
+pub const TRANSACTION_BODY_BYTES_MAX: usize = ENTRY_BYTES_MAX;
 /// An entry's payload, bytes. More is 413. Not over `u32`.
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Changes in one entry of a work that is cut into many: none holds the writer long.
@@ -89,6 +97,10 @@ pub const FROZEN_LAYERS_MAX: usize = 1;
 
 /// redb's page cache, bytes (its own default is 1 GiB).
 pub const BASE_CACHE_BYTES: usize = 64 << 20;
+/// The base's rows that were read lately, bytes: beside redb's pages, so that a lookup needs none of them.
+pub const BASE_ROWS_BYTES: usize = 32 << 20;
+/// How finely changes to them are told apart: one slot of 4 bytes for so many bytes of rows.
+pub const WARM_BYTES_PER_SLOT: usize = 64;
 /// Bytes written to the base's file after which they are pushed to the medium: a checkpoint's sync of all its pages at
 /// once would hold up the log's.
 pub const BASE_WRITE_BACK_BYTES: u64 = 8 << 20;

@@ -12,6 +12,7 @@ use crate::http::request::{accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
 use crate::service::lists::ListRequest;
+use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Paging};
 
 type Answer = Result<Response, Refusal>;
@@ -68,13 +69,20 @@ pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     Ok(shown(&found, headers)?)
 }
 
+/// What a write may say of how its record is shown.
+pub(super) fn showing(query: Option<&str>) -> crate::error::Result<Params<'_>> {
+    Params::read(query, &["fields"])
+}
+
 /// `POST …/records`
 pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_MATCH, IF_NONE_MATCH])?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
-    let made = app.service.create_record(&asked(&app, &head), &collection, &body, params.filled("fields")).await?;
+    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
+    let deed = Deed::Create { body: &body };
+    let made = app.service.store_record(Ask { asker: &asker, collection: &collection, fields, deed }).await?;
     Ok(stored(&made))
 }
 
@@ -83,10 +91,11 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_NONE_MATCH])?;
     let condition = if_match(request.headers())?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
     let (asker, fields) = (asked(&app, &head), params.filled("fields"));
-    let changed = app.service.merge_record(&asker, &collection, &id, &body, condition, fields).await?;
+    let deed = Deed::Merge { id: &id, body: &body, if_match: condition };
+    let changed = app.service.store_record(Ask { asker: &asker, collection: &collection, fields, deed }).await?;
     Ok(stored(&changed))
 }
 
@@ -94,13 +103,14 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
 pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let (condition, only_create) = (if_match(request.headers())?, create_only(request.headers())?);
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let path = head.uri.path();
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
     let (asker, fields) = (asked(&app, &head), params.filled("fields"));
-    let put = app.service.put_record(&asker, &collection, id.as_deref(), &body, condition, only_create, fields);
-    Ok(stored(&put.await?))
+    let deed = Deed::Put { id: id.as_deref(), body: &body, if_match: condition, create_only: only_create };
+    let put = app.service.store_record(Ask { asker: &asker, collection: &collection, fields, deed }).await?;
+    Ok(stored(&put))
 }
 
 /// `DELETE …/records/{id}`

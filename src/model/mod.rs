@@ -6,7 +6,7 @@ pub mod command;
 pub mod compiled;
 pub mod definition;
 pub mod expr;
-mod faults;
+pub(crate) mod faults;
 pub mod filter;
 pub mod guard;
 pub mod json;

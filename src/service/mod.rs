@@ -6,6 +6,7 @@
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
 pub mod access;
+pub mod batch;
 pub mod collections;
 pub mod ids;
 pub mod lists;
@@ -60,6 +61,11 @@ impl Service {
     /// Who sends a request: its peer's address and what it says in `Host`.
     pub fn caller(&self, peer: IpAddr, host: Option<&[u8]>) -> Caller {
         access::caller(self.0.dev, peer, host)
+    }
+
+    /// The same for a form, which a page sends without asking: by its `Origin`, and whether it shows a token.
+    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>, token: bool) -> Caller {
+        access::caller_of_form(caller, origin, token)
     }
 
     /// A caller with what its request says: its method, and its query string as decoded pairs.

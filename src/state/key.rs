@@ -54,6 +54,11 @@ pub(super) const LAST_COLLECTION: &[u8] = &[COUNTER, 0x01];
 /// First key that is the same on every server, and the end of all keys.
 pub(super) const SHARED: (&[u8], &[u8]) = (&[DEFINITION], &[0xFF]);
 
+/// Whether a key is a row's.
+pub(super) fn is_row(key: &[u8]) -> bool {
+    key.first() == Some(&ROW)
+}
+
 /// Bytes of a key before the record id of a row.
 const ROW_HEAD: usize = 9;
 /// Bytes of a key before the values of an index entry.

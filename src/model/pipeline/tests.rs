@@ -52,7 +52,7 @@ fn made() -> RecordId {
 }
 
 fn faults(error: &Error) -> Vec<(&str, &str)> {
-    error.field_faults().iter().map(|fault| (fault.field.as_str(), fault.code)).collect()
+    error.field_faults().iter().map(|fault| (fault.field.as_str(), &*fault.code)).collect()
 }
 
 fn fields_of(op: Op) -> Fields {
@@ -299,6 +299,7 @@ fn a_merge_patch_replaces_removes_and_merges() {
         id: made(),
         patch: vec![(FieldId(2), Value::Null), (FieldId(1), Value::text("new"))],
         merges: vec![(FieldId(3), r#"{"x":null,"y":[1,2]}"#.into())],
+        adjusts: Vec::new(),
         if_match: None,
     };
     assert_eq!(op.expect("taken"), expected);
