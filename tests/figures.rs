@@ -48,6 +48,12 @@ const FIGURES: &[Figure] = &[
         sizes: [200, 2_000, 50_000],
     },
     Figure {
+        name: "F15",
+        what: "fuzz (expressions, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
+        unit: "inputs",
+        sizes: [50_000, 1_000_000, 100_000_000],
+    },
+    Figure {
         name: "L1",
         what: "lists by pages, by cursor and among writes, of random definitions, filters, sorts and rules: another answer than a full scan's",
         unit: "lists",

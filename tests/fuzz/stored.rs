@@ -20,9 +20,13 @@ fn golden(name: &str) -> Vec<u8> {
     std::fs::read(path).expect("a golden file")
 }
 
-/// The golden segment without the zeros behind its last frame.
+fn whole_segment() -> Vec<u8> {
+    zstd::decode_all(&golden("segment-1.zst")[..]).expect("zstd")
+}
+
+/// Without the zeros behind its last frame.
 fn segment() -> Vec<u8> {
-    let mut bytes = zstd::decode_all(&golden("segment-1.zst")[..]).expect("zstd");
+    let mut bytes = whole_segment();
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     bytes.truncate(end + 64);
     bytes
@@ -42,7 +46,7 @@ const GENESIS: Genesis = Genesis { database: DatabaseId(7), node: NodeId(3) };
 
 #[test]
 fn no_segment_panics_or_hangs() {
-    let corpus = Corpus { inputs: vec![segment()], words: &[] };
+    let corpus = Corpus { inputs: vec![whole_segment(), segment()], words: &[] };
     fuzz("a segment", corpus, |bytes| {
         let disk = disk_with(SEGMENT, bytes);
         let opened = log::open(Arc::new(disk), Path::new(DIR), SETTINGS, GENESIS, Seq(0));
@@ -55,7 +59,7 @@ fn no_segment_panics_or_hangs() {
 
 #[test]
 fn no_entry_panics_or_hangs() {
-    let disk = disk_with(SEGMENT, &segment());
+    let disk = disk_with(SEGMENT, &whole_segment());
     let scan = log::scan(Arc::new(disk), Path::new(DIR)).expect("a log");
     let entries = scan.filter_map(|found| match found.expect("whole").what {
         log::What::Entry(logged) => Some(log::encode(&logged.entry).expect("an entry")),
@@ -64,8 +68,10 @@ fn no_entry_panics_or_hangs() {
     let corpus = Corpus { inputs: entries.collect(), words: &[] };
     fuzz("an entry", corpus, |bytes| {
         let Ok(entry) = log::decode(bytes) else { return false };
-        let again = log::encode(&entry).expect("what was decoded is small");
-        assert_eq!(log::decode(&again).expect("it is an entry"), entry);
+        // By its bytes: there are numbers that are not equal to themselves.
+        let bytes = log::encode(&entry).expect("what was decoded is small");
+        let again = log::decode(&bytes).expect("it is an entry");
+        assert!(log::encode(&again).expect("as small") == bytes, "{entry:?}");
         true
     });
 }

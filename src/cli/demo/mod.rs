@@ -21,9 +21,9 @@ use crate::model::{definition, pipeline};
 use crate::server::Server;
 use crate::service::access;
 
-const COLLECTIONS: &str = include_str!("../../data/flights/collections.json");
-const AIRPORTS: &str = include_str!("../../data/flights/airports.csv");
-const FLIGHTS: &str = include_str!("../../data/flights/flights-20k.json");
+const COLLECTIONS: &str = include_str!("../../../data/flights/collections.json");
+const AIRPORTS: &str = include_str!("../../../data/flights/airports.csv");
+const FLIGHTS: &str = include_str!("../../../data/flights/flights-20k.json");
 
 pub(super) fn run(settings: Settings) -> Result<()> {
     trace(&settings)?;
