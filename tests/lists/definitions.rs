@@ -128,21 +128,12 @@ impl Definition {
         self.fields.iter().find(|field| field.name == name)
     }
 
-    /// All of it.
+    /// The body that makes it.
     pub(crate) fn json(&self) -> Json {
         json!({
             "name": self.name, "fields": self.fields_json(), "indexes": self.indexes_json(),
             "listRule": self.list_rule, "viewRule": self.view_rule,
         })
-    }
-
-    /// The body that makes it.
-    pub(crate) fn json_without_rules(&self) -> Json {
-        json!({"name": self.name, "fields": self.fields_json(), "indexes": self.indexes_json()})
-    }
-
-    pub(crate) fn rules_json(&self) -> Json {
-        json!({"listRule": self.list_rule, "viewRule": self.view_rule})
     }
 
     fn fields_json(&self) -> Vec<Json> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::definitions::{CHOICES, Holds};
+use crate::definitions::{CHOICES, HIDDEN, Holds, NAMES};
 use crate::known::KNOWN;
 use crate::model::{self, Model, any_key, pick};
 use crate::support::rng::Rng;
@@ -70,8 +70,8 @@ fn smaller_parts(parts: &[Filter], make: impl Fn(Vec<Filter>) -> Filter) -> Vec<
 }
 
 /// A filter over a collection with records.
-pub(crate) fn filter(rng: &mut Rng, model: &Model, collection: &'static str) -> Filter {
-    let make = Make { model: Some(model), collection };
+pub(crate) fn filter(rng: &mut Rng, model: &Model, collection: &'static str, anonymous: bool) -> Filter {
+    let make = Make { model: Some(model), collection, sees_hidden: !anonymous };
     if !KNOWN.language {
         let parts = (0..1 + rng.below(3)).map(|_| make.by_index(rng)).collect();
         return Filter::All(parts);
@@ -89,7 +89,7 @@ pub(crate) fn filter(rng: &mut Rng, model: &Model, collection: &'static str) -> 
 
 /// A rule for a collection that has no records yet, most of them with many matches.
 pub(crate) fn rule(rng: &mut Rng, collection: &'static str) -> String {
-    let make = Make { model: None, collection };
+    let make = Make { model: None, collection, sees_hidden: true };
     let depth = rng.below(2);
     let condition = make.condition(rng, depth);
     let text = match rng.below(3) {
@@ -116,6 +116,7 @@ struct Path {
 struct Make<'a> {
     model: Option<&'a Model>,
     collection: &'static str,
+    sees_hidden: bool,
 }
 
 const ORDERS: [&str; 6] = ["=", "!=", "<", "<=", ">", ">="];
@@ -139,6 +140,7 @@ fn fields(collection: &str) -> &'static [(&'static str, Holds)] {
             ("roles", Holds::Choices),
             ("team", Holds::One("teams")),
             ("boss", Holds::One("users")),
+            (HIDDEN, Holds::Text),
             ("id", Holds::Text),
         ],
         _ => &[
@@ -181,6 +183,12 @@ fn ways(collection: &str) -> &'static [(&'static str, &'static str, bool)] {
     }
 }
 
+/// Whether a way begins in a collection that is defined after that one.
+fn is_defined_later(way: &str, than: &str) -> bool {
+    let place = |name: &str| NAMES.iter().position(|known| *known == name);
+    way.split_once("_via_").is_some_and(|(source, _)| place(source) > place(than))
+}
+
 impl Make<'_> {
     /// A field of the record itself, or one over up to two relations.
     fn path(&self, rng: &mut Rng) -> Path {
@@ -188,8 +196,9 @@ impl Make<'_> {
         let hops = [0, 0, 0, 0, 0, 1, 1, 2][rng.below(8) as usize];
         for _ in 0..hops {
             let (way, to, is_many) = *pick(rng, ways(collection));
-            // Back and back again is much work for no new meaning.
-            if is_many && many {
+            // Back and back again is much work for no new meaning; a rule knows only what was defined before it.
+            let is_later = self.model.is_none() && is_defined_later(way, self.collection);
+            if is_many && many || is_later {
                 continue;
             }
             text.push_str(way);
@@ -197,17 +206,16 @@ impl Make<'_> {
             (collection, many) = (to, many || is_many);
         }
         let (name, holds) = *pick(rng, fields(collection));
+        if name == HIDDEN && !self.sees_hidden {
+            return self.path(rng);
+        }
         text.push_str(name);
         Path { text, holds, many }
     }
 
-    fn path_where(&self, rng: &mut Rng, fits: impl Fn(&Path) -> bool) -> Path {
-        loop {
-            let path = self.path(rng);
-            if fits(&path) {
-                return path;
-            }
-        }
+    /// Such a path, if some are there to be met by chance.
+    fn path_where(&self, rng: &mut Rng, fits: impl Fn(&Path) -> bool) -> Option<Path> {
+        (0..100).map(|_| self.path(rng)).find(fits)
     }
 
     fn condition(&self, rng: &mut Rng, depth: u64) -> Filter {
@@ -230,12 +238,14 @@ impl Make<'_> {
             let indexes = &model.definition(self.collection).indexes;
             (!indexes.is_empty() && !rng.once_in(4)).then(|| pick(rng, indexes))
         });
-        let own = |(_, holds): &&(&str, Holds)| holds.has_order();
+        let is_known = |name: &str| name != HIDDEN || self.sees_hidden;
+        let own = |(name, holds): &&(&str, Holds)| holds.has_order() && is_known(name);
         let (name, holds) = match index {
             Some(index) => {
                 let at = rng.below(index.fields.len() as u64).min(rng.below(2)) as usize;
                 let name = index.fields[at].0;
-                *fields(self.collection).iter().find(|(known, _)| *known == name).unwrap_or(&("id", Holds::Text))
+                let known = fields(self.collection).iter().find(|(known, _)| *known == name && is_known(name));
+                *known.unwrap_or(&("id", Holds::Text))
             }
             None => {
                 let plain: Vec<_> = fields(self.collection).iter().filter(own).collect();
@@ -316,12 +326,19 @@ impl Make<'_> {
     }
 
     fn atom(&self, rng: &mut Rng) -> Filter {
+        match self.atom_text(rng) {
+            Some(text) => Filter::Atom(text),
+            None => self.by_index(rng),
+        }
+    }
+
+    fn atom_text(&self, rng: &mut Rng) -> Option<String> {
         let is_text = |path: &Path| {
             matches!(path.holds, Holds::Text | Holds::Choice | Holds::Choices | Holds::One(_) | Holds::Many(_))
         };
         let is_number = |path: &Path| matches!(path.holds, Holds::Whole | Holds::Number);
         let one = |path: &Path| !path.many && !path.holds.is_list();
-        Filter::Atom(match rng.below(15) {
+        Some(match rng.below(15) {
             0..4 => {
                 let path = self.path(rng);
                 format!("{} {} {}", path.text, self.sign(rng, &path), self.literal(rng, &path))
@@ -331,7 +348,7 @@ impl Make<'_> {
                 format!("{} {} null", path.text, pick(rng, &["=", "!=", "?=", "?!="]))
             }
             5 => {
-                let path = self.path_where(rng, is_text);
+                let path = self.path_where(rng, is_text)?;
                 let form = pick(rng, &["'a'", "'a%'", "'%b'", "'10\\%'", "''", "'B'", "'a%h%t'", "'%'"]);
                 format!("{} {} {form}", path.text, pick(rng, &["~", "~", "!~", "?~"]))
             }
@@ -340,7 +357,7 @@ impl Make<'_> {
                 format!("{} {}in {}", path.text, self.or_not(rng), self.list(rng, &path))
             }
             7 => {
-                let path = self.path_where(rng, |path| path.holds.is_list() && !path.text.contains('.'));
+                let path = self.path_where(rng, |path| path.holds.is_list() && !path.text.contains('.'))?;
                 let items: Vec<String> = (0..rng.below(3)).map(|_| self.literal(rng, &path)).collect();
                 match rng.below(4) {
                     0 => format!("{} = [{}]", path.text, items.join(", ")),
@@ -350,8 +367,8 @@ impl Make<'_> {
                 }
             }
             8 => {
-                let a = self.path_where(rng, |path| is_number(path) && one(path));
-                let b = self.path_where(rng, |path| is_number(path) && one(path));
+                let a = self.path_where(rng, |path| is_number(path) && one(path))?;
+                let b = self.path_where(rng, |path| is_number(path) && one(path))?;
                 match rng.below(3) {
                     0 => format!("{} {} {}", a.text, pick(rng, &ORDERS), b.text),
                     1 => format!("{} + 1 {} {}", a.text, pick(rng, &ORDERS), b.text),
@@ -359,12 +376,12 @@ impl Make<'_> {
                 }
             }
             9 => {
-                let path = self.path_where(rng, |path| is_number(path) && path.many);
+                let path = self.path_where(rng, |path| is_number(path) && path.many)?;
                 let sum = pick(rng, &["sum", "max", "min", "avg", "count"]);
                 format!("{sum}({}) {} {}", path.text, pick(rng, &ORDERS), rng.below(4))
             }
             10 => {
-                let path = self.path_where(rng, |path| is_text(path) && one(path));
+                let path = self.path_where(rng, |path| is_text(path) && one(path))?;
                 let text = &path.text;
                 match rng.below(6) {
                     0 => format!("lower({text}) = 'ab'"),
@@ -376,7 +393,7 @@ impl Make<'_> {
                 }
             }
             11 => {
-                let path = self.path_where(rng, |path| matches!(path.holds, Holds::Date | Holds::Made) && one(path));
+                let path = self.path_where(rng, |path| matches!(path.holds, Holds::Date | Holds::Made) && one(path))?;
                 match rng.below(4) {
                     0 => format!("year({}) {} 2001", path.text, pick(rng, &ORDERS)),
                     1 => format!("date({}) = '2001-01-01'", path.text),
@@ -413,7 +430,12 @@ impl Make<'_> {
 }
 
 /// Up to three fields, most of the time the beginning of an index.
-pub(crate) fn sort(rng: &mut Rng, model: &Model, collection: &'static str) -> Vec<(&'static str, bool)> {
+pub(crate) fn sort(
+    rng: &mut Rng,
+    model: &Model,
+    collection: &'static str,
+    anonymous: bool,
+) -> Vec<(&'static str, bool)> {
     let definition = model.definition(collection);
     let mut keys: Vec<(&'static str, bool)> = Vec::new();
     if !definition.indexes.is_empty() && rng.once_in(2) {
@@ -429,6 +451,7 @@ pub(crate) fn sort(rng: &mut Rng, model: &Model, collection: &'static str) -> Ve
             keys.push((name, rng.once_in(2)));
         }
     }
+    keys.retain(|(name, _)| *name != HIDDEN || !anonymous);
     keys
 }
 

@@ -380,6 +380,9 @@ fn walked(records: &Records, from: &str, id: &str, row: Option<&Row>, path: &str
     if name == "id" {
         return (row.map_or(V::Null, |_| V::Text(id.into())), false);
     }
+    if name == "collectionName" {
+        return (row.map_or(V::Null, |_| V::Text(from.into())), false);
+    }
     let none = Row::new();
     if let Some((source, relation)) = name.split_once("_via_") {
         let Some(_) = row else { return (V::Null, true) };
