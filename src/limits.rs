@@ -58,6 +58,8 @@ pub const ENTRY_CHANGES_MAX: usize = 10_000;
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
 /// Body of a batch, bytes: about what an entry may hold. More is 413 before it is read.
 pub const TRANSACTION_BODY_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+/// Records of one transaction's answer, bytes: they are held from the decision to the answer. More is 413.
+pub const TRANSACTION_ANSWER_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 /// An entry's payload, bytes. More is 413. Not over `u32`.
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Changes in one entry of a work that is cut into many: none holds the writer long.
@@ -97,7 +99,7 @@ pub const FROZEN_LAYERS_MAX: usize = 1;
 
 /// redb's page cache, bytes (its own default is 1 GiB).
 pub const BASE_CACHE_BYTES: usize = 64 << 20;
-/// The base's rows that were read lately, bytes: beside redb's pages, so that a lookup needs none of them.
+/// The base's rows that were read lately, bytes at most (and half of its page cache): beside redb's pages, so that a lookup needs none of them.
 pub const BASE_ROWS_BYTES: usize = 32 << 20;
 /// How finely changes to them are told apart: one slot of 4 bytes for so many bytes of rows.
 pub const WARM_BYTES_PER_SLOT: usize = 64;
@@ -136,6 +138,22 @@ pub const SORT_BYTES_MAX: usize = 64 << 20;
 pub const PAGE_BYTES_MAX: usize = 32 << 20;
 /// Rows a query may read on the request's own thread; a longer one goes to the scan pool.
 pub const INLINE_ROWS_MAX: usize = 256;
+/// Levels of related records in an answer.
+pub const EXPAND_LEVELS_MAX: usize = 6;
+/// Relations that one answer follows, all levels together.
+pub const LINKS_MAX: usize = 100;
+/// Levels of a path in `fields`: each level of related records takes two, and json has levels of its own.
+pub const FIELDS_LEVELS_MAX: usize = 32;
+/// Text of each of `fields`, `expand` and `embed`, bytes.
+pub const LOOK_BYTES_MAX: usize = 8 << 10;
+/// Records that point at one and are shown with it. The first ones by id.
+pub const REFERRERS_MAX: usize = 1_000;
+/// Related records that one answer reads; one that comes again is read once.
+pub const RELATED_READS_MAX: usize = 10_000;
+/// Related records that one answer shows or leaves out, one that comes again counted again.
+pub const RELATED_SHOWN_MAX: usize = 200_000;
+/// An answer with related records, bytes: few of them may stand in it many times.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Threads that scan.
 pub const SCAN_THREADS: usize = 2;
 /// Queries waiting for a scan thread. When full: 503 with `Retry-After`.

@@ -1,6 +1,8 @@
 //! The contract as scripts: each plays requests against a server of its own and compares every answer, and what was
 //! logged, with the script's own text. See `support::script` for their form.
 
+#[path = "api/batch.rs"]
+mod batches;
 #[path = "api/hostile.rs"]
 mod hostile;
 mod support;
@@ -45,6 +47,9 @@ scripts! {
     lists
     limits
     access
+    relations
+    shop
+    batch
 }
 
 #[test]

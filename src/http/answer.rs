@@ -53,8 +53,8 @@ pub(super) async fn with_body(app: &App, request: Request) -> Result<(axum::http
 }
 
 /// 200 with JSON.
-pub(super) fn json(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn json(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -16,7 +16,7 @@ use crate::http::answer::{caller, json, pairs, position};
 use crate::http::conditions::{create_only, if_match, refuse};
 use crate::http::inbound::gather;
 use crate::http::params::Params;
-use crate::http::records::showing;
+use crate::http::records::{showing, wanted};
 use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal, multipart};
 use crate::limits;
@@ -242,7 +242,7 @@ impl<'a> Inner<'a> {
         // A client that always sends a body sends an empty one.
         let empty = |body| body == "null" || members(body).is_ok_and(|found| found.is_empty());
         if matches!(call, Call::Delete(_)) && !empty(written.body) {
-            return Err(wrong("body", "bad_body", "a DELETE has no body"));
+            return Err(wrong("body", "bad_body", "must be empty for a DELETE"));
         }
         let (if_match, create_only) = (if_match(&written.headers)?, create_only(&written.headers)?);
         let asker = app.service.asker(caller, method, query.map_or_else(Vec::new, pairs));
@@ -257,7 +257,7 @@ impl<'a> Inner<'a> {
             Call::Put(id) => Deed::Put { id: id.as_deref(), body, if_match, create_only: self.create_only },
             Call::Delete(id) => Deed::Delete { id, if_match },
         };
-        Ask { asker: &self.asker, collection: &self.collection, fields: self.params.filled("fields"), deed }
+        Ask { asker: &self.asker, collection: &self.collection, wanted: wanted(&self.params), deed }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::http::params::Params;
 use crate::http::request::{accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
+use crate::model::look::Wanted;
 use crate::service::lists::ListRequest;
 use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Paging};
@@ -21,7 +22,8 @@ type Answer = Result<Response, Refusal>;
 const COLLECTION: usize = 2;
 const ID: usize = 4;
 
-const LIST_PARAMS: [&str; 7] = ["filter", "sort", "page", "perPage", "skipTotal", "fields", "explain"];
+const LIST_PARAMS: [&str; 9] =
+    ["filter", "sort", "page", "perPage", "skipTotal", "fields", "expand", "embed", "explain"];
 
 fn asking(app: &App, request: &Request) -> Asker {
     asker(app, request.extensions(), request.method(), request.uri().query())
@@ -39,7 +41,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     let wanted = ListRequest {
         filter: params.filled("filter"),
         sort: params.filled("sort"),
-        fields: params.filled("fields"),
+        wanted: wanted(&params),
         paging: paging(&params)?,
         explain: params.switch("explain")?,
         min: min_seq(headers)?,
@@ -58,20 +60,25 @@ pub(super) fn paging(params: &Params<'_>) -> crate::error::Result<Paging> {
     })
 }
 
+/// `fields`, `expand` and `embed`.
+pub(super) fn wanted<'a>(params: &'a Params<'_>) -> Wanted<'a> {
+    Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.filled("embed") }
+}
+
 /// `GET …/records/{id}`
 pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     let (uri, headers) = (request.uri(), request.headers());
     accepts_json(headers)?;
-    let params = Params::read(uri.query(), &["fields"])?;
+    let params = showing(uri.query())?;
     let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
     let (asker, min) = (asking(&app, &request), min_seq(headers)?);
-    let found = app.service.view_record(&asker, &collection, &id, params.filled("fields"), min).await?;
+    let found = app.service.view_record(&asker, &collection, &id, wanted(&params), min).await?;
     Ok(shown(&found, headers)?)
 }
 
-/// What a write may say of how its record is shown.
+/// What a call on one record may say of how it is shown.
 pub(super) fn showing(query: Option<&str>) -> crate::error::Result<Params<'_>> {
-    Params::read(query, &["fields"])
+    Params::read(query, &["fields", "expand", "embed"])
 }
 
 /// `POST …/records`
@@ -80,9 +87,9 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     let (head, body) = with_body(&app, request).await?;
     let params = showing(head.uri.query())?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
-    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
+    let (asker, wanted) = (asked(&app, &head), wanted(&params));
     let deed = Deed::Create { body: &body };
-    let made = app.service.store_record(Ask { asker: &asker, collection: &collection, fields, deed }).await?;
+    let made = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
     Ok(stored(&made))
 }
 
@@ -93,9 +100,9 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     let (head, body) = with_body(&app, request).await?;
     let params = showing(head.uri.query())?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
-    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
+    let (asker, wanted) = (asked(&app, &head), wanted(&params));
     let deed = Deed::Merge { id: &id, body: &body, if_match: condition };
-    let changed = app.service.store_record(Ask { asker: &asker, collection: &collection, fields, deed }).await?;
+    let changed = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
     Ok(stored(&changed))
 }
 
@@ -107,9 +114,9 @@ pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let path = head.uri.path();
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
-    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
+    let (asker, wanted) = (asked(&app, &head), wanted(&params));
     let deed = Deed::Put { id: id.as_deref(), body: &body, if_match: condition, create_only: only_create };
-    let put = app.service.store_record(Ask { asker: &asker, collection: &collection, fields, deed }).await?;
+    let put = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
     Ok(stored(&put))
 }
 

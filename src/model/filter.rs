@@ -462,7 +462,6 @@ mod tests {
             let _ = parse(&collection(), &text, false);
             let _ = parse(&collection(), &any, true);
             let _ = crate::model::sort::parse(&collection(), &any, false);
-            let _ = crate::model::mask::Mask::parse(&collection(), &any, false);
         }
     }
 }

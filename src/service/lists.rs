@@ -9,19 +9,16 @@ use crate::id::Position;
 use crate::limits;
 use crate::model::filter;
 use crate::model::guard::Action;
-use crate::model::mask::Mask;
-use crate::model::pipeline;
+use crate::model::look::{Look, OwnedWanted, Wanted};
 use crate::model::query::{Plan, Query};
 use crate::model::record::Record;
 use crate::model::schema::Collection;
 use crate::model::sort;
 use crate::service::output::{self, Explained};
-use crate::service::records::{find, mask};
+use crate::service::records::find;
+use crate::service::relations::{Allowance, OVER as OVER_BUDGET, Relations};
 use crate::service::{Asker, Paging, Service, access};
 use crate::state::query as queries;
-
-/// What the state says of a query that reads more rows than its budget.
-const OVER_BUDGET: &str = "query_too_large";
 
 /// What a list is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +27,8 @@ pub struct ListRequest<'a> {
     pub filter: Option<&'a str>,
     /// In this order, then by id.
     pub sort: Option<&'a str>,
-    /// Parts of each record.
-    pub fields: Option<&'a str>,
+    /// What is shown of each record.
+    pub wanted: Wanted<'a>,
     /// Which of the matches.
     pub paging: Paging,
     /// Whether to say how it was done: superusers only.
@@ -68,22 +65,24 @@ impl Service {
 /// A [`ListRequest`] that waits for a thread.
 struct Asked {
     collection: String,
-    /// Filter, sort, fields.
-    texts: [Option<String>; 3],
+    /// Filter, sort.
+    texts: [Option<String>; 2],
+    wanted: OwnedWanted,
     paging: Paging,
     explain: bool,
 }
 
 impl Asked {
     fn new(collection: &str, request: ListRequest<'_>) -> Asked {
-        let texts = [request.filter, request.sort, request.fields].map(|text| text.map(str::to_owned));
-        Asked { collection: collection.to_owned(), texts, paging: request.paging, explain: request.explain }
+        let texts = [request.filter, request.sort].map(|text| text.map(str::to_owned));
+        let wanted = request.wanted.into();
+        Asked { collection: collection.to_owned(), texts, wanted, paging: request.paging, explain: request.explain }
     }
 
     /// Without `min`: it was reached when it was asked, so any later view is behind it.
     fn request(&self) -> ListRequest<'_> {
-        let [filter, sort, fields] = self.texts.each_ref().map(Option::as_deref);
-        ListRequest { filter, sort, fields, paging: self.paging, explain: self.explain, min: None }
+        let [filter, sort] = self.texts.each_ref().map(Option::as_deref);
+        ListRequest { filter, sort, wanted: self.wanted.get(), paging: self.paging, explain: self.explain, min: None }
     }
 }
 
@@ -93,7 +92,8 @@ struct Listing {
     collection: Arc<Collection>,
     query: Query,
     plan: Plan,
-    mask: Mask,
+    look: Look,
+    asker: Asker,
     paging: Paging,
     explain: bool,
 }
@@ -106,7 +106,7 @@ impl Listing {
         if request.explain {
             access::superuser(asker.caller)?;
         }
-        let mask = mask(&collection, request.fields, &guard)?;
+        let look = Look::new(&view.schema, &collection, request.wanted, guard.is_superuser())?;
         let sees_hidden = guard.is_superuser();
         let filter = request.filter.map_or(Ok(Vec::new()), |text| filter::parse(&collection, text, sees_hidden))?;
         let sort = request.sort.map_or(Ok(Vec::new()), |text| sort::parse(&collection, text, sees_hidden))?;
@@ -122,7 +122,8 @@ impl Listing {
             count: paging.count,
         };
         let plan = queries::plan(&collection, &query);
-        Ok(Listing { view, collection, query, plan, mask, paging, explain: request.explain })
+        let asker = asker.clone();
+        Ok(Listing { view, collection, query, plan, look, asker, paging, explain: request.explain })
     }
 
     /// Whether it may end after few rows: in order by an index, and what is counted is few rows or a known number.
@@ -149,10 +150,10 @@ impl Listing {
             plan: &page.plan,
             rows_read: page.rows_read,
         });
-        let write = |record: &Record, out: &mut Vec<u8>| {
-            pipeline::format_record(&self.collection, record, &self.mask, out);
-        };
-        Ok(output::page(self.paging, page.total, &page.records, write, explained))
+        let mut allowance = Allowance::new(rows, deadline);
+        let mut relations = Relations::new(&self.view, &self.asker, &mut allowance);
+        let write = |record: &Record, out: &mut Vec<u8>| self.look.write(&self.collection, record, &mut relations, out);
+        output::page(self.paging, page.total, &page.records, write, explained)
     }
 }
 

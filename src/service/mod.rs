@@ -12,6 +12,7 @@ pub mod ids;
 pub mod lists;
 mod output;
 pub mod records;
+mod relations;
 mod scan_pool;
 pub mod writes;
 

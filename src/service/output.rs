@@ -1,5 +1,6 @@
 //! Answers as JSON bytes, written straight from values in one pass.
 
+use crate::error::Result;
 use crate::model::json::{write_i64, write_text};
 use crate::model::query::Plan;
 use crate::model::schema::Collection;
@@ -16,13 +17,16 @@ pub(super) struct Explained<'a> {
 }
 
 /// A page of a list in the shape that PocketBase's clients read. `write` appends one item.
+///
+/// # Errors
+/// Those of `write`.
 pub(super) fn page<T>(
     paging: Paging,
     total: Option<usize>,
     items: &[T],
-    mut write: impl FnMut(&T, &mut Vec<u8>),
+    mut write: impl FnMut(&T, &mut Vec<u8>) -> Result<()>,
     explained: Option<Explained<'_>>,
-) -> Vec<u8> {
+) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128 + ITEM_BYTES * items.len());
     number(&mut out, b"{\"page\":", paging.page);
     number(&mut out, b",\"perPage\":", paging.per_page);
@@ -38,14 +42,14 @@ pub(super) fn page<T>(
         if at > 0 {
             out.push(b',');
         }
-        write(item, &mut out);
+        write(item, &mut out)?;
     }
     out.push(b']');
     if let Some(explained) = explained {
         explain(&mut out, &explained);
     }
     out.push(b'}');
-    out
+    Ok(out)
 }
 
 fn explain(out: &mut Vec<u8>, explained: &Explained<'_>) {
@@ -81,7 +85,7 @@ mod tests {
 
     fn text(total: Option<usize>, items: &[usize]) -> String {
         let paging = Paging { page: 2, per_page: 3, count: total.is_some() };
-        let bytes = page(paging, total, items, |item, out| write_i64(out, *item as i64), None);
+        let bytes = page(paging, total, items, |item, out| Ok(write_i64(out, *item as i64)), None).expect("written");
         String::from_utf8(bytes).expect("text")
     }
 

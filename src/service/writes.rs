@@ -10,11 +10,11 @@ use crate::id::{Position, RecordId};
 use crate::limits;
 use crate::model::command::{Command, Committed, Condition, Op, Write, Written};
 use crate::model::guard::{Action, Guard};
-use crate::model::mask::Mask;
+use crate::model::look::{Look, Wanted};
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
-use crate::service::records::{Shown, find, mask};
+use crate::service::records::{Shown, find};
 use crate::service::{Asker, Service, ids};
 use crate::state;
 
@@ -28,8 +28,8 @@ pub struct Ask<'a> {
     pub asker: &'a Asker,
     /// The collection's name or id.
     pub collection: &'a str,
-    /// Which parts of the record the answer is to have.
-    pub fields: Option<&'a str>,
+    /// What the answer is to show of the record.
+    pub wanted: Wanted<'a>,
     /// What is to be done.
     pub deed: Deed<'a>,
 }
@@ -133,12 +133,6 @@ impl Refused {
     }
 }
 
-/// How the record of an answer is shown.
-struct Look {
-    collection: Arc<Collection>,
-    mask: Mask,
-}
-
 impl Service {
     /// Makes, changes or replaces one record.
     ///
@@ -164,7 +158,7 @@ impl Service {
         id: &str,
         if_match: Option<Condition>,
     ) -> Result<Position> {
-        let ask = Ask { asker, collection, fields: None, deed: Deed::Delete { id, if_match } };
+        let ask = Ask { asker, collection, wanted: Wanted::default(), deed: Deed::Delete { id, if_match } };
         let (position, _) = self.write_all(std::slice::from_ref(&ask)).await.map_err(Refused::alone)?;
         Ok(position)
     }
@@ -177,7 +171,7 @@ impl Service {
             match self.core().submit(Command::Write(writes)).await {
                 Err(error) if error.code_str() == "stale_schema" => {}
                 Err(error) => return Err(error.into()),
-                Ok(committed) => return Ok(self.answer(asks, looks, committed)?),
+                Ok(committed) => return Ok(self.answer(asks, looks, committed).await?),
             }
         }
         let message = "the collection's definition keeps changing";
@@ -186,7 +180,11 @@ impl Service {
 
     /// All that can be told of the writes without the records. Every one of them is looked at, so that one answer names
     /// the faults of all, up to `limits::FAULTS_MAX`.
-    fn prepare_all(&self, schema: &Schema, asks: &[Ask<'_>]) -> Result<(Vec<Write>, Vec<Look>), Refused> {
+    fn prepare_all(
+        &self,
+        schema: &Schema,
+        asks: &[Ask<'_>],
+    ) -> Result<(Vec<Write>, Vec<(Arc<Collection>, Look)>), Refused> {
         let (mut writes, mut looks) = (Vec::with_capacity(asks.len()), Vec::with_capacity(asks.len()));
         let (mut refused, mut faults) = (Vec::new(), 0);
         for (at, ask) in asks.iter().enumerate() {
@@ -209,14 +207,14 @@ impl Service {
     }
 
     /// The caller must be allowed at least one of the deed's actions.
-    fn prepare(&self, schema: &Schema, ask: &Ask<'_>) -> Result<(Write, Look)> {
+    fn prepare(&self, schema: &Schema, ask: &Ask<'_>) -> Result<(Write, (Arc<Collection>, Look))> {
         let collection = find(schema, ask.collection)?.clone();
         let guard = ask.asker.guard(schema, &collection)?;
         allow_one(&guard, ask.deed.actions())?;
-        let mask = mask(&collection, ask.fields, &guard)?;
+        let look = Look::new(schema, &collection, ask.wanted, guard.is_superuser())?;
         let op = self.op(&collection, &ask.deed)?;
         let write = Write { collection: collection.id, schema: collection.version, guard, op };
-        Ok((write, Look { collection, mask }))
+        Ok((write, (collection, look)))
     }
 
     fn op(&self, collection: &Collection, deed: &Deed<'_>) -> Result<Op> {
@@ -233,17 +231,21 @@ impl Service {
     }
 
     /// What each caller is told of its write.
-    fn answer(&self, asks: &[Ask<'_>], looks: Vec<Look>, committed: Committed) -> Result<(Position, Vec<Done>)> {
+    async fn answer(
+        &self,
+        asks: &[Ask<'_>],
+        looks: Vec<(Arc<Collection>, Look)>,
+        committed: Committed,
+    ) -> Result<(Position, Vec<Done>)> {
         let position = committed.position;
         let mut done = Vec::with_capacity(asks.len());
-        for ((ask, look), written) in asks.iter().zip(looks).zip(committed.writes) {
-            let Look { collection, mut mask } = look;
+        for ((ask, (collection, mut look)), written) in asks.iter().zip(looks).zip(committed.writes) {
             let (created, record) = match written {
                 Written::Created(record) => (true, record),
                 // What a caller put there itself it knows; of what was there before it learns nothing by changing it.
                 Written::Updated(record) => {
                     if !self.may_view(ask.asker, &collection, &record)? {
-                        mask.hide_fields();
+                        look.hide_fields();
                     }
                     (false, record)
                 }
@@ -252,9 +254,20 @@ impl Service {
                     continue;
                 }
             };
-            done.push(Done::Stored(Stored { position, created, shown: Shown { collection, record, mask } }));
+            done.push(Done::Stored(Stored { position, created, shown: Shown::new(collection, record, look) }));
         }
+        self.relate_done(asks, &mut done).await?;
         Ok((position, done))
+    }
+
+    /// Gives the answers that show related records what they show.
+    async fn relate_done(&self, asks: &[Ask<'_>], done: &mut [Done]) -> Result<()> {
+        let open = asks.iter().zip(done).filter_map(|(ask, done)| match done {
+            Done::Stored(stored) if stored.shown.is_open() => Some((ask.asker, &mut stored.shown)),
+            _ => None,
+        });
+        let open: Vec<_> = open.collect();
+        if open.is_empty() { Ok(()) } else { self.relate_written(open).await }
     }
 
     /// Whether the caller may view a record as it stands now.

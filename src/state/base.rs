@@ -280,7 +280,7 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
     let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
     let opened = guarded(&shared, || {
         let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
-        let warm = Arc::new(Warm::new(cache_bytes.min(limits::BASE_ROWS_BYTES)));
+        let warm = Arc::new(Warm::new((cache_bytes / 2).min(limits::BASE_ROWS_BYTES)));
         let view = BaseView::of(&database, &shared, &warm, FlushNumber::default())?;
         Ok((database, view))
     });

@@ -20,11 +20,34 @@ use crate::state;
 
 /// All writes of one transaction, in order.
 pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
+    let mut answer_bytes = 0;
     for (at, write) in writes.iter().enumerate() {
         let written = one(draft, write).map_err(|refusal| refusal.at_write(at))?;
+        if writes.len() > 1 {
+            // Also what nothing changes is answered whole, and no entry bounds that.
+            answer_bytes += record_bytes(&written);
+            if answer_bytes > limits::TRANSACTION_ANSWER_BYTES_MAX {
+                return Err(too_much_answered().at_write(at));
+            }
+        }
         draft.committed.writes.push(written);
     }
     Ok(())
+}
+
+/// What an answer takes, at least: its texts.
+fn record_bytes(written: &Written) -> usize {
+    match written {
+        Written::Created(record) | Written::Updated(record) => {
+            record.fields.iter().map(|(_, value)| value.text_bytes()).sum()
+        }
+        Written::Deleted => 0,
+    }
+}
+
+fn too_much_answered() -> Error {
+    let max = limits::TRANSACTION_ANSWER_BYTES_MAX >> 20;
+    Error::new(Kind::TooLarge, format!("the records of one transaction's answer have at most {max} MiB"))
 }
 
 fn one(draft: &mut Draft<'_>, write: &Write) -> Result<Written> {

@@ -28,6 +28,7 @@ pub use adjust::{adjust, adjusted};
 pub use check::check;
 pub(crate) use check::is_empty;
 pub use enrich::Writing;
+pub(crate) use format::{format_head, member};
 pub use format::{format_record, write_value};
 pub(crate) use parse::parse;
 pub(crate) use validate::RESERVED_KEYS;
