@@ -1,5 +1,7 @@
 //! Asking the server for a list, by pages and by cursor, and what is wrong with its answers.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
 use crate::definitions::Holds;
@@ -77,7 +79,10 @@ pub(crate) fn get(client: &mut Client, asked: &Question, path: &str) -> Result<A
 }
 
 pub(crate) fn page(client: &mut Client, asked: &Question, path: &str) -> Result<Page, String> {
-    let answer = get(client, asked, path)?;
+    page_of(path, &get(client, asked, path)?)
+}
+
+pub(crate) fn page_of(path: &str, answer: &Answer) -> Result<Page, String> {
     if answer.status != 200 {
         return Err(format!("GET {path}\nis answered by {} {}", answer.status, answer.text()));
     }
@@ -120,25 +125,62 @@ pub(crate) fn by_cursor(
     }
     let mut last: Option<Place> = None;
     let mut cursor: Option<String> = None;
+    let mut walked = Walked::default();
     loop {
         let Some(expected) = model.answer(asked) else { return refused(client, asked, reading) };
         let behind = |place: &Place| last.as_ref().is_none_or(|last| place.order(last).is_gt());
         let left: Vec<(String, Place)> = expected.iter().filter(|(_, place)| behind(place)).cloned().collect();
-        let path =
-            path(asked, reading, &cursor.map_or(String::new(), |cursor| format!("&cursor={}", encoded(&cursor))));
+        let page_of_it = &left[..left.len().min(reading.per_page)];
+        let more = cursor.map_or(String::new(), |cursor| format!("&cursor={}", encoded(&cursor)));
+        let path = path(asked, reading, &more);
         let got = page(client, asked, &path)?;
-        compare(&path, model, asked, reading, &got, &left[..left.len().min(reading.per_page)])?;
+        compare(&path, model, asked, reading, &got, page_of_it)?;
         check_total(&path, reading, &got, expected.len())?;
         let more = left.len() > reading.per_page;
         if more != got.cursor.is_some() {
             return Err(format!("GET {path}\n{} are left, and nextCursor is {:?}", left.len(), got.cursor));
         }
+        walked.page(&expected, page_of_it);
         cursor = got.cursor;
         if cursor.is_none() {
-            return Ok(());
+            return walked.check();
         }
         last = left.get(reading.per_page - 1).map(|(_, place)| place.clone());
         between(client, model)?;
+    }
+}
+
+/// What a walk by cursor has shown, and what it has to: the records that matched all the time in one place.
+#[derive(Default)]
+struct Walked {
+    shown: Vec<(String, Place)>,
+    throughout: Option<BTreeMap<String, Place>>,
+}
+
+impl Walked {
+    fn page(&mut self, matches: &[(String, Place)], shown: &[(String, Place)]) {
+        self.shown.extend_from_slice(shown);
+        match &mut self.throughout {
+            None => self.throughout = Some(matches.iter().cloned().collect()),
+            Some(kept) => {
+                let now: BTreeMap<&str, &Place> = matches.iter().map(|(id, place)| (id.as_str(), place)).collect();
+                kept.retain(|id, place| now.get(id.as_str()) == Some(&&*place));
+            }
+        }
+    }
+
+    /// Each of those once, and all that was shown in order.
+    fn check(&self) -> Check {
+        if let Some(pair) = self.shown.windows(2).find(|pair| !pair[0].1.order(&pair[1].1).is_lt()) {
+            return Err(format!("by cursor {} is shown before {}", pair[0].0, pair[1].0));
+        }
+        for (id, place) in self.throughout.iter().flatten() {
+            let times = self.shown.iter().filter(|(shown, at)| shown == id && at == place).count();
+            if times != 1 {
+                return Err(format!("by cursor {id} is shown {times} times; it was there all the time"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -209,8 +251,10 @@ fn refused(client: &mut Client, asked: &Question, reading: Reading) -> Check {
     Ok(())
 }
 
-/// Sends a write and carries it out on the model.
-pub(crate) fn write(client: &mut Client, model: &mut Model, write: &Write) -> Check {
+/// A write that was accepted, and what the server set by it.
+pub(crate) type Written = (Write, Option<V>);
+
+pub(crate) fn send(client: &mut Client, write: &Write) -> Result<Answer, String> {
     let records = format!("/api/collections/{}/records", write.collection);
     let path = if write.method == "POST" { records } else { format!("{records}/{}", write.id) };
     let body = Json::Object(write.body.clone()).to_string();
@@ -218,7 +262,12 @@ pub(crate) fn write(client: &mut Client, model: &mut Model, write: &Write) -> Ch
         "DELETE" => client.request("DELETE", &path, &[], None),
         method => client.json(method, &path, &body),
     };
-    let answer = answer.map_err(|error| format!("{write:?}: {error}"))?;
+    answer.map_err(|error| format!("{write:?}: {error}"))
+}
+
+/// Sends a write and carries it out on the model.
+pub(crate) fn write(client: &mut Client, model: &mut Model, write: &Write) -> Check {
+    let answer = send(client, write)?;
     let accepted = model.is_accepted(write);
     let wanted = match write.method {
         _ if !accepted => 409,
@@ -229,15 +278,14 @@ pub(crate) fn write(client: &mut Client, model: &mut Model, write: &Write) -> Ch
     if answer.status != wanted {
         return Err(format!("{write:?}\nis answered by {} and must by {wanted}\n{}", answer.status, answer.text()));
     }
-    if !accepted {
-        return Ok(());
+    if accepted {
+        model.apply(write, made(&answer));
     }
-    let made = (write.method != "DELETE").then(|| made(&answer)).flatten();
-    model.apply(write, made);
     Ok(())
 }
 
-fn made(answer: &Answer) -> Option<V> {
-    let json = answer.json();
+/// What the server set, as an answer to a write says it.
+pub(crate) fn made(answer: &Answer) -> Option<V> {
+    let json: Json = serde_json::from_slice(&answer.body).ok()?;
     json.get("made").filter(|made| !made.is_null()).map(|made| typed(Holds::Made, made))
 }

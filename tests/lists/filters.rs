@@ -314,7 +314,9 @@ impl Make<'_> {
     }
 
     fn list(&self, rng: &mut Rng, path: &Path) -> String {
-        let items: Vec<String> = (0..1 + rng.below(4)).map(|_| self.literal(rng, path)).collect();
+        let items = (0..1 + rng.below(4)).map(|_| self.literal(rng, path));
+        // A list is of dates or of texts that are dates, not of both.
+        let items: Vec<String> = items.filter(|item| !item.contains("now")).collect();
         format!("[{}]", items.join(", "))
     }
 

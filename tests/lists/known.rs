@@ -9,4 +9,4 @@ pub(crate) struct Known {
     pub(crate) rules: bool,
 }
 
-pub(crate) const KNOWN: Known = Known { language: false, cursor: false, rules: true };
+pub(crate) const KNOWN: Known = Known { language: true, cursor: true, rules: true };

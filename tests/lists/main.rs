@@ -4,11 +4,13 @@
 mod ask;
 mod definitions;
 mod filters;
+mod hostile;
 mod known;
 mod model;
 #[path = "../support/naive.rs"]
 mod naive;
 mod round;
+mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -55,7 +57,7 @@ fn run(seed: u64, cases: u64, failed: &AtomicBool) -> (u64, Option<String>) {
     let mut done = 0;
     while done < cases && !failed.load(Ordering::Relaxed) {
         let wanted = CASES_OF_A_ROUND.min(cases - done);
-        let round = Round::new(&mut client, Rng::new(rng.next()));
+        let round = Round::new(&mut client, server.address, Rng::new(rng.next()));
         if let Err(failure) = round.and_then(|mut round| round.run(wanted)) {
             failed.store(true, Ordering::Relaxed);
             return (done, Some(failure));

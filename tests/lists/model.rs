@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use millpond::model::expr::{self, Expr};
 use millpond::time::Millis;
@@ -37,7 +38,7 @@ const JSONS: [&str; 8] = [
 ];
 
 /// A list as it is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Question {
     pub(crate) collection: &'static str,
     pub(crate) filter: String,
@@ -91,7 +92,12 @@ pub(crate) struct Model {
     pub(crate) records: Records,
     /// What nobody may view of it; made when it is asked for.
     seen: Option<Records>,
+    /// The last answer, until something is written.
+    last: Option<(Question, Answer)>,
 }
+
+/// The matches in order, with their places; `None` where the caller may not list at all.
+pub(crate) type Answer = Option<Rc<Vec<(String, Place)>>>;
 
 impl Model {
     pub(crate) fn new(definitions: Vec<Definition>) -> Model {
@@ -100,7 +106,7 @@ impl Model {
             records.kinds.insert(definition.name.to_owned(), definition.kinds().collect());
             records.rows.insert(definition.name.to_owned(), BTreeMap::new());
         }
-        Model { definitions, records, seen: None }
+        Model { definitions, records, seen: None, last: None }
     }
 
     pub(crate) fn definition(&self, name: &str) -> &Definition {
@@ -121,8 +127,19 @@ impl Model {
         values.collect()
     }
 
-    /// The matches in order, with their places; `None` where the caller may not list at all.
-    pub(crate) fn answer(&mut self, asked: &Question) -> Option<Vec<(String, Place)>> {
+    /// What a full scan gives.
+    pub(crate) fn answer(&mut self, asked: &Question) -> Answer {
+        match &self.last {
+            Some((question, answer)) if question == asked => answer.clone(),
+            _ => {
+                let answer = self.scanned(asked).map(Rc::new);
+                self.last = Some((asked.clone(), answer.clone()));
+                answer
+            }
+        }
+    }
+
+    fn scanned(&mut self, asked: &Question) -> Option<Vec<(String, Place)>> {
         if asked.anonymous && self.seen.is_none() {
             self.seen = Some(self.seen_by_nobody());
         }
@@ -242,7 +259,7 @@ impl Model {
 
     /// Carries out what was accepted. `made` is what the server set.
     pub(crate) fn apply(&mut self, write: &Write, made: Option<V>) {
-        self.seen = None;
+        (self.seen, self.last) = (None, None);
         match self.after(write) {
             Some(mut row) => {
                 if let ("POST", Some(made)) = (write.method, made) {

@@ -1,12 +1,14 @@
 //! A round: the collections are defined anew, filled, and asked, while writes go on.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use crate::ask::{self, Check, Reading};
 use crate::definitions::{Definition, NAMES};
 use crate::filters::{self, Filter};
 use crate::known::KNOWN;
 use crate::model::{Model, Question, Write, pick};
+use crate::storm;
 use crate::support::http::Client;
 use crate::support::rng::Rng;
 
@@ -19,6 +21,7 @@ const SHOWN: usize = 30;
 
 pub(crate) struct Round<'a> {
     client: &'a mut Client,
+    address: SocketAddr,
     model: Model,
     rng: Rng,
     standing: Vec<Question>,
@@ -27,7 +30,7 @@ pub(crate) struct Round<'a> {
 
 impl<'a> Round<'a> {
     /// Defines the collections and fills them.
-    pub(crate) fn new(client: &'a mut Client, mut rng: Rng) -> Result<Round<'a>, String> {
+    pub(crate) fn new(client: &'a mut Client, address: SocketAddr, mut rng: Rng) -> Result<Round<'a>, String> {
         let mut definitions: Vec<Definition> = NAMES.map(|name| Definition::random(&mut rng, name)).into();
         if KNOWN.rules {
             definitions.iter_mut().for_each(|one| one.make_rules(&mut rng));
@@ -40,8 +43,14 @@ impl<'a> Round<'a> {
         for definition in &definitions {
             define(client, &definition.json())?;
         }
-        let mut round =
-            Round { client, model: Model::new(definitions), rng, standing: Vec::new(), writes: VecDeque::new() };
+        let mut round = Round {
+            client,
+            address,
+            model: Model::new(definitions),
+            rng,
+            standing: Vec::new(),
+            writes: VecDeque::new(),
+        };
         let size = 20 + round.rng.below(80);
         for (name, records) in NAMES.iter().zip([size / 4, size / 2, size]) {
             for _ in 0..records {
@@ -67,7 +76,18 @@ impl<'a> Round<'a> {
             }
             self.case()?;
         }
-        Ok(())
+        self.storm()
+    }
+
+    /// Much at once, and then all that is asked for again and again, once more.
+    fn storm(&mut self) -> Check {
+        let questions: Vec<Question> = self.standing.iter().filter(|one| one.collection == "orders").cloned().collect();
+        if questions.is_empty() {
+            return Ok(());
+        }
+        storm::storm(self.address, &mut self.model, &questions, &mut self.rng)
+            .map_err(|error| format!("{error}\n{}", self.shown()))?;
+        self.ask_standing().map_err(|error| format!("after writers at once: {error}"))
     }
 
     fn write(&mut self, write: &Write) -> Check {
