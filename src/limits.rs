@@ -173,6 +173,32 @@ pub const EXPRESSION_PATTERNS_MAX: usize = 8;
 pub const EXPRESSION_PATTERN_COMPILED_BYTES_MAX: usize = 128 << 10;
 /// Compiled expressions kept for texts that come again, bytes as estimated. Past it the least recently used go.
 pub const PROGRAMS_BYTES_MAX: usize = 16 << 20;
+/// Other records that one condition of one record may read, rules that it leads to included. More: 422.
+pub const RELATED_ROWS_MAX: usize = 50_000;
+/// Other records kept while a query runs, bytes as estimated: many rows point at few. Past it all are let go.
+pub const RELATED_KEPT_BYTES_MAX: usize = 8 << 20;
+/// Records on the far side of a relation that a plan begins with; of more the near side is looked at.
+pub const RELATED_IDS_MAX: usize = 1_000;
+/// Stretches of an index, or of several, that one plan walks. With more it begins with less.
+pub const PLAN_WALKS_MAX: usize = 1_000;
+/// Walks that are merged in order, each with a scan of its own; more are sorted.
+pub const PLAN_MERGED_MAX: usize = 64;
+/// Branches of an "or" that are walked each by an index; with more, every record is asked.
+pub const PLAN_BRANCHES_MAX: usize = 32;
+/// Entries that are counted at least, and at most, to choose between two indexes.
+pub const PLAN_PROBE: (usize, usize) = (256, 4_096);
+/// A cursor's text, bytes: it stands in a URL, in a head of 64 KiB.
+pub const CURSOR_BYTES_MAX: usize = 8 << 10;
+/// Of a record's place in an order, what a cursor holds, bytes; a longer one is found again by the record.
+pub const CURSOR_PLACE_BYTES_MAX: usize = 4 << 10;
+/// Totals kept for filters that come again, bytes as estimated.
+pub const TOTALS_BYTES_MAX: usize = 4 << 20;
+/// Changes that a kept total is carried over; behind more it is counted again.
+pub const TOTALS_CHANGES_MAX: usize = 1_000;
+/// The same, bytes of log.
+pub const TOTALS_READ_BYTES_MAX: usize = 1 << 20;
+/// Time a query may take on the request's own thread before it goes to the scan pool.
+pub const INLINE_TIME_MAX: Duration = Duration::from_millis(2);
 /// Time a read waits for `Millpond-Min-Seq`.
 pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
 

@@ -8,7 +8,7 @@ use crate::http::request::decoded;
 use crate::limits;
 
 /// Parameters of the contract that this version does not know yet: said so, rather than "unknown".
-const LATER: [&str; 4] = ["cursor", "search", "highlight", "facets"];
+const LATER: [&str; 3] = ["search", "highlight", "facets"];
 
 /// The parameters of one request.
 #[derive(Debug, Default)]

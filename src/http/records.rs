@@ -22,8 +22,8 @@ type Answer = Result<Response, Refusal>;
 const COLLECTION: usize = 2;
 const ID: usize = 4;
 
-const LIST_PARAMS: [&str; 9] =
-    ["filter", "sort", "page", "perPage", "skipTotal", "fields", "expand", "embed", "explain"];
+const LIST_PARAMS: [&str; 10] =
+    ["filter", "sort", "page", "perPage", "cursor", "skipTotal", "fields", "expand", "embed", "explain"];
 
 fn asking(app: &App, request: &Request) -> Asker {
     asker(app, request.extensions(), request.method(), request.uri().query())
@@ -43,6 +43,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
         sort: params.filled("sort"),
         wanted: wanted(&params),
         paging: paging(&params)?,
+        cursor: params.filled("cursor"),
         explain: params.switch("explain")?,
         min: min_seq(headers)?,
     };
@@ -60,9 +61,9 @@ pub(super) fn paging(params: &Params<'_>) -> crate::error::Result<Paging> {
     })
 }
 
-/// `fields`, `expand` and `embed`.
+/// `fields`, `expand` and `embed`; an empty `embed` says something.
 pub(super) fn wanted<'a>(params: &'a Params<'_>) -> Wanted<'a> {
-    Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.filled("embed") }
+    Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.get("embed") }
 }
 
 /// `GET …/records/{id}`

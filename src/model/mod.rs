@@ -4,10 +4,10 @@
 pub mod change;
 pub mod command;
 pub mod compiled;
+pub mod cursor;
 pub mod definition;
 pub mod expr;
 pub(crate) mod faults;
-pub mod filter;
 pub mod guard;
 pub mod html;
 pub mod json;

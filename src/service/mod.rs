@@ -8,12 +8,14 @@
 pub mod access;
 pub mod batch;
 pub mod collections;
+mod explain;
 pub mod ids;
 pub mod lists;
 mod output;
 pub mod records;
 mod relations;
 mod scan_pool;
+mod totals;
 pub mod writes;
 
 use std::net::IpAddr;
@@ -37,6 +39,7 @@ struct Inner {
     core: Core,
     dev: bool,
     pool: ScanPool,
+    lists: Arc<lists::Kept>,
 }
 
 /// A page of a list, as asked for.
@@ -56,7 +59,7 @@ impl Service {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()? })))
+        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.

@@ -4,6 +4,7 @@
 mod adjusts;
 mod decide;
 mod deletes;
+mod expressions;
 mod faults;
 mod fixture;
 mod gate;

@@ -34,7 +34,8 @@ pub struct Wanted<'a> {
     pub fields: Option<&'a str>,
     /// `expand=user,items.maker,orders_via_user`: whole related records, under `expand`.
     pub expand: Option<&'a str>,
-    /// `embed=user(id,name)`: parts of related records, in the place of their ids.
+    /// `embed=user(id,name)`: parts of related records, in the place of their ids. An empty one wants ids where the
+    /// collection's own look has more.
     pub embed: Option<&'a str>,
 }
 
@@ -111,7 +112,9 @@ impl Look {
             return Ok(look);
         }
         let mut scope = Scope { schema, hidden, links: 0 };
-        look.embed_defaults(&mut scope, collection);
+        if !wanted.embed.is_some_and(|text| text.trim().is_empty()) {
+            look.embed_defaults(&mut scope, collection);
+        }
         let chosen = wanted.embed.map_or(Ok(Vec::new()), |text| embed::parse(&mut scope, collection, text))?;
         let named: Vec<FieldId> = chosen.iter().map(|(field, _)| *field).collect();
         for (field, link) in chosen {

@@ -268,6 +268,7 @@ fn a_collection_has_a_look_of_its_own() {
     shelf.schema.put(orders);
     let plain = r#"{"id":"o1","user":{"name":"Ann"}"#;
     assert_eq!(shelf.order("o1", Wanted::default()), format!("{plain}}}"));
+    assert_eq!(shelf.order("o1", embed("")), r#"{"id":"o1","user":"ann"}"#);
     assert_eq!(shelf.order("o1", embed("user(id)")), r#"{"id":"o1","user":{"id":"ann"}}"#);
     assert_eq!(shelf.order("o1", embed("reader(id)")), format!(r#"{plain},"reader":{{"id":"bob"}}}}"#));
     assert_eq!(shelf.order("o1", expand("user")), format!(r#"{plain},"expand":{{"user":{{{ANN}}}}}}}"#));
