@@ -9,4 +9,4 @@ mod lists;
 mod query;
 mod snapshot;
 mod stack;
-mod tmp;
+
