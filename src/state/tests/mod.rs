@@ -9,4 +9,3 @@ mod lists;
 mod query;
 mod snapshot;
 mod stack;
-

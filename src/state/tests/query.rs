@@ -184,7 +184,7 @@ fn a_plan_has_its_bounds() {
     let sets = |count: usize| format!("date = null && name in [{}] && whole in [{}]", any_of(40), numbers(count));
     let stretches = |count: usize| sorted(&sets(count), "real").plan.walks[0].stretches();
     assert_eq!(stretches(most / 40), most);
-    assert_eq!(stretches(most / 40 + 1), 40, "the last field is left to be asked");
+    assert!(stretches(most / 40 + 1) < most, "by another index, or with the last field left to be asked");
     let branches = |count: usize| (0..count).map(|n| format!("(name='x{n}'&&real>{n})")).collect::<Vec<_>>().join("||");
     assert_eq!(walks(&branches(limits::PLAN_BRANCHES_MAX)).0, limits::PLAN_BRANCHES_MAX);
     assert_eq!(way(&history, &page(&branches(limits::PLAN_BRANCHES_MAX + 1))), all);
