@@ -42,6 +42,7 @@ macro_rules! scripts {
 
 scripts! {
     collections
+    expressions
     records
     faults
     conflicts

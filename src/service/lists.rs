@@ -143,7 +143,11 @@ impl<'k> Listing<'k> {
         let listed = Listed::new(&collection, request.filter, request.sort);
         if request.cursor.is_some() && paging.page > 1 {
             let message = "a cursor says where the page begins: page can't be given with it";
-            return Err(Error::invalid(message).code("bad_parameter").fault("page", "bad_parameter", "not with cursor"));
+            return Err(Error::invalid(message).code("bad_parameter").fault(
+                "page",
+                "bad_parameter",
+                "not with cursor",
+            ));
         }
         let after = request.cursor.map(|cursor| listed.mark(cursor)).transpose()?;
         let total = if paging.count { total_key(schema, &collection, &guard, filter.as_ref(), request) } else { None };

@@ -157,9 +157,7 @@ impl Pager<'_, '_> {
             (false, ..) => None,
             (true, None, Order::Walked) => Some(met + matches.count()?),
             // What lies before the place counts too; and no order is needed to count.
-            (true, ..) => {
-                Some(Matches::in_any_order(ground, self.plan, None, self.budget.sort_bytes).count()?)
-            }
+            (true, ..) => Some(Matches::in_any_order(ground, self.plan, None, self.budget.sort_bytes).count()?),
         };
         Ok((records, more, total))
     }

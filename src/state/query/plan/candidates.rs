@@ -184,13 +184,8 @@ fn by_index(collection: &Collection, index: &Index, facts: &Facts<'_>, order: &[
     if held.levels.is_empty() && order == Order::Sorted {
         return None;
     }
-    let mut walk = Walk {
-        index: Some(index.id),
-        equal_fields: held.equal_fields,
-        ranged: held.ranged,
-        backwards,
-        stretches,
-    };
+    let mut walk =
+        Walk { index: Some(index.id), equal_fields: held.equal_fields, ranged: held.ranged, backwards, stretches };
     if backwards {
         walk.stretches.reverse();
     }
@@ -265,9 +260,8 @@ fn by_elements(
         _ => None,
     });
     let singles: Vec<(Operand, &Value)> = facts.fixed().collect();
-    let is_fixed = |operand: Operand| {
-        operand == Operand::Field(list) || singles.iter().any(|(fixed, _)| *fixed == operand)
-    };
+    let is_fixed =
+        |operand: Operand| operand == Operand::Field(list) || singles.iter().any(|(fixed, _)| *fixed == operand);
     let fixed: Vec<(Operand, Value)> = singles.iter().map(|(operand, value)| (*operand, (*value).clone())).collect();
     let head = key::entry_head(collection, index.id);
     let make = |(at, spans, exact): (usize, &std::borrow::Cow<'_, Spans>, bool)| {
