@@ -77,6 +77,16 @@ impl Service {
     }
 }
 
+#[cfg(test)]
+impl Service {
+    /// The total that a list would be answered with, uncounted.
+    pub(super) fn kept_total(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Option<usize> {
+        let listing = Listing::new(&self.0.lists, asker, collection, request, self.core().view()).expect("a list");
+        let (key, at) = (listing.total.as_ref()?, listing.view.position.seq);
+        self.0.lists.totals.at(key, at, self.core().log(), &listing.conditions())
+    }
+}
+
 /// A [`ListRequest`] that waits for a thread.
 struct Asked {
     collection: String,
