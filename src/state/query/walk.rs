@@ -48,7 +48,7 @@ impl<'a> Condition<'a> {
         Condition { predicate, input: predicate.input(), related }
     }
 
-    fn holds(&self, record: &Record) -> Result<bool> {
+    pub(super) fn holds(&self, record: &Record) -> Result<bool> {
         let row = Row { id: record.id.as_str(), fields: &record.fields };
         self.related.outcome(self.predicate.program.holds(row, &self.input, &self.related))
     }
@@ -356,6 +356,10 @@ fn behind(
     pieces: &[&[u8]],
 ) -> (Vec<u8>, Vec<u8>) {
     let collection = ground.collection;
+    // One record at most, wherever it lies: the walk may know its id and nothing of what comes before that in the order.
+    if stretch.fixed.iter().any(|(operand, _)| *operand == Operand::Id) {
+        return (stretch.from.clone(), stretch.to.clone());
+    }
     let fixed = |operand: Operand| stretch.fixed.iter().find(|(of, _)| *of == operand).map(|(_, value)| value);
     let mut parts = index.map_or(&[][..], |index| &index.fields).iter();
     let mut key = match index {

@@ -464,6 +464,9 @@ fn pages_by_cursor_go_on_behind_the_last_record_whatever_is_written_between() {
                     world.history.churn(&mut dice);
                     kept = world.records[&ORDERS].get(&last.0).is_some_and(|(_, fields)| *fields == last.1);
                 }
+                if let Rows::Where(rule) = query.guard.rows(crate::model::guard::Action::List) {
+                    kept &= world.holds(rule, &last.0, &last.1);
+                }
                 query.after = Some(more);
                 query.offset = 0;
                 let all = world.naive(&query);
