@@ -1,6 +1,8 @@
 //! Compiled conditions by their texts: the same filter comes again and again, and a pattern in it is dear to compile.
 //!
-//! Invariant: what is kept takes at most `limits::PROGRAMS_BYTES_MAX`, as estimated; a text with a fault is not kept.
+//! Invariant: what is kept takes at most `limits::PROGRAMS_BYTES_MAX`, as estimated; a text with a fault is not kept. When
+//! it is full the half that was not used lately goes at once: most texts hold a literal and come once, and looking for
+//! one to go must not be the price of each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,10 +66,11 @@ impl Programs {
 impl Kept {
     fn put(&mut self, key: Key, program: &Arc<Program>) {
         let bytes = program.bytes(key.3.len());
+        if bytes > limits::PROGRAMS_BYTES_MAX / 2 {
+            return;
+        }
         while self.bytes + bytes > limits::PROGRAMS_BYTES_MAX {
-            let oldest = self.by_text.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
-            let Some(gone) = oldest.and_then(|key| self.by_text.remove(&key)) else { return };
-            self.bytes -= gone.bytes;
+            self.halve();
         }
         let entry = Entry { program: program.clone(), bytes, used: self.clock };
         self.bytes += bytes;
@@ -75,6 +78,18 @@ impl Kept {
         if let Some(other) = self.by_text.insert(key, entry) {
             self.bytes -= other.bytes;
         }
+    }
+
+    /// Lets the half go that was not used lately; at least one.
+    fn halve(&mut self) {
+        let mut uses: Vec<u64> = self.by_text.values().map(|entry| entry.used).collect();
+        let middle = uses.len() / 2;
+        if uses.is_empty() {
+            return;
+        }
+        let (_, &mut last, _) = uses.select_nth_unstable(middle);
+        self.by_text.retain(|_, entry| entry.used > last);
+        self.bytes = self.by_text.values().map(|entry| entry.bytes).sum();
     }
 }
 
