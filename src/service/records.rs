@@ -125,8 +125,7 @@ impl Service {
     ) -> Result<Shown> {
         let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let view = self.view(min).await?;
-        let inline = Allowance::new(limits::INLINE_ROWS_MAX, deadline);
-        match view_in(&view, asker, collection, id, wanted, inline) {
+        match view_in(&view, asker, collection, id, wanted, inline_allowance()) {
             Err(error) if error.code_str() == OVER => {}
             done => return done,
         }
@@ -150,7 +149,7 @@ impl Service {
         let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let mut open: Vec<_> = written.into_iter().filter(|(_, shown)| shown.is_open()).collect();
         let pairs = open.iter_mut().map(|(asker, shown)| (*asker, &mut **shown));
-        if relate_all(&self.core().view(), pairs, Allowance::new(limits::INLINE_ROWS_MAX, deadline))? {
+        if relate_all(&self.core().view(), pairs, inline_allowance())? {
             return Ok(());
         }
         let mut copies: Vec<(Asker, Shown)> =
@@ -171,6 +170,11 @@ impl Service {
     }
 }
 
+/// What related records may cost on the request's own thread.
+fn inline_allowance() -> Allowance {
+    Allowance::new(limits::INLINE_ROWS_MAX, Instant::now() + limits::INLINE_TIME_MAX)
+}
+
 /// Relates those that are open, in their order; whether all could be within the allowance.
 fn relate_all<'a>(
     view: &Published,
@@ -179,7 +183,8 @@ fn relate_all<'a>(
 ) -> Result<bool> {
     for (asker, shown) in written.filter(|(_, shown)| shown.is_open()) {
         match shown.relate(&mut Relations::new(view, asker, &mut allowance)) {
-            Err(error) if error.code_str() == OVER => return Ok(false),
+            // Over a bound, this one's or one of a rule's.
+            Err(error) if error.kind() == Kind::Unprocessable => return Ok(false),
             done => done?,
         }
     }
