@@ -13,7 +13,7 @@ use crate::model::predicate::{Predicate, Request, Sight};
 use crate::model::query::{Operand, Query, SortKey};
 use crate::model::value::{Fields, Value};
 use crate::state::query::{Budget, Page, list};
-use crate::state::tests::fixture::{FLAG, History, NAME, OWNER, REAL, WHOLE};
+use crate::state::tests::fixture::{FLAG, History, JSON, NAME, OWNER, REAL, WHOLE};
 use crate::time::Millis;
 
 fn id(text: &str) -> RecordId {
@@ -113,4 +113,30 @@ fn a_made_up_cursor_tells_nothing_of_a_record_that_a_rule_hides() {
     query.guard = Guard::for_superuser();
     query.after = Some(guess(&secret));
     assert_eq!(ids(&page(&history, &query)), ["z"]);
+}
+
+#[test]
+fn time_counts_in_planning_and_for_long_rows_too() {
+    let late = |history: &History, query: &Query| {
+        // Of so many the first is not one at which every walk looks at the clock.
+        let mut budget = Budget::new(1_000, Instant::now() - Duration::from_millis(1));
+        list(&history.stack, &history.schema, query, &mut budget).map(|page| ids(&page).join(","))
+    };
+    let mut history = History::new(3);
+    let mut query = query(&history, WHOLE);
+    assert_eq!(late(&history, &query).unwrap(), "", "nothing takes no time");
+    query.filter = Some(predicate(&history, "(name = 'a' || whole = 1) && (name = 'b' || whole = 2)"));
+    assert_eq!(late(&history, &query).unwrap_err().code_str(), "query_too_large", "branches are planned");
+    query.filter = Some(predicate(&history, "owner.name = 'a'"));
+    assert_eq!(late(&history, &query).unwrap_err().code_str(), "query_too_large", "relations are looked up");
+
+    query.filter = None;
+    let changes = vec![created(&history, "a", &[(JSON, Value::Json("1".into()))])];
+    history.commit(changes);
+    assert_eq!(late(&history, &query).unwrap(), "a", "a short row is a step");
+    let long = format!("\"{}\"", "x".repeat(20_000));
+    let changes = vec![created(&history, "b", &[(JSON, Value::Json(long.into())), (WHOLE, Value::Int(1))])];
+    history.commit(changes);
+    query.sort[0].descending = true;
+    assert_eq!(late(&history, &query).unwrap_err().code_str(), "query_too_large", "a long row is many");
 }

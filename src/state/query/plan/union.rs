@@ -34,6 +34,8 @@ impl Planner<'_> {
             used: bit(at),
         };
         for branch in *branches {
+            // There may be hundreds of such facts, and each branch is held against each index.
+            self.allowance.in_time()?;
             let mut facts = beside.clone();
             if !facts.add(branch.parts()) || !self.add_relations(collection, &mut facts)? {
                 continue;
