@@ -205,7 +205,7 @@ impl<'a> Matches<'a> {
         let scan = match pieces {
             None => ground.read.scan(&stretch.from, &stretch.to, walk.backwards)?,
             Some(pieces) => {
-                let (from, to) = behind(ground, index, walk.backwards, stretch, &pieces);
+                let (from, to) = behind(ground, index, walk, stretch, &pieces);
                 ground.read.scan(&from, &to, walk.backwards)?
             }
         };
@@ -356,16 +356,17 @@ pub(super) fn place_of(
 fn behind(
     ground: &Ground<'_>,
     index: Option<&Index>,
-    backwards: bool,
+    walk: &Walk,
     stretch: &Stretch,
     pieces: &[&[u8]],
 ) -> (Vec<u8>, Vec<u8>) {
-    let collection = ground.collection;
+    let (collection, backwards) = (ground.collection, walk.backwards);
+    let all_fixed = || walk.fixed.iter().chain(&stretch.fixed);
+    let fixed = |operand: Operand| all_fixed().find(|(of, _)| *of == operand).map(|(_, value)| value);
     // One record at most, wherever it lies: the walk may know its id and nothing of what comes before that in the order.
-    if stretch.fixed.iter().any(|(operand, _)| *operand == Operand::Id) {
+    if fixed(Operand::Id).is_some() {
         return (stretch.from.clone(), stretch.to.clone());
     }
-    let fixed = |operand: Operand| stretch.fixed.iter().find(|(of, _)| *of == operand).map(|(_, value)| value);
     let mut parts = index.map_or(&[][..], |index| &index.fields).iter();
     let mut key = match index {
         Some(index) => key::entry_head(collection, index.id),
