@@ -79,11 +79,17 @@ impl Service {
 
 #[cfg(test)]
 impl Service {
-    /// The total that a list would be answered with, uncounted.
-    pub(super) fn kept_total(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Option<usize> {
+    /// The total that a list would be answered with, uncounted, if it can be told by then.
+    pub(super) fn kept_total(
+        &self,
+        asker: &Asker,
+        collection: &str,
+        request: ListRequest<'_>,
+        deadline: Instant,
+    ) -> Option<usize> {
         let listing = Listing::new(&self.0.lists, asker, collection, request, self.core().view()).expect("a list");
         let (key, at) = (listing.total.as_ref()?, listing.view.position.seq);
-        self.0.lists.totals.at(key, at, self.core().log(), &listing.conditions())
+        self.0.lists.totals.at(key, at, self.core().log(), &listing.conditions(), deadline)
     }
 }
 

@@ -96,7 +96,7 @@ impl World {
         let principal = Record { id: RecordId::new("u1").unwrap(), version: Default::default(), fields: Fields::new() };
         let request = Request {
             principal: Some((USERS, Arc::new(principal))),
-            query: vec![("s".into(), "b".into()), ("n".into(), "2".into())],
+            query: vec![("s".into(), "b".into()), ("n".into(), "2".into())].into(),
             ..Request::at(NOW)
         };
         let mut world = World { history, records, request: Arc::new(request) };
