@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::core::{self, Threads};
@@ -33,7 +34,7 @@ fn start() -> (Service, Threads) {
 }
 
 fn superuser(service: &Service) -> Asker {
-    service.asker(Caller::Superuser, "GET", Vec::new())
+    service.asker(Caller::Superuser, "GET", Vec::new().into())
 }
 
 fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
@@ -102,13 +103,16 @@ fn a_total_is_carried_over_changes_and_counted_again_behind_too_many() {
         self::put(&service, &asker, &id, &body);
     };
     let read = |filter: &'static str| {
-        let kept = service.kept_total(&asker, "items", request(Some(filter), true));
+        let soon = Instant::now() + limits::QUERY_TIME_MAX;
+        let kept = service.kept_total(&asker, "items", request(Some(filter), true), soon);
         (total(&service, filter), kept)
     };
     (0..20).for_each(put);
     assert_eq!(read("n >= 5"), (15, None), "nothing is kept before it was asked");
     assert_eq!(read("n >= 5"), (15, Some(15)));
     (20..30).for_each(put);
+    let past = Instant::now() - Duration::from_millis(1);
+    assert_eq!(service.kept_total(&asker, "items", request(Some("n >= 5"), true), past), None, "no time to carry it");
     assert_eq!(read("n >= 5"), (25, Some(25)));
     assert_eq!(read("n >= 5").1, Some(25));
     for _ in 0..2 {
