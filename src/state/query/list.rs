@@ -14,7 +14,7 @@ use crate::model::schema::{Collection, Schema};
 use crate::state::query::place::{self, Resume, total_order};
 use crate::state::query::plan::{Order, Plan, Planner, Wanted};
 use crate::state::query::walk::{Condition, Found, Ground, Matches, Stored, place_of};
-use crate::state::related::{Allowance, too_large};
+use crate::state::related::{Allowance, permits_within, too_large};
 use crate::state::stack::Read;
 use crate::state::{key, lookup};
 
@@ -76,7 +76,11 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
         .collect();
     let shape = shape(schema, collection, &conditions)?;
     let order = total_order(&query.sort);
-    let resume = query.after.as_deref().map(|mark| place::resume(read, collection, &order, mark)).transpose()?;
+    let permits = |record: &Record| {
+        permits_within(read, schema, &query.guard, Action::List, &record.id, &record.fields, &allowance)
+    };
+    let resume =
+        query.after.as_deref().map(|mark| place::resume(read, collection, &order, mark, permits)).transpose()?;
     // One more than the page holds, to know whether there are more.
     let rows = query.offset.saturating_add(query.limit).saturating_add(1);
     let known = known_total(read, collection, &shape)?;
@@ -157,9 +161,7 @@ impl Pager<'_, '_> {
             (false, ..) => None,
             (true, None, Order::Walked) => Some(met + matches.count()?),
             // What lies before the place counts too; and no order is needed to count.
-            (true, ..) => {
-                Some(Matches::in_any_order(ground, self.plan, None, self.budget.sort_bytes).count()?)
-            }
+            (true, ..) => Some(Matches::in_any_order(ground, self.plan, None, self.budget.sort_bytes).count()?),
         };
         Ok((records, more, total))
     }

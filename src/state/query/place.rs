@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::id::RecordId;
 use crate::limits;
 use crate::model::query::{Operand, SortKey};
+use crate::model::record::Record;
 use crate::model::schema::Collection;
 use crate::model::value::{Fields, Value};
 use crate::state::stack::Read;
@@ -114,11 +115,17 @@ pub(super) fn mark(place: &[u8], id: &RecordId) -> Box<[u8]> {
     [&head, id, &hash, &place[..limits::CURSOR_PLACE_BYTES_MAX - 256]].concat().into()
 }
 
-/// Where a mark leads.
+/// Where a mark leads. Of a record that the caller may not list (`permits`), a mark tells nothing: anyone can make one.
 ///
 /// # Errors
 /// `Invalid` with code `bad_cursor` for bytes that [`mark`] didn't make for such an order; those of the base.
-pub(super) fn resume(read: &dyn Read, collection: &Collection, order: &[SortKey], mark: &[u8]) -> Result<Resume> {
+pub(super) fn resume(
+    read: &dyn Read,
+    collection: &Collection,
+    order: &[SortKey],
+    mark: &[u8],
+    permits: impl Fn(&Record) -> Result<bool>,
+) -> Result<Resume> {
     let bad = || Error::invalid("cursor: this is no cursor of such a list").code("bad_cursor");
     match mark.split_first() {
         Some((&WHOLE, place)) => {
@@ -130,7 +137,9 @@ pub(super) fn resume(read: &dyn Read, collection: &Collection, order: &[SortKey]
             let (id, rest) = rest.split_at_checked(usize::from(*len)).ok_or_else(bad)?;
             let (hash, start) = rest.split_at_checked(16).ok_or_else(bad)?;
             let id = key::id(id).ok_or_else(bad)?;
-            if let Some(record) = lookup::record(read, collection, &id)? {
+            if let Some(record) = lookup::record(read, collection, &id)?
+                && permits(&record)?
+            {
                 let mut place = Vec::new();
                 write(&mut place, order, &id, &record.fields);
                 if xxh3_128(&place).to_be_bytes() == hash {
