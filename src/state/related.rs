@@ -95,6 +95,9 @@ pub struct Related<'a> {
     kept: RefCell<Kept>,
     /// The first thing that went wrong: [`Relations`] has no way to say it.
     fault: RefCell<Option<Error>>,
+    /// Steps that evaluations have taken, and may take in all.
+    steps: Cell<usize>,
+    steps_max: usize,
 }
 
 /// Whose allowance is spent.
@@ -144,7 +147,27 @@ impl<'a> Related<'a> {
     }
 
     fn spending(read: &'a dyn Read, schema: &'a Schema, sight: &'a Sight, allowance: Spent<'a>) -> Related<'a> {
-        Related { read, schema, sight, allowance, kept: RefCell::default(), fault: RefCell::new(None) }
+        Related {
+            read,
+            schema,
+            sight,
+            allowance,
+            kept: RefCell::default(),
+            fault: RefCell::new(None),
+            steps: Cell::new(0),
+            steps_max: usize::MAX,
+        }
+    }
+
+    /// The same, where all evaluations together may take no more than so many steps.
+    #[must_use]
+    pub fn at_most(self, steps: usize) -> Related<'a> {
+        Related { steps_max: steps, ..self }
+    }
+
+    /// Steps that evaluations have taken.
+    pub fn steps_taken(&self) -> usize {
+        self.steps.get()
     }
 
     fn allowance(&self) -> &Allowance {
@@ -239,6 +262,14 @@ impl Relations for Related<'_> {
         }
         self.noted(self.find_referrers(collection, field, id, max)).unwrap_or_default()
     }
+
+    fn steps(&self) -> usize {
+        self.steps_max.saturating_sub(self.steps.get())
+    }
+
+    fn spent(&self, steps: usize) {
+        self.steps.set(self.steps.get().saturating_add(steps));
+    }
 }
 
 /// Whether a condition holds of a record in a view. `input` is the predicate's own, on a write with more in it.
@@ -265,6 +296,7 @@ pub fn permits(
     permits_within(read, schema, guard, action, id, fields, &Allowance::single())
 }
 
+/// As [`permits`], for a query, which counts what is read.
 fn permits_within(
     read: &dyn Read,
     schema: &Schema,
