@@ -11,7 +11,7 @@ use crate::model::predicate::Predicate;
 use crate::model::query::{Operand, SortKey};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Index, Schema};
-use crate::model::value::Fields;
+use crate::model::value::{Fields, Value};
 use crate::state::query::place::{self, Resume};
 use crate::state::query::plan::{Order, Plan, Stretch, Walk};
 use crate::state::related::{Allowance, Related, too_large};
@@ -96,6 +96,7 @@ fn stored(id: RecordId, bytes: &[u8]) -> Result<Stored> {
 /// A stretch that is being walked.
 struct Running<'a> {
     index: Option<&'a Index>,
+    fixed: &'a [(Operand, Value)],
     scan: Scan<'a>,
 }
 
@@ -193,7 +194,7 @@ impl<'a> Matches<'a> {
         Matches { ground, covered: plan.covered, source, seen, key: Vec::new() }
     }
 
-    fn open(&self, walk: &Walk, stretch: &Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
+    fn open(&self, walk: &Walk, stretch: &'a Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
         let ground = self.ground;
         let index = walk.index.and_then(|id| ground.collection.index(id));
         let pieces = resume.and_then(|resume| resume.pieces(ground.order));
@@ -204,7 +205,7 @@ impl<'a> Matches<'a> {
                 ground.read.scan(&from, &to, walk.backwards)?
             }
         };
-        Ok(Running { index, scan })
+        Ok(Running { index, fixed: &stretch.fixed, scan })
     }
 
     /// The next match of one stretch.
@@ -238,7 +239,13 @@ impl<'a> Matches<'a> {
     }
 
     fn head(&mut self, running: &mut Running<'a>, of: usize) -> Result<Option<Head>> {
-        let Some(mut found) = self.advance(running)? else { return Ok(None) };
+        let mut found = loop {
+            let Some(found) = self.advance(running)? else { return Ok(None) };
+            // Another way in has this one, in its order; here it may stand out of it.
+            if self.covered || keeps(running.fixed, &found) {
+                break found;
+            }
+        };
         let mut place = Vec::with_capacity(32);
         place_of(self.ground, &mut found, &mut self.key, &mut place)?;
         Ok(Some(Head { place, of, found }))
@@ -347,6 +354,19 @@ pub(super) fn place_of(
     Ok(place::write(bytes, ground.order, &found.id, fields))
 }
 
+/// Whether a record that was read has what its stretch is ordered by the help of.
+fn keeps(fixed: &[(Operand, Value)], found: &Found) -> bool {
+    let same = |a: &Value, b: &Value| a.order(b).is_eq();
+    fixed.iter().all(|(operand, value)| match (operand, &found.read) {
+        (Operand::Id, _) => value.as_text() == Some(found.id.as_str()),
+        (Operand::Field(field), Some(stored)) => {
+            let is = stored.record.fields.get(*field);
+            same(is, value) || is.each().iter().any(|one| same(one, value))
+        }
+        (Operand::Field(_), None) => true,
+    })
+}
+
 /// What is left of a stretch that yields the order, behind a place in that order.
 fn behind(
     ground: &Ground<'_>,
@@ -355,6 +375,10 @@ fn behind(
     stretch: &Stretch,
     pieces: &[&[u8]],
 ) -> (Vec<u8>, Vec<u8>) {
+    // One record may stand anywhere in an order: it is looked at, and left out if it lies before.
+    if stretch.fixed.iter().any(|(of, _)| *of == Operand::Id) {
+        return (stretch.from.clone(), stretch.to.clone());
+    }
     let collection = ground.collection;
     let fixed = |operand: Operand| stretch.fixed.iter().find(|(of, _)| *of == operand).map(|(_, value)| value);
     let mut parts = index.map_or(&[][..], |index| &index.fields).iter();
