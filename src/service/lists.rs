@@ -77,6 +77,16 @@ impl Service {
     }
 }
 
+#[cfg(test)]
+impl Service {
+    /// The total that a list would be answered with, uncounted.
+    pub(super) fn kept_total(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Option<usize> {
+        let listing = Listing::new(&self.0.lists, asker, collection, request, self.core().view()).expect("a list");
+        let (key, at) = (listing.total.as_ref()?, listing.view.position.seq);
+        self.0.lists.totals.at(key, at, self.core().log(), &listing.conditions())
+    }
+}
+
 /// A [`ListRequest`] that waits for a thread.
 struct Asked {
     collection: String,
@@ -143,7 +153,11 @@ impl<'k> Listing<'k> {
         let listed = Listed::new(&collection, request.filter, request.sort);
         if request.cursor.is_some() && paging.page > 1 {
             let message = "a cursor says where the page begins: page can't be given with it";
-            return Err(Error::invalid(message).code("bad_parameter").fault("page", "bad_parameter", "not with cursor"));
+            return Err(Error::invalid(message).code("bad_parameter").fault(
+                "page",
+                "bad_parameter",
+                "not with cursor",
+            ));
         }
         let after = request.cursor.map(|cursor| listed.mark(cursor)).transpose()?;
         let total = if paging.count { total_key(schema, &collection, &guard, filter.as_ref(), request) } else { None };

@@ -15,6 +15,8 @@ mod output;
 pub mod records;
 mod relations;
 mod scan_pool;
+#[cfg(test)]
+mod tests;
 mod totals;
 pub mod writes;
 

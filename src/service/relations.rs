@@ -41,6 +41,11 @@ impl Allowance {
         Allowance { reads, shown: limits::RELATED_SHOWN_MAX, bytes: limits::PAGE_BYTES_MAX, deadline }
     }
 
+    /// What may be taken on the request's own thread.
+    pub(super) fn inline() -> Allowance {
+        Allowance::new(limits::INLINE_ROWS_MAX, Instant::now() + limits::INLINE_TIME_MAX)
+    }
+
     fn read(&mut self) -> Result<()> {
         self.reads = self
             .reads

@@ -78,6 +78,22 @@ impl Totals {
     }
 }
 
+#[cfg(test)]
+impl Totals {
+    /// Of all that is kept, as estimated.
+    pub(super) fn bytes(&self) -> usize {
+        let kept = self.kept.lock();
+        kept.new.keys().chain(kept.old.keys()).map(Key::bytes).sum()
+    }
+}
+
+impl Key {
+    fn bytes(&self) -> usize {
+        const ENTRY_BYTES: usize = 128;
+        ENTRY_BYTES + self.filter.len()
+    }
+}
+
 impl Kept {
     fn get(&mut self, key: &Key) -> Option<Total> {
         if let Some(total) = self.new.get(key) {
@@ -89,7 +105,6 @@ impl Kept {
     }
 
     fn put(&mut self, key: Key, total: Total) {
-        const ENTRY_BYTES: usize = 128;
         if let Some(known) = self.new.get_mut(&key) {
             // Another thread may have come further.
             if known.at < total.at {
@@ -98,10 +113,10 @@ impl Kept {
             return;
         }
         self.old.remove(&key);
-        self.new_bytes += ENTRY_BYTES + key.filter.len();
+        self.new_bytes += key.bytes();
         if self.new_bytes > limits::TOTALS_BYTES_MAX / 2 {
             self.old = std::mem::take(&mut self.new);
-            self.new_bytes = ENTRY_BYTES + key.filter.len();
+            self.new_bytes = key.bytes();
         }
         self.new.insert(key, total);
     }

@@ -73,9 +73,9 @@ impl Allowance {
     pub(super) fn refusal(&self) -> Error {
         match self.deadline {
             None => Error::new(Kind::Unprocessable, "a rule reads too many other records").code("too_costly"),
-            Some(_) => too_large(
-                "looks at too many rows: add an index over the fields of its filter and sort, or narrow it",
-            ),
+            Some(_) => {
+                too_large("looks at too many rows: add an index over the fields of its filter and sort, or narrow it")
+            }
         }
     }
 }

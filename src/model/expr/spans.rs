@@ -147,7 +147,11 @@ impl Spans {
             if from.order(to).is_lt() {
                 common.push(Span { from: from.clone(), to: to.clone() });
             }
-            if x_ends_first { a.next() } else { b.next() };
+            if x_ends_first {
+                a.next()
+            } else {
+                b.next()
+            };
         }
         Spans(common)
     }

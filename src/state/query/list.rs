@@ -155,11 +155,10 @@ impl Pager<'_, '_> {
         }
         let total = match (count, resume, self.plan.order) {
             (false, ..) => None,
+            (true, None, _) if more.is_none() => Some(met),
             (true, None, Order::Walked) => Some(met + matches.count()?),
             // What lies before the place counts too; and no order is needed to count.
-            (true, ..) => {
-                Some(Matches::in_any_order(ground, self.plan, None, self.budget.sort_bytes).count()?)
-            }
+            (true, ..) => Some(Matches::in_any_order(ground, self.plan, None, self.budget.sort_bytes).count()?),
         };
         Ok((records, more, total))
     }

@@ -96,7 +96,8 @@ fn stored(id: RecordId, bytes: &[u8]) -> Result<Stored> {
 /// A stretch that is being walked.
 struct Running<'a> {
     index: Option<&'a Index>,
-    fixed: &'a [(Operand, Value)],
+    /// What its records have in common, by the walk and by the stretch.
+    fixed: [&'a [(Operand, Value)]; 2],
     scan: Scan<'a>,
 }
 
@@ -194,18 +195,18 @@ impl<'a> Matches<'a> {
         Matches { ground, covered: plan.covered, source, seen, key: Vec::new() }
     }
 
-    fn open(&self, walk: &Walk, stretch: &'a Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
+    fn open(&self, walk: &'a Walk, stretch: &'a Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
         let ground = self.ground;
         let index = walk.index.and_then(|id| ground.collection.index(id));
         let pieces = resume.and_then(|resume| resume.pieces(ground.order));
         let scan = match pieces {
             None => ground.read.scan(&stretch.from, &stretch.to, walk.backwards)?,
             Some(pieces) => {
-                let (from, to) = behind(ground, index, walk.backwards, stretch, &pieces);
+                let (from, to) = behind(ground, index, walk, stretch, &pieces);
                 ground.read.scan(&from, &to, walk.backwards)?
             }
         };
-        Ok(Running { index, fixed: &stretch.fixed, scan })
+        Ok(Running { index, fixed: [&walk.fixed, &stretch.fixed], scan })
     }
 
     /// The next match of one stretch.
@@ -355,9 +356,9 @@ pub(super) fn place_of(
 }
 
 /// Whether a record that was read has what its stretch is ordered by the help of.
-fn keeps(fixed: &[(Operand, Value)], found: &Found) -> bool {
+fn keeps(fixed: [&[(Operand, Value)]; 2], found: &Found) -> bool {
     let same = |a: &Value, b: &Value| a.order(b).is_eq();
-    fixed.iter().all(|(operand, value)| match (operand, &found.read) {
+    fixed.into_iter().flatten().all(|(operand, value)| match (operand, &found.read) {
         (Operand::Id, _) => value.as_text() == Some(found.id.as_str()),
         (Operand::Field(field), Some(stored)) => {
             let is = stored.record.fields.get(*field);
@@ -371,16 +372,17 @@ fn keeps(fixed: &[(Operand, Value)], found: &Found) -> bool {
 fn behind(
     ground: &Ground<'_>,
     index: Option<&Index>,
-    backwards: bool,
+    walk: &Walk,
     stretch: &Stretch,
     pieces: &[&[u8]],
 ) -> (Vec<u8>, Vec<u8>) {
+    let (collection, backwards) = (ground.collection, walk.backwards);
+    let all_fixed = || walk.fixed.iter().chain(&stretch.fixed);
+    let fixed = |operand: Operand| all_fixed().find(|(of, _)| *of == operand).map(|(_, value)| value);
     // One record may stand anywhere in an order: it is looked at, and left out if it lies before.
-    if stretch.fixed.iter().any(|(of, _)| *of == Operand::Id) {
+    if fixed(Operand::Id).is_some() {
         return (stretch.from.clone(), stretch.to.clone());
     }
-    let collection = ground.collection;
-    let fixed = |operand: Operand| stretch.fixed.iter().find(|(of, _)| *of == operand).map(|(_, value)| value);
     let mut parts = index.map_or(&[][..], |index| &index.fields).iter();
     let mut key = match index {
         Some(index) => key::entry_head(collection, index.id),

@@ -26,13 +26,8 @@ impl Planner<'_> {
             return Ok(None);
         }
         let beside = facts.without(at);
-        let mut union = Candidate {
-            walks: Vec::new(),
-            order: Order::Merged,
-            covered: true,
-            repeats: true,
-            used: bit(at),
-        };
+        let mut union =
+            Candidate { walks: Vec::new(), order: Order::Merged, covered: true, repeats: true, used: bit(at) };
         for branch in *branches {
             let mut facts = beside.clone();
             if !facts.add(branch.parts()) || !self.add_relations(collection, &mut facts)? {
