@@ -5,7 +5,6 @@ mod ask;
 mod definitions;
 mod filters;
 mod hostile;
-mod known;
 mod model;
 #[path = "../support/naive.rs"]
 mod naive;

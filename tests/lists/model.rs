@@ -331,7 +331,10 @@ pub(crate) fn place(id: &str, row: &Row, sort: &[(&'static str, bool)]) -> Place
         name => row.get(name).cloned().unwrap_or(V::Null),
     };
     let last = sort.last().is_some_and(|(_, descending)| *descending);
-    let keys = sort.iter().copied().chain([("id", last)]);
+    // No two have one id, so nothing behind it has a part in the order.
+    let keys = sort.iter().copied().take_while(|(name, _)| *name != "id");
+    let by_id = sort.iter().find(|(name, _)| *name == "id").map_or(last, |(_, descending)| *descending);
+    let keys = keys.chain([("id", by_id)]);
     Place(keys.map(|(name, descending)| (value(name), descending)).collect())
 }
 
