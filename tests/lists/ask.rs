@@ -100,7 +100,9 @@ pub(crate) fn page_of(path: &str, answer: &Answer) -> Result<Page, String> {
 pub(crate) fn by_pages(client: &mut Client, model: &mut Model, asked: &Question, reading: Reading) -> Check {
     let Some(expected) = model.answer(asked) else { return refused(client, asked, reading) };
     let pages = expected.len().div_ceil(reading.per_page);
-    for number in 1..=pages + 1 {
+    // One page too many is empty.
+    let empty = usize::from(reading.whole || expected.is_empty());
+    for number in 1..=pages + empty {
         let path = path(asked, reading, &format!("&page={number}"));
         let got = page(client, asked, &path)?;
         let from = expected.len().min((number - 1) * reading.per_page);
