@@ -296,10 +296,10 @@ impl Model {
                                     row.remove(field.name);
                                 }
                             }
+                            // Once it is gone it is not met again, but in a circle.
                             one if *one == target && field.cascades => {
-                                if !gone.contains(&(name.to_owned(), other.clone())) {
-                                    going.push((name.to_owned(), other.clone()));
-                                }
+                                let falls = (name.to_owned(), other.clone());
+                                going.extend((!gone.contains(&falls)).then_some(falls));
                             }
                             one if *one == target => drop(row.remove(field.name)),
                             _ => {}
@@ -372,7 +372,7 @@ pub(crate) fn random_value(rng: &mut Rng, holds: Holds, id: impl Fn(&mut Rng, &'
             }
             json!(found)
         }
-        Holds::Json => serde_json::from_str(*pick(rng, &JSONS)).expect("json"),
+        Holds::Json => serde_json::from_str(pick::<&str>(rng, &JSONS)).expect("json"),
     }
 }
 
