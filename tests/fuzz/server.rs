@@ -146,9 +146,7 @@ fn no_cursor_makes_the_server_fail() {
         let answer = client.get(&format!("{RECORDS}?perPage=3&sort={sort}")).expect("an answer");
         inputs.extend(answer.json()["nextCursor"].as_str().map(|cursor| cursor.as_bytes().to_vec()));
     }
-    if inputs.is_empty() {
-        return;
-    }
+    assert_eq!(inputs.len(), SORTS.len(), "each list has a next page");
     let words: &[&str] = &["A", "AA", "=", "==", "-", "_", "+", "/", "null", "{", "}", "\""];
     let mut turn = 0;
     fuzz("a cursor", Corpus { inputs, words }, |bytes| {
@@ -242,9 +240,6 @@ fn no_batch_makes_the_server_fail() {
     let (_server, mut client) = server();
     let json = [("content-type", "application/json")];
     let parts = [("content-type", "multipart/form-data; boundary=XX")];
-    if client.request("POST", "/api/batch", &json, Some(BATCHES[1].as_bytes())).expect("an answer").status == 404 {
-        return;
-    }
     let mut corpus = Corpus::new(BATCHES, BATCH_WORDS);
     corpus.inputs.push(MULTIPART.as_bytes().to_vec());
     fuzz("a batch", corpus, |bytes| {
