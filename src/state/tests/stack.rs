@@ -9,6 +9,7 @@ use crate::state::tests::fixture::{Dice, History, disk, open, rounds, things};
 use crate::state::{Applied, BaseView, Key, Layer, Overlay, Read, Stack};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+type Rows = BTreeMap<Vec<u8>, Bytes>;
 
 fn read_all(read: &dyn Read, from: &[u8], to: &[u8], backwards: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
     let scan = read.scan(from, to, backwards).unwrap();
@@ -127,8 +128,8 @@ fn every_view_of_the_base_has_the_rows_of_its_own_moment() {
     for seed in 0..rounds(20, 200) {
         let mut dice = Dice::new("views", seed);
         let mut base = open(&disk(seed)).base;
-        let mut rows: BTreeMap<Vec<u8>, Bytes> = BTreeMap::new();
-        let mut views: Vec<(Arc<BaseView>, BTreeMap<Vec<u8>, Bytes>)> = vec![(base.view(), rows.clone())];
+        let mut rows = Rows::new();
+        let mut views: Vec<(Arc<BaseView>, Rows)> = vec![(base.view(), rows.clone())];
         let collection = things(1, 1);
         let row = |dice: &mut Dice| crate::state::key::row(collection.id, collection.generation, &dice.id());
         for step in 0..60u32 {
