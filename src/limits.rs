@@ -182,6 +182,8 @@ pub const RELATED_ROWS_MAX: usize = 50_000;
 pub const RELATED_KEPT_BYTES_MAX: usize = 8 << 20;
 /// Records on the far side of a relation that a plan begins with; of more the near side is looked at.
 pub const RELATED_IDS_MAX: usize = 1_000;
+/// Such lookups that one plan tries.
+pub const PLAN_LOOKUPS_MAX: usize = 32;
 /// Stretches of an index, or of several, that one plan walks. With more it begins with less.
 pub const PLAN_WALKS_MAX: usize = 1_000;
 /// Walks that are merged in order, each with a scan of its own; more are sorted.

@@ -5,6 +5,8 @@
 mod batches;
 #[path = "api/hostile.rs"]
 mod hostile;
+#[path = "api/related.rs"]
+mod related;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +42,7 @@ macro_rules! scripts {
 
 scripts! {
     collections
+    expressions
     records
     faults
     conflicts
@@ -150,7 +153,7 @@ fn a_query_over_many_rows_answers_as_one_over_few() {
     let sorted = list("sort=m&perPage=1&skipTotal=1");
     assert_eq!((first(&by_index), first(&sorted)), (Some(RECORDS as u64 - 1), Some(RECORDS as u64 - 1)));
     assert_eq!(by_index["explain"]["index"], "by_n");
-    assert_eq!(by_index["explain"]["rowsRead"], 2, "the one, and whether there is more");
+    assert_eq!(by_index["explain"]["rowsRead"], 2, "one more, to know whether there are more");
     assert!(sorted["explain"]["rowsRead"].as_u64() >= Some(RECORDS as u64));
 
     let residual = list("filter=m%3E500&sort=n&perPage=500");

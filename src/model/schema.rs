@@ -500,10 +500,11 @@ impl Schema {
     }
 
     /// What `orders_via_user` means on `target`: the collection `orders` and its relation `user`, if that points there.
-    pub fn referring(&self, target: &Collection, name: &str) -> Option<(&Arc<Collection>, &Field)> {
+    /// `hidden`: whether hidden fields are seen.
+    pub fn referring(&self, target: &Collection, name: &str, hidden: bool) -> Option<(&Arc<Collection>, &Field)> {
         name.match_indices("_via_").find_map(|(at, via)| {
             let source = self.find(&name[..at])?;
-            let field = source.field(&name[at + via.len()..])?;
+            let field = source.field(&name[at + via.len()..]).filter(|field| hidden || !field.hidden)?;
             let points = matches!(field.kind, FieldKind::Relation { collection, .. } if collection == target.id);
             points.then_some((source, field))
         })

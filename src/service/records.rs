@@ -123,19 +123,18 @@ impl Service {
         wanted: Wanted<'_>,
         min: Option<Position>,
     ) -> Result<Shown> {
-        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let view = self.view(min).await?;
-        let inline = Allowance::new(limits::INLINE_ROWS_MAX, deadline);
-        match view_in(&view, asker, collection, id, wanted, inline) {
+        match view_in(&view, asker, collection, id, wanted, Allowance::inline) {
             Err(error) if error.code_str() == OVER => {}
             done => return done,
         }
         // As with a list: no view is held while it waits for a thread.
         drop(view);
+        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let (core, asker, collection, id) = (self.core().clone(), asker.clone(), collection.to_owned(), id.to_owned());
         let wanted = OwnedWanted::from(wanted);
         let work = move || {
-            let full = Allowance::new(limits::RELATED_READS_MAX, deadline);
+            let full = || Allowance::new(limits::RELATED_READS_MAX, deadline);
             view_in(&core.view(), &asker, &collection, &id, wanted.get(), full)
         };
         self.0.pool.run(deadline, work).await
@@ -147,14 +146,14 @@ impl Service {
     /// # Errors
     /// Of the state.
     pub(super) async fn relate_written(&self, written: Vec<(&Asker, &mut Shown)>) -> Result<()> {
-        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let mut open: Vec<_> = written.into_iter().filter(|(_, shown)| shown.is_open()).collect();
         let pairs = open.iter_mut().map(|(asker, shown)| (*asker, &mut **shown));
-        if relate_all(&self.core().view(), pairs, Allowance::new(limits::INLINE_ROWS_MAX, deadline))? {
+        if relate_all(&self.core().view(), pairs, Allowance::inline())? {
             return Ok(());
         }
         let mut copies: Vec<(Asker, Shown)> =
             open.iter().map(|(asker, shown)| ((*asker).clone(), (**shown).clone())).collect();
+        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let core = self.core().clone();
         let work = move || {
             let pairs = copies.iter_mut().map(|(asker, shown)| (&*asker, shown));
@@ -179,7 +178,8 @@ fn relate_all<'a>(
 ) -> Result<bool> {
     for (asker, shown) in written.filter(|(_, shown)| shown.is_open()) {
         match shown.relate(&mut Relations::new(view, asker, &mut allowance)) {
-            Err(error) if error.code_str() == OVER => return Ok(false),
+            // Over a bound, this one's or one of a rule's.
+            Err(error) if error.kind() == Kind::Unprocessable => return Ok(false),
             done => done?,
         }
     }
@@ -192,7 +192,7 @@ fn view_in(
     collection: &str,
     id: &str,
     wanted: Wanted<'_>,
-    mut allowance: Allowance,
+    allowance: impl FnOnce() -> Allowance,
 ) -> Result<Shown> {
     let collection = find(&view.schema, collection)?;
     let guard = asker.guard(&view.schema, collection)?;
@@ -204,7 +204,7 @@ fn view_in(
     }
     let mut shown = Shown::new(collection.clone(), record, look);
     if shown.is_open() {
-        shown.relate(&mut Relations::new(view, asker, &mut allowance))?;
+        shown.relate(&mut Relations::new(view, asker, &mut allowance()))?;
     }
     Ok(shown)
 }

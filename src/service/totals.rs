@@ -5,6 +5,7 @@
 //! definition makes a new key.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -56,14 +57,21 @@ pub(super) fn can_keep(predicate: &Predicate) -> bool {
 }
 
 impl Totals {
-    /// The total at a position, if one is kept that the changes between can be carried to.
-    pub(super) fn at(&self, key: &Key, at: Seq, log: &log::Reader, asked: &[&Predicate]) -> Option<usize> {
+    /// The total at a position, if one is kept that the changes between can be carried to before the deadline.
+    pub(super) fn at(
+        &self,
+        key: &Key,
+        at: Seq,
+        log: &log::Reader,
+        asked: &[&Predicate],
+        deadline: Instant,
+    ) -> Option<usize> {
         let total = self.kept.lock().get(key)?;
         if total.at == at {
             return Some(total.count);
         }
         let (first, last) = (total.at.min(at), total.at.max(at));
-        let change = i64::try_from(carried(key, first, last, log, asked)?).ok()?;
+        let change = i64::try_from(carried(key, first, last, log, asked, deadline)?).ok()?;
         let change = if at > total.at { change } else { -change };
         let count = usize::try_from(i64::try_from(total.count).ok()?.checked_add(change)?).ok()?;
         if at > total.at {
@@ -78,6 +86,22 @@ impl Totals {
     }
 }
 
+#[cfg(test)]
+impl Totals {
+    /// Of all that is kept, as estimated.
+    pub(super) fn bytes(&self) -> usize {
+        let kept = self.kept.lock();
+        kept.new.keys().chain(kept.old.keys()).map(Key::bytes).sum()
+    }
+}
+
+impl Key {
+    fn bytes(&self) -> usize {
+        const ENTRY_BYTES: usize = 128;
+        ENTRY_BYTES + self.filter.len()
+    }
+}
+
 impl Kept {
     fn get(&mut self, key: &Key) -> Option<Total> {
         if let Some(total) = self.new.get(key) {
@@ -89,7 +113,6 @@ impl Kept {
     }
 
     fn put(&mut self, key: Key, total: Total) {
-        const ENTRY_BYTES: usize = 128;
         if let Some(known) = self.new.get_mut(&key) {
             // Another thread may have come further.
             if known.at < total.at {
@@ -98,10 +121,10 @@ impl Kept {
             return;
         }
         self.old.remove(&key);
-        self.new_bytes += ENTRY_BYTES + key.filter.len();
+        self.new_bytes += key.bytes();
         if self.new_bytes > limits::TOTALS_BYTES_MAX / 2 {
             self.old = std::mem::take(&mut self.new);
-            self.new_bytes = ENTRY_BYTES + key.filter.len();
+            self.new_bytes = key.bytes();
         }
         self.new.insert(key, total);
     }
@@ -109,7 +132,14 @@ impl Kept {
 
 /// How many more match at `last` than at `first`; `None` where that takes too much, or more than the log's newest
 /// entries.
-fn carried(key: &Key, first: Seq, last: Seq, log: &log::Reader, asked: &[&Predicate]) -> Option<isize> {
+fn carried(
+    key: &Key,
+    first: Seq,
+    last: Seq,
+    log: &log::Reader,
+    asked: &[&Predicate],
+    deadline: Instant,
+) -> Option<isize> {
     if last.0 - first.0 > limits::TOTALS_CHANGES_MAX as u64 {
         return None;
     }
@@ -126,16 +156,31 @@ fn carried(key: &Key, first: Seq, last: Seq, log: &log::Reader, asked: &[&Predic
         if changes > limits::TOTALS_CHANGES_MAX {
             return None;
         }
-        more += difference(key, change, asked).ok()?;
+        // A condition may take milliseconds, and is asked twice of each.
+        if is_of(key, change) {
+            if Instant::now() > deadline {
+                return None;
+            }
+            more += difference(change, asked).ok()?;
+        }
     }
     Some(more)
 }
 
+/// Whether a change is one of a record of that filling.
+fn is_of(key: &Key, change: &Change) -> bool {
+    match change {
+        Change::Created { collection, generation, .. }
+        | Change::Updated { collection, generation, .. }
+        | Change::Deleted { collection, generation, .. } => {
+            (*collection, *generation) == (key.collection, key.generation)
+        }
+        _ => false,
+    }
+}
+
 /// What a change adds to the number of matches.
-fn difference(key: &Key, change: &Change, asked: &[&Predicate]) -> Result<isize, Exhausted> {
-    let is_here = |collection: &CollectionId, generation: &Generation| {
-        *collection == key.collection && *generation == key.generation
-    };
+fn difference(change: &Change, asked: &[&Predicate]) -> Result<isize, Exhausted> {
     let holds = |id: &str, fields: &Fields| -> Result<isize, Exhausted> {
         for predicate in asked {
             let program: &Program = &predicate.program;
@@ -146,15 +191,11 @@ fn difference(key: &Key, change: &Change, asked: &[&Predicate]) -> Result<isize,
         Ok(1)
     };
     match change {
-        Change::Created { collection, generation, id, after } if is_here(collection, generation) => {
-            holds(id.as_str(), after)
-        }
-        Change::Updated { collection, generation, id, after, before, .. } if is_here(collection, generation) => {
+        Change::Created { id, after, .. } => holds(id.as_str(), after),
+        Change::Updated { id, after, before, .. } => {
             Ok(holds(id.as_str(), after)? - holds(id.as_str(), &after.rewound(before))?)
         }
-        Change::Deleted { collection, generation, id, before, .. } if is_here(collection, generation) => {
-            Ok(-holds(id.as_str(), before)?)
-        }
+        Change::Deleted { id, before, .. } => Ok(-holds(id.as_str(), before)?),
         _ => Ok(0),
     }
 }

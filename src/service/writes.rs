@@ -133,6 +133,12 @@ impl Refused {
     }
 }
 
+/// How the record of an answer is shown.
+struct Answer {
+    collection: Arc<Collection>,
+    look: Look,
+}
+
 impl Service {
     /// Makes, changes or replaces one record.
     ///
@@ -180,11 +186,7 @@ impl Service {
 
     /// All that can be told of the writes without the records. Every one of them is looked at, so that one answer names
     /// the faults of all, up to `limits::FAULTS_MAX`.
-    fn prepare_all(
-        &self,
-        schema: &Schema,
-        asks: &[Ask<'_>],
-    ) -> Result<(Vec<Write>, Vec<(Arc<Collection>, Look)>), Refused> {
+    fn prepare_all(&self, schema: &Schema, asks: &[Ask<'_>]) -> Result<(Vec<Write>, Vec<Answer>), Refused> {
         let (mut writes, mut looks) = (Vec::with_capacity(asks.len()), Vec::with_capacity(asks.len()));
         let (mut refused, mut faults) = (Vec::new(), 0);
         for (at, ask) in asks.iter().enumerate() {
@@ -207,14 +209,14 @@ impl Service {
     }
 
     /// The caller must be allowed at least one of the deed's actions.
-    fn prepare(&self, schema: &Schema, ask: &Ask<'_>) -> Result<(Write, (Arc<Collection>, Look))> {
+    fn prepare(&self, schema: &Schema, ask: &Ask<'_>) -> Result<(Write, Answer)> {
         let collection = find(schema, ask.collection)?.clone();
         let guard = ask.asker.guard(schema, &collection)?;
         allow_one(&guard, ask.deed.actions())?;
         let look = Look::new(schema, &collection, ask.wanted, guard.is_superuser())?;
         let op = self.op(&collection, &ask.deed, guard.is_superuser())?;
         let write = Write { collection: collection.id, schema: collection.version, guard, op };
-        Ok((write, (collection, look)))
+        Ok((write, Answer { collection, look }))
     }
 
     fn op(&self, collection: &Collection, deed: &Deed<'_>, sees_hidden: bool) -> Result<Op> {
@@ -234,12 +236,12 @@ impl Service {
     async fn answer(
         &self,
         asks: &[Ask<'_>],
-        looks: Vec<(Arc<Collection>, Look)>,
+        looks: Vec<Answer>,
         committed: Committed,
     ) -> Result<(Position, Vec<Done>)> {
         let position = committed.position;
         let mut done = Vec::with_capacity(asks.len());
-        for ((ask, (collection, mut look)), written) in asks.iter().zip(looks).zip(committed.writes) {
+        for ((ask, Answer { collection, mut look }), written) in asks.iter().zip(looks).zip(committed.writes) {
             let (created, record) = match written {
                 Written::Created(record) => (true, record),
                 // What a caller put there itself it knows; of what was there before it learns nothing by changing it.

@@ -308,7 +308,7 @@ pub fn permits(
 }
 
 /// As [`permits`], for a query, which counts what is read.
-pub(super) fn permits_within(
+fn permits_within(
     read: &dyn Read,
     schema: &Schema,
     guard: &Guard,
@@ -324,5 +324,30 @@ pub(super) fn permits_within(
             let related = Related::within(read, schema, &rule.sight, allowance);
             related.outcome(rule.program.holds(Row { id: id.as_str(), fields }, &rule.input(), &related))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_condition_reads_a_bounded_number_of_other_records() {
+        let allowance = Allowance::single();
+        for _ in 0..limits::RELATED_ROWS_MAX {
+            allowance.spend().expect("within the bound");
+        }
+        assert_eq!(allowance.spend().expect_err("past it").code_str(), "too_costly");
+    }
+
+    #[test]
+    fn what_is_kept_of_other_records_is_bounded() {
+        let mut kept = Kept::default();
+        let row_bytes = 2_000;
+        for n in 0..10_000 {
+            kept.put(CollectionId(1), &format!("r{n}"), &None, row_bytes);
+            assert!(kept.bytes <= limits::RELATED_KEPT_BYTES_MAX);
+        }
+        assert!(kept.get(CollectionId(1), "r0").is_none() && kept.get(CollectionId(1), "r9999").is_some());
     }
 }

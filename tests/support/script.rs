@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
-//! server made); in a request `NODE` and `ID` (the last one) stand for what was masked. `{x*300}` in a request is 300
+//! server made), `HASH` (of a body, in a tag); in a request `NODE`, `ID` and `HASH` (the last ones) stand for what was
+//! masked. `{x*300}` in a request is 300
 //! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters, `@data shop/records.json
 //! orders 0` what stands there in a file of `data`. What a target must escape is escaped, but for `%`, `&` and `+`. The
 //! lines of a form end in CRLF. With `GOLDEN=write` in the environment the answers in the script are replaced by those
@@ -69,6 +70,7 @@ struct Player {
     schema: Schema,
     node: String,
     id: String,
+    hash: String,
 }
 
 impl Player {
@@ -77,12 +79,13 @@ impl Player {
         let client = Client::new(server.address);
         let position = server.core.view().position;
         let (seen, schema, node) = (position.seq, Schema::default(), format!("{:08x}", position.epoch.node.0));
-        Player { server, client, seen, schema, node, id: "0".repeat(26) }
+        Player { server, client, seen, schema, node, id: "0".repeat(26), hash: String::new() }
     }
 
     /// Sends one request; its outcome as the script writes it.
     fn step(&mut self, request: &str) -> String {
-        let request = repeated(&request.replace("NODE", &self.node).replace("ID", &self.id));
+        let request =
+            repeated(&request.replace("NODE", &self.node).replace("ID", &self.id).replace("HASH", &self.hash));
         let (head, body) = request.split_once("\n\n").unwrap_or((&request, ""));
         let mut lines = head.lines().skip(1);
         let (method, target) = lines.next().and_then(|line| line.split_once(' ')).expect("a method and a target");
@@ -103,7 +106,9 @@ impl Player {
         let mut outcome = format!("\n=> {}\n", answer.status);
         for name in SHOWN {
             if let Some(value) = answer.header(name).filter(|value| *value != "application/json") {
-                writeln!(outcome, "{name}: {}", masked(&self.node, value)).expect("a string");
+                let value = masked(&self.node, value);
+                let value = body_hash(&value).map_or(value.clone(), |hash| value.replace(hash, "HASH"));
+                writeln!(outcome, "{name}: {value}").expect("a string");
             }
         }
         if !answer.body.is_empty() {
@@ -113,10 +118,13 @@ impl Player {
         outcome
     }
 
-    /// Takes note of the node and of a made id.
+    /// Takes note of the node, of a made id and of a body's hash.
     fn learn(&mut self, answer: &Answer) {
         if let Some(node) = answer.header("millpond-seq").and_then(|seq| seq.split('-').nth(1)) {
             self.node = node.to_owned();
+        }
+        if let Some(hash) = answer.header("etag").and_then(body_hash) {
+            self.hash = hash.to_owned();
         }
         if let Some(id) = answer.header("location").and_then(|place| place.rsplit('/').next()).filter(|id| is_made(id))
         {
@@ -172,6 +180,12 @@ fn mask_request(json: &mut serde_json::Value, header: Option<&str>) {
         serde_json::Value::Array(items) => items.iter_mut().for_each(|item| mask_request(item, header)),
         _ => {}
     }
+}
+
+/// The hash in a tag, if it is one of a whole body, which may hold times.
+fn body_hash(tag: &str) -> Option<&str> {
+    let (_, hash) = tag.trim_matches('"').split_once('~')?;
+    (hash.len() > 8).then_some(hash)
 }
 
 /// Without what differs from run to run.

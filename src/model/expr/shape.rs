@@ -229,7 +229,8 @@ impl<'a> Analysis<'a> {
             Node::Call(Function::StartsWith, arguments) => match &**arguments {
                 [Node::Track(From::Row, track), fixed] if is_fixed(fixed) => {
                     let Some(Value::Text(prefix)) = self.value(fixed) else { return Shape::Opaque };
-                    let is_text = |field: Option<&Field>| compared(field.map(|field| &field.kind), EQUAL, &Value::text(""));
+                    let is_text =
+                        |field: Option<&Field>| compared(field.map(|field| &field.kind), EQUAL, &Value::text(""));
                     self.of_track(track, negated, false, |field| is_text(field).map(|_| Spans::prefix(&prefix)))
                 }
                 _ => Shape::Opaque,

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::id::{CollectionId, FieldId};
 use crate::limits;
 use crate::model::mask::{Mask, Part};
-use crate::model::schema::{Collection, Field, FieldKind, Schema};
+use crate::model::schema::{Collection, Field, FieldKind, Index, Schema};
 
 use excerpt::Excerpt;
 use paths::Branch;
@@ -222,8 +222,8 @@ impl<'a> Scope<'a> {
 
     /// `orders_via_user`: against the relation `user` of `orders`, if that points at `target`.
     fn backward(&mut self, target: &Collection, name: &str) -> Option<Link> {
-        let (source, field) = self.schema.referring(target, name).filter(|(_, field)| self.hidden || !field.hidden)?;
-        let alone = |index: &&crate::model::schema::Index| index.unique && index.fields.len() == 1;
+        let (source, field) = self.schema.referring(target, name, self.hidden)?;
+        let alone = |index: &&Index| index.unique && index.fields.len() == 1;
         let one =
             !field.kind.is_list() && source.indexes.iter().filter(alone).any(|index| index.fields[0].field == field.id);
         let way = Way::From { field: field.id, one };

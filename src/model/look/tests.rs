@@ -296,8 +296,8 @@ fn what_is_not_shown_is_not_read() {
 
 #[test]
 fn a_hidden_name_looks_like_an_unknown_one_and_both_are_refused() {
-    let long = vec!["user"; limits::EXPAND_LEVELS_MAX + 1].join(".");
-    let deep = vec!["boss"; limits::EXPAND_LEVELS_MAX + 1].join(".");
+    let long = ["user"; limits::EXPAND_LEVELS_MAX + 1].join(".");
+    let deep = ["boss"; limits::EXPAND_LEVELS_MAX + 1].join(".");
     let deep = format!("user.{deep}");
     let nested =
         format!("user({}id{}", "boss(".repeat(limits::EXPAND_LEVELS_MAX), ")".repeat(limits::EXPAND_LEVELS_MAX + 1));

@@ -14,7 +14,7 @@ use crate::model::schema::{Collection, Schema};
 use crate::state::query::place::{self, Resume, total_order};
 use crate::state::query::plan::{Order, Plan, Planner, Wanted};
 use crate::state::query::walk::{Condition, Found, Ground, Matches, Stored, place_of};
-use crate::state::related::{Allowance, permits_within, too_large};
+use crate::state::related::{Allowance, too_large};
 use crate::state::stack::Read;
 use crate::state::{key, lookup};
 
@@ -76,11 +76,8 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
         .collect();
     let shape = shape(schema, collection, &conditions)?;
     let order = total_order(&query.sort);
-    let permits = |record: &Record| {
-        permits_within(read, schema, &query.guard, Action::List, &record.id, &record.fields, &allowance)
-    };
-    let resume =
-        query.after.as_deref().map(|mark| place::resume(read, collection, &order, mark, permits)).transpose()?;
+    let sees = |record: &Record| if rule.is_some() { conditions[0].holds(record) } else { Ok(true) };
+    let resume = query.after.as_deref().map(|mark| place::resume(read, collection, &order, mark, sees)).transpose()?;
     // One more than the page holds, to know whether there are more.
     let rows = query.offset.saturating_add(query.limit).saturating_add(1);
     let known = known_total(read, collection, &shape)?;
@@ -159,6 +156,7 @@ impl Pager<'_, '_> {
         }
         let total = match (count, resume, self.plan.order) {
             (false, ..) => None,
+            (true, None, _) if more.is_none() => Some(met),
             (true, None, Order::Walked) => Some(met + matches.count()?),
             // What lies before the place counts too; and no order is needed to count.
             (true, ..) => Some(Matches::in_any_order(ground, self.plan, None, self.budget.sort_bytes).count()?),

@@ -48,7 +48,7 @@ impl<'a> Condition<'a> {
         Condition { predicate, input: predicate.input(), related }
     }
 
-    fn holds(&self, record: &Record) -> Result<bool> {
+    pub(super) fn holds(&self, record: &Record) -> Result<bool> {
         let row = Row { id: record.id.as_str(), fields: &record.fields };
         self.related.outcome(self.predicate.program.holds(row, &self.input, &self.related))
     }
@@ -68,12 +68,22 @@ impl Ground<'_> {
     pub(super) fn row(&self, id: RecordId, key: &mut Vec<u8>) -> Result<Stored> {
         key::set_row(key, self.collection.id, self.collection.generation, &id);
         match self.read.get(key)? {
-            Some(bytes) => stored(id, &bytes),
+            Some(bytes) => self.stored(id, &bytes),
             None => Err(Error::damaged(format!(
                 "collection {} has an index entry of the record {id}, which it does not have",
                 self.collection.name
             ))),
         }
+    }
+
+    /// Decodes a row. A long one takes as long as many steps.
+    fn stored(&self, id: RecordId, bytes: &[u8]) -> Result<Stored> {
+        const LONG: usize = 16 << 10;
+        if bytes.len() >= LONG {
+            self.allowance.in_time()?;
+        }
+        let (version, fields) = row::decode(bytes)?;
+        Ok(Stored { record: Record { id, version, fields }, bytes: bytes.len() })
     }
 
     fn matches(&self, record: &Record) -> Result<bool> {
@@ -86,11 +96,6 @@ impl Ground<'_> {
         self.allowance.in_time()?;
         Ok(true)
     }
-}
-
-fn stored(id: RecordId, bytes: &[u8]) -> Result<Stored> {
-    let (version, fields) = row::decode(bytes)?;
-    Ok(Stored { record: Record { id, version, fields }, bytes: bytes.len() })
 }
 
 /// A stretch that is being walked.
@@ -200,7 +205,7 @@ impl<'a> Matches<'a> {
         let scan = match pieces {
             None => ground.read.scan(&stretch.from, &stretch.to, walk.backwards)?,
             Some(pieces) => {
-                let (from, to) = behind(ground, index, walk.backwards, stretch, &pieces);
+                let (from, to) = behind(ground, index, walk, stretch, &pieces);
                 ground.read.scan(&from, &to, walk.backwards)?
             }
         };
@@ -231,7 +236,7 @@ impl<'a> Matches<'a> {
         }
         let read = match index {
             Some(_) => self.ground.row(id.clone(), &mut self.key)?,
-            None => stored(id.clone(), pair.value())?,
+            None => self.ground.stored(id.clone(), pair.value())?,
         };
         let matches = self.covered || self.ground.matches(&read.record)?;
         Ok(matches.then_some(Found { id, read: Some(read) }))
@@ -351,12 +356,17 @@ pub(super) fn place_of(
 fn behind(
     ground: &Ground<'_>,
     index: Option<&Index>,
-    backwards: bool,
+    walk: &Walk,
     stretch: &Stretch,
     pieces: &[&[u8]],
 ) -> (Vec<u8>, Vec<u8>) {
-    let collection = ground.collection;
-    let fixed = |operand: Operand| stretch.fixed.iter().find(|(of, _)| *of == operand).map(|(_, value)| value);
+    let (collection, backwards) = (ground.collection, walk.backwards);
+    let all_fixed = || walk.fixed.iter().chain(&stretch.fixed);
+    let fixed = |operand: Operand| all_fixed().find(|(of, _)| *of == operand).map(|(_, value)| value);
+    // One record at most, wherever it lies: the walk may know its id and nothing of what comes before that in the order.
+    if fixed(Operand::Id).is_some() {
+        return (stretch.from.clone(), stretch.to.clone());
+    }
     let mut parts = index.map_or(&[][..], |index| &index.fields).iter();
     let mut key = match index {
         Some(index) => key::entry_head(collection, index.id),

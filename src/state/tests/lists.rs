@@ -32,7 +32,6 @@ struct World {
     request: Arc<Request>,
 }
 
-
 fn indexes(dice: &mut Dice, fields: &[&str], lists: &[&str]) -> String {
     let mut texts = Vec::new();
     for at in 0..dice.roll(6) {
@@ -80,7 +79,12 @@ impl World {
             let mut collection = definition::parse(&history.schema, body.as_bytes(), Millis(1)).unwrap();
             if id == ORDERS {
                 let number = collection.last_field.0 + 1;
-                let place = Field { id: FieldId(number), name: "place".into(), kind: FieldKind::GeoPoint {}, ..note(&collection) };
+                let place = Field {
+                    id: FieldId(number),
+                    name: "place".into(),
+                    kind: FieldKind::GeoPoint {},
+                    ..note(&collection)
+                };
                 collection.fields.push(place);
                 collection.last_field = FieldId(number);
             }
@@ -92,7 +96,7 @@ impl World {
         let principal = Record { id: RecordId::new("u1").unwrap(), version: Default::default(), fields: Fields::new() };
         let request = Request {
             principal: Some((USERS, Arc::new(principal))),
-            query: vec![("s".into(), "b".into()), ("n".into(), "2".into())],
+            query: vec![("s".into(), "b".into()), ("n".into(), "2".into())].into(),
             ..Request::at(NOW)
         };
         let mut world = World { history, records, request: Arc::new(request) };
@@ -281,9 +285,7 @@ fn random_value(dice: &mut Dice, kind: &FieldKind, name: &str) -> Value {
             Value::List(items)
         }
         // Long ones too, whose place a cursor can't hold.
-        _ if name == "note" && dice.roll(3) == 0 => {
-            Value::text("x".repeat(5_000) + ["", "y"][dice.roll(2) as usize])
-        }
+        _ if name == "note" && dice.roll(3) == 0 => Value::text("x".repeat(5_000) + ["", "y"][dice.roll(2) as usize]),
         _ => Value::text(*dice.pick(&texts)),
     }
 }
@@ -401,7 +403,8 @@ fn random_query(world: &World, dice: &mut Dice) -> (Query, String) {
     };
     let shapes = |index: &Index| {
         let name = |field| collection.field_by_id(field).map_or("?", |field| &field.name);
-        let parts = index.fields.iter().map(|part| if part.descending { "-" } else { "" }.to_owned() + name(part.field));
+        let parts =
+            index.fields.iter().map(|part| if part.descending { "-" } else { "" }.to_owned() + name(part.field));
         format!("{}({})", index.name, parts.collect::<Vec<_>>().join(","))
     };
     let shown = format!(
@@ -463,6 +466,9 @@ fn pages_by_cursor_go_on_behind_the_last_record_whatever_is_written_between() {
                     world.write(&mut dice);
                     world.history.churn(&mut dice);
                     kept = world.records[&ORDERS].get(&last.0).is_some_and(|(_, fields)| *fields == last.1);
+                }
+                if let Rows::Where(rule) = query.guard.rows(crate::model::guard::Action::List) {
+                    kept &= world.holds(rule, &last.0, &last.1);
                 }
                 query.after = Some(more);
                 query.offset = 0;

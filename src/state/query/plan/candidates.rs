@@ -102,12 +102,11 @@ fn by_rows(collection: &Collection, facts: &Facts<'_>, order: &[SortKey]) -> Can
         }
         None => (&everything, true),
     };
-    let fixed: Vec<(Operand, Value)> = singles.iter().map(|(operand, value)| (*operand, (*value).clone())).collect();
     let mut stretches = Vec::with_capacity(spans.len());
     for span in spans.iter() {
         let (from, to) = bounds::rows(collection, span);
         if from < to {
-            stretches.push(Stretch { from, to, fixed: fixed.clone() });
+            stretches.push(Stretch { from, to, fixed: Vec::new() });
         }
     }
     if backwards {
@@ -121,6 +120,7 @@ fn by_rows(collection: &Collection, facts: &Facts<'_>, order: &[SortKey]) -> Can
             equal_fields: usize::from(points),
             ranged: known.is_some() && !points,
             backwards,
+            fixed: owned(&singles),
             stretches,
         }],
         order: if ordered { Order::Walked } else { Order::Sorted },
@@ -128,6 +128,10 @@ fn by_rows(collection: &Collection, facts: &Facts<'_>, order: &[SortKey]) -> Can
         repeats: false,
         used,
     }
+}
+
+fn owned(fixed: &[(Operand, &Value)]) -> Vec<(Operand, Value)> {
+    fixed.iter().map(|(operand, value)| (*operand, (*value).clone())).collect()
 }
 
 /// The leading fields of an index, each with the spans that it is held to.
@@ -168,7 +172,7 @@ fn by_index(collection: &Collection, index: &Index, facts: &Facts<'_>, order: &[
     let singles: Vec<(Operand, &Value)> = facts.fixed().collect();
     let is_single = |operand: Operand| singles.iter().any(|(fixed, _)| *fixed == operand);
     let is_level = |operand: Operand| held.levels[..held.equal_fields].iter().any(|(of, ..)| *of == operand);
-    let stretches = stretches(collection, index, &held, &singles);
+    let stretches = stretches(collection, index, &held);
     let way = |is_fixed: &dyn Fn(Operand) -> bool| {
         [false, true].into_iter().find(|backwards| yields(index, order, *backwards, is_fixed))
     };
@@ -189,6 +193,7 @@ fn by_index(collection: &Collection, index: &Index, facts: &Facts<'_>, order: &[
         equal_fields: held.equal_fields,
         ranged: held.ranged,
         backwards,
+        fixed: owned(&singles),
         stretches,
     };
     if backwards {
@@ -199,9 +204,8 @@ fn by_index(collection: &Collection, index: &Index, facts: &Facts<'_>, order: &[
 }
 
 /// One for each combination of what the leading fields are held to, in the order of the keys.
-fn stretches(collection: &Collection, index: &Index, held: &Held<'_>, singles: &[(Operand, &Value)]) -> Vec<Stretch> {
-    let fixed: Vec<(Operand, Value)> = singles.iter().map(|(operand, value)| (*operand, (*value).clone())).collect();
-    let mut heads = vec![(key::entry_head(collection, index.id), fixed)];
+fn stretches(collection: &Collection, index: &Index, held: &Held<'_>) -> Vec<Stretch> {
+    let mut heads = vec![(key::entry_head(collection, index.id), Vec::new())];
     for (operand, descending, points) in &held.levels[..held.equal_fields] {
         let mut longer = Vec::with_capacity(heads.len() * points.len());
         for (head, fixed) in &heads {
@@ -265,16 +269,14 @@ fn by_elements(
         _ => None,
     });
     let singles: Vec<(Operand, &Value)> = facts.fixed().collect();
-    let is_fixed = |operand: Operand| {
-        operand == Operand::Field(list) || singles.iter().any(|(fixed, _)| *fixed == operand)
-    };
-    let fixed: Vec<(Operand, Value)> = singles.iter().map(|(operand, value)| (*operand, (*value).clone())).collect();
+    let is_fixed =
+        |operand: Operand| operand == Operand::Field(list) || singles.iter().any(|(fixed, _)| *fixed == operand);
     let head = key::entry_head(collection, index.id);
     let make = |(at, spans, exact): (usize, &std::borrow::Cow<'_, Spans>, bool)| {
         let stretch = |span: &Span| {
             let (from, to) = bounds::values(&head, span, only.descending);
             let element = span.point().map(|value| (Operand::Field(list), value.clone()));
-            Stretch { from, to, fixed: fixed.iter().cloned().chain(element).collect() }
+            Stretch { from, to, fixed: element.into_iter().collect() }
         };
         let stretches: Vec<Stretch> = spans.iter().map(stretch).filter(|one| one.from < one.to).collect();
         let points = spans.are_points();
@@ -291,6 +293,7 @@ fn by_elements(
                 equal_fields: usize::from(points),
                 ranged: !points,
                 backwards,
+                fixed: owned(&singles),
                 stretches,
             }],
             order,

@@ -24,10 +24,11 @@ mod facts;
 mod relations;
 mod union;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::error::Result;
 use crate::id::IndexId;
+use crate::limits;
 use crate::model::expr::Shape;
 use crate::model::query::{Operand, SortKey};
 use crate::model::schema::{Collection, Schema};
@@ -77,6 +78,8 @@ pub struct Walk {
     pub ranged: bool,
     /// Whether it goes backwards.
     pub backwards: bool,
+    /// What is the same for all matches.
+    pub(super) fixed: Vec<(Operand, Value)>,
     /// Its stretches, in the order in which they are walked.
     pub(super) stretches: Vec<Stretch>,
 }
@@ -93,7 +96,7 @@ impl Walk {
 pub(super) struct Stretch {
     pub(super) from: Vec<u8>,
     pub(super) to: Vec<u8>,
-    /// What is the same for all matches in it.
+    /// What is the same for all matches in it, besides what is for all of the walk.
     pub(super) fixed: Vec<(Operand, Value)>,
 }
 
@@ -122,11 +125,14 @@ pub(super) struct Planner<'a> {
     pub(super) schema: &'a Schema,
     pub(super) allowance: &'a Allowance,
     pub(super) steps: RefCell<Vec<Step>>,
+    /// Lookups over relations that may still be tried.
+    lookups: Cell<usize>,
 }
 
 impl<'a> Planner<'a> {
     pub(super) fn new(read: &'a dyn Read, schema: &'a Schema, allowance: &'a Allowance) -> Planner<'a> {
-        Planner { read, schema, allowance, steps: RefCell::default() }
+        let lookups = Cell::new(limits::PLAN_LOOKUPS_MAX);
+        Planner { read, schema, allowance, steps: RefCell::default(), lookups }
     }
 
     /// How to carry out a list of the records of a shape.

@@ -34,7 +34,10 @@ impl Planner<'_> {
             })
             .collect();
         for (hop, shape) in overs {
-            if candidates::by_indexes(collection, facts, &[]).iter().any(|one| one.equal_fields() > 0) {
+            self.allowance.in_time()?;
+            if self.lookups.get() == 0
+                || candidates::by_indexes(collection, facts, &[]).iter().any(|one| one.equal_fields() > 0)
+            {
                 break;
             }
             if let Some(fact) = self.near(collection, hop, shape)?
@@ -80,6 +83,9 @@ impl Planner<'_> {
             Shape::Any(branches) => &branches[..],
             one => std::slice::from_ref(one),
         };
+        if branches.len() > self.lookups.get() {
+            return Ok(None);
+        }
         let mut ids = BTreeSet::new();
         for branch in branches {
             let mut facts = Facts::of(branch.parts());
@@ -88,7 +94,7 @@ impl Planner<'_> {
             }
             let ways = candidates::by_indexes(collection, &facts, &[]);
             let best = ways.into_iter().filter(Candidate::is_narrow).max_by_key(Candidate::rank);
-            let Some(best) = best else { return Ok(None) };
+            let Some(best) = best.filter(|_| self.may_look()) else { return Ok(None) };
             let enough = self.gather(collection, &best, &mut ids)?;
             self.note(collection, &best, enough.then_some(ids.len()));
             if !enough {
@@ -117,6 +123,12 @@ impl Planner<'_> {
             }
         }
         Ok(true)
+    }
+
+    fn may_look(&self) -> bool {
+        let left = self.lookups.get();
+        self.lookups.set(left.saturating_sub(1));
+        left > 0
     }
 
     fn note(&self, collection: &Collection, way: &Candidate, found: Option<usize>) {
