@@ -275,6 +275,8 @@ impl Service {
     /// Whether the caller may view a record as it stands now.
     fn may_view(&self, asker: &Asker, collection: &Collection, record: &Record) -> Result<bool> {
         let view = self.core().view();
+        // It may have been dropped since: its rules are not to be read without it, and the write is done.
+        let Some(collection) = view.schema.get(collection.id) else { return Ok(false) };
         let guard = asker.guard(&view.schema, collection)?;
         state::permits(&view.stack, &view.schema, &guard, Action::View, &record.id, &record.fields)
     }

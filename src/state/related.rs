@@ -22,6 +22,9 @@ use crate::state::{key, lookup, row};
 /// Steps between two looks at the clock.
 const CLOCK_STEPS: usize = 64;
 
+/// Bytes of a row that take a step to read.
+const STEP_ROW_BYTES: usize = 64;
+
 /// What reading may still cost.
 #[derive(Debug)]
 pub(super) struct Allowance {
@@ -205,6 +208,13 @@ impl<'a> Related<'a> {
         }
     }
 
+    /// Reading a row takes steps as well, beside those of the evaluation that it is read for.
+    fn take_steps(&self, steps: usize) -> Result<()> {
+        let taken = self.steps.get().saturating_add(steps);
+        self.steps.set(taken);
+        if taken > self.steps_max { Err(Exhausted.error()) } else { Ok(()) }
+    }
+
     fn find(&self, collection: CollectionId, id: &str) -> Result<Option<Arc<Fields>>> {
         if let Some(known) = self.kept.borrow().get(collection, id) {
             return Ok(known.clone());
@@ -213,8 +223,9 @@ impl<'a> Related<'a> {
         self.allowance().spend()?;
         let (mut found, mut row_bytes) = (None, 0);
         if let Some(bytes) = self.read.get(&key::row(of.id, of.generation, &record))? {
-            let (_, fields) = row::decode(&bytes)?;
             row_bytes = bytes.len();
+            self.take_steps(row_bytes / STEP_ROW_BYTES)?;
+            let (_, fields) = row::decode(&bytes)?;
             found = self.is_seen(of, &record, &fields)?.then(|| Arc::new(fields));
         }
         self.kept.borrow_mut().put(collection, id, &found, row_bytes);

@@ -1,12 +1,21 @@
 //! What a write tells of what its caller can't see, and leaves of it: hidden fields, hidden records; and how much one
 //! transaction may have evaluated.
 
-use super::expressions::{refusal, write_as};
-use super::fixture::{Stepped, id};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::expressions::{refusal, write_all_as, write_as};
+use super::fixture::{NOW, Stepped, id};
 use crate::core::Outcome;
 use crate::limits;
 use crate::model::command::{Condition, Op};
+use crate::model::expr::{Program, Scope};
+use crate::model::guard::{Action, Guard, Rows};
 use crate::model::pipeline;
+use crate::model::predicate::{Predicate, Request, Sight};
+use crate::model::query::Query;
+use crate::model::sort;
+use crate::state::query::{Budget, Page, list};
 
 const SECRETS: &str = r#"{"name":"c","fields":[
     {"name":"name","type":"text"},
@@ -111,4 +120,80 @@ fn what_one_transaction_evaluates_is_bounded() {
     assert_eq!(refusal(core.write(&over)), "Unprocessable too_costly");
     let within = writes(&core, most - 1);
     core.write(&within).unwrap();
+}
+
+#[test]
+fn a_computed_list_around_its_own_past_grows_no_deeper_than_a_body_may_be() {
+    const NESTED: &str = r#"{"name":"c","fields":[
+        {"name":"n","type":"number"},{"name":"j","type":"json","computed":"[@old.j, n]"}]}"#;
+    let mut core = Stepped::with(&[NESTED]);
+    core.fill(&[("c", r#"{"id":"a","n":0}"#)]);
+    let refused = (1..1_000).find_map(|n| {
+        let op = core.merge("c", "a", &format!(r#"{{"n":{n}}}"#), None);
+        let outcome = core.write(&[("c", op)]);
+        outcome.is_err().then(|| (n, refusal(outcome)))
+    });
+    let (depth, refused) = refused.expect("refused at last");
+    assert_eq!(refused, "Unprocessable computed j:too_deep");
+    assert!(depth <= limits::JSON_DEPTH_MAX + 1, "{depth}");
+}
+
+#[test]
+fn long_rows_that_a_rule_reads_count_by_their_length() {
+    const PAIR: &str = r#"{"name":"c","fields":[{"name":"to","type":"relation","collection":"c"},
+        {"name":"t","type":"text","max":2000000},{"name":"n","type":"number"}],"createRule":"to.n = 1"}"#;
+    let mut core = Stepped::with(&[PAIR]);
+    let length = 1_900_000;
+    core.fill(&[("c", &format!(r#"{{"id":"a","n":1,"t":"{}"}}"#, "x".repeat(length)))]);
+    let most = limits::TRANSACTION_STEPS_MAX / (length / 64);
+    let writes = |core: &Stepped, count: usize| {
+        let op = |n: usize| core.create("c", &format!(r#"{{"id":"n{n}","to":"a"}}"#));
+        (0..count).map(op).collect::<Vec<_>>()
+    };
+    let over = writes(&core, most + 1);
+    assert_eq!(refusal(write_all_as(&mut core, None, "c", over)), "Unprocessable too_costly");
+    let within = writes(&core, most - 1);
+    write_all_as(&mut core, None, "c", within).unwrap();
+}
+
+#[test]
+fn a_cursor_tells_nothing_of_a_record_that_its_caller_may_not_list() {
+    const LONG: &str = r#"{"name":"c","fields":[{"name":"t","type":"text","max":6000},{"name":"open","type":"bool"}]}"#;
+    let mut core = Stepped::with(&[LONG]);
+    let start = "x".repeat(5_500);
+    for name in ["a", "b", "c"] {
+        core.fill(&[("c", &format!(r#"{{"id":"{name}","t":"{start}{name}","open":{}}}"#, name != "b"))]);
+    }
+    let (view, collection) = (core.view(), core.collection("c"));
+    let list = |guard: Guard, after: Option<Box<[u8]>>, limit: usize| {
+        let query = Query {
+            collection: collection.id,
+            schema: collection.version,
+            guard,
+            filter: None,
+            sort: sort::parse(&collection, "t", false).unwrap(),
+            after,
+            offset: 0,
+            limit,
+            count: false,
+        };
+        let mut budget = Budget::new(1_000, Instant::now() + limits::QUERY_TIME_MAX);
+        list(&view.stack, &view.schema, &query, &mut budget).unwrap()
+    };
+    let ids = |page: &Page| page.records.iter().map(|record| record.id.to_string()).collect::<Vec<_>>();
+    let mark = list(Guard::for_server(), None, 2).more.unwrap();
+    assert_eq!(ids(&list(Guard::for_server(), Some(mark.clone()), 9)), ["c"], "where it may be looked at, it leads on");
+    // One that says something else of where the record stands, as a guess would.
+    let mut other = mark.clone();
+    other[3] ^= 1;
+    let scope = Scope { schema: &view.schema, collection: &collection, callers: &[], sees_hidden: true };
+    let rule = Arc::new(Program::condition(scope, "open = true").unwrap());
+    let [right, wrong] = [mark, other].map(|mark| {
+        let predicate = Predicate { program: rule.clone(), request: Arc::new(Request::at(NOW)), sight: Sight::All };
+        let mut rows = [const { Rows::None }; 5];
+        rows[Action::List as usize] = Rows::Where(Box::new(predicate));
+        ids(&list(Guard::for_caller(false, rows), Some(mark), 9))
+    });
+    assert_eq!(right, wrong);
+    assert_eq!(right, ["a", "c"]);
 }

@@ -96,9 +96,14 @@ fn guard(core: &Stepped, name: &str, caller: Option<&str>) -> Guard {
 }
 
 pub(super) fn write_as(core: &mut Stepped, caller: Option<&str>, name: &str, op: Op) -> Outcome {
+    write_all_as(core, caller, name, vec![op])
+}
+
+pub(super) fn write_all_as(core: &mut Stepped, caller: Option<&str>, name: &str, ops: Vec<Op>) -> Outcome {
     let collection = core.collection(name);
     let guard = guard(core, name, caller);
-    core.submit(Command::Write(vec![Write { collection: collection.id, schema: collection.version, guard, op }]))
+    let write = |op| Write { collection: collection.id, schema: collection.version, guard: guard.clone(), op };
+    core.submit(Command::Write(ops.into_iter().map(write).collect()))
 }
 
 #[test]

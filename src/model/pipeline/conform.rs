@@ -48,7 +48,7 @@ pub(super) fn conform(collection: &Collection, field: &Field, value: Value) -> R
 /// One value of the field's type; of a list field, one element.
 fn one(field: &Field, value: Value) -> Result<Value, Flaw> {
     let value = match (&field.kind, value) {
-        (FieldKind::Json { .. }, value) => in_json(value),
+        (FieldKind::Json { .. }, value) => in_json(value)?,
         (_, Value::Json(text)) => return parse::one(field, &text),
         (
             FieldKind::Text { .. } | FieldKind::Email {} | FieldKind::Url {} | FieldKind::Editor { .. },
@@ -72,14 +72,16 @@ fn one(field: &Field, value: Value) -> Result<Value, Flaw> {
     within(&field.kind, value)
 }
 
-fn in_json(value: Value) -> Value {
-    match value {
-        Value::Json(text) => Value::Json(text),
-        other => {
-            let mut bytes = Vec::new();
-            write_value(&other, &mut bytes);
-            Value::Json(String::from_utf8_lossy(&bytes).into())
-        }
+/// No deeper than what a client may send: a list around what stood there before would grow with every write.
+fn in_json(value: Value) -> Result<Value, Flaw> {
+    if let Value::Json(text) = value {
+        return Ok(Value::Json(text));
+    }
+    let mut bytes = Vec::new();
+    write_value(&value, &mut bytes);
+    match json::checked_text(&bytes) {
+        Ok(text) => Ok(Value::Json(text.into())),
+        Err(_) => Err(Flaw::new("too_deep", "its expression gives a list that is nested too deep")),
     }
 }
 
