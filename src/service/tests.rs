@@ -56,7 +56,8 @@ fn total(service: &Service, filter: &'static str) -> i64 {
 
 #[test]
 fn a_kept_total_is_right_after_every_write() {
-    const FILTERS: [(&str, fn(i64, &str) -> bool); 4] = [
+    type Holds = fn(i64, &str) -> bool;
+    const FILTERS: [(&str, Holds); 4] = [
         ("n > 3", |n, _| n > 3),
         ("n = 2 || t = 'b'", |n, t| n == 2 || t == "b"),
         ("t ~ 'a'", |_, t| t.contains('a')),

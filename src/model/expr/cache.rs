@@ -1,8 +1,6 @@
 //! Compiled conditions by their texts: the same filter comes again and again, and a pattern in it is dear to compile.
 //!
-//! Invariant: what is kept takes at most `limits::PROGRAMS_BYTES_MAX`, as estimated; a text with a fault is not kept. When
-//! it is full the half that was not used lately goes at once: most texts hold a literal and come once, and looking for
-//! one to go must not be the price of each.
+//! Invariant: what is kept takes at most `limits::PROGRAMS_BYTES_MAX`, as estimated; a text with a fault is not kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +20,13 @@ pub struct Programs {
     kept: Mutex<Kept>,
 }
 
+/// Two ages: what is asked for becomes new, and when the new are half of all, the old go. So neither keeping nor letting
+/// go looks at more than one.
 #[derive(Debug, Default)]
 struct Kept {
-    by_text: BTreeMap<Key, Entry>,
-    bytes: usize,
-    /// Counts the uses.
-    clock: u64,
+    new: BTreeMap<Key, Entry>,
+    old: BTreeMap<Key, Entry>,
+    new_bytes: usize,
 }
 
 /// A program belongs to one version of the schema, and to those who see or don't see hidden fields.
@@ -37,7 +36,6 @@ type Key = (CollectionId, Seq, bool, Box<str>);
 struct Entry {
     program: Arc<Program>,
     bytes: usize,
-    used: u64,
 }
 
 impl Programs {
@@ -48,48 +46,41 @@ impl Programs {
     /// As [`Program::condition`].
     pub fn condition(&self, scope: Scope<'_>, schema: Seq, text: &str) -> Result<Arc<Program>, Fault> {
         let key: Key = (scope.collection.id, schema, scope.sees_hidden, text.into());
-        {
-            let mut kept = self.kept.lock();
-            kept.clock += 1;
-            let now = kept.clock;
-            if let Some(entry) = kept.by_text.get_mut(&key) {
-                entry.used = now;
-                return Ok(entry.program.clone());
-            }
+        if let Some(program) = self.kept.lock().get(&key) {
+            return Ok(program);
         }
         let program = Arc::new(Program::condition(scope, text)?);
-        self.kept.lock().put(key, &program);
+        let bytes = program.bytes(key.3.len());
+        self.kept.lock().put(key, Entry { program: program.clone(), bytes });
         Ok(program)
     }
 }
 
 impl Kept {
-    fn put(&mut self, key: Key, program: &Arc<Program>) {
-        let bytes = program.bytes(key.3.len());
-        if bytes > limits::PROGRAMS_BYTES_MAX / 2 {
-            return;
+    fn get(&mut self, key: &Key) -> Option<Arc<Program>> {
+        if let Some(entry) = self.new.get(key) {
+            return Some(entry.program.clone());
         }
-        while self.bytes + bytes > limits::PROGRAMS_BYTES_MAX {
-            self.halve();
-        }
-        let entry = Entry { program: program.clone(), bytes, used: self.clock };
-        self.bytes += bytes;
-        // Two threads may have compiled the same text.
-        if let Some(other) = self.by_text.insert(key, entry) {
-            self.bytes -= other.bytes;
-        }
+        let (key, entry) = self.old.remove_entry(key)?;
+        let program = entry.program.clone();
+        self.put(key, entry);
+        Some(program)
     }
 
-    /// Lets the half go that was not used lately; at least one.
-    fn halve(&mut self) {
-        let mut uses: Vec<u64> = self.by_text.values().map(|entry| entry.used).collect();
-        let middle = uses.len() / 2;
-        if uses.is_empty() {
+    fn put(&mut self, key: Key, entry: Entry) {
+        const HALF: usize = limits::PROGRAMS_BYTES_MAX / 2;
+        if entry.bytes > HALF {
             return;
         }
-        let (_, &mut last, _) = uses.select_nth_unstable(middle);
-        self.by_text.retain(|_, entry| entry.used > last);
-        self.bytes = self.by_text.values().map(|entry| entry.bytes).sum();
+        if self.new_bytes + entry.bytes > HALF {
+            self.old = std::mem::take(&mut self.new);
+            self.new_bytes = 0;
+        }
+        self.new_bytes += entry.bytes;
+        // Two threads may have compiled the same text.
+        if let Some(other) = self.new.insert(key, entry) {
+            self.new_bytes -= other.bytes;
+        }
     }
 }
 
@@ -101,7 +92,7 @@ mod tests {
     use crate::time::Millis;
 
     #[test]
-    fn a_text_is_compiled_once_and_the_least_used_goes_first() {
+    fn a_text_is_compiled_once_and_what_is_not_used_goes() {
         let body = br#"{"name": "c", "fields": [{"name": "n", "type": "number"}, {"name": "t", "type": "text"}]}"#;
         let collection = definition::parse(&Schema::default(), body, Millis(0)).expect("sound");
         let schema = Schema::default();
@@ -117,11 +108,15 @@ mod tests {
         for n in 0..200 {
             get(1, &format!("matches(t, 'x{n}')"));
             assert!(Arc::ptr_eq(&first, &get(1, "n = 1")), "what is used stays");
-            assert!(programs.kept.lock().bytes <= limits::PROGRAMS_BYTES_MAX);
+            let kept = programs.kept.lock();
+            let sum = |age: &BTreeMap<Key, Entry>| age.values().map(|entry| entry.bytes).sum::<usize>();
+            assert_eq!(kept.new_bytes, sum(&kept.new));
+            assert!(sum(&kept.new) + sum(&kept.old) <= limits::PROGRAMS_BYTES_MAX);
         }
         let kept = programs.kept.lock();
-        assert!(kept.by_text.len() < 100, "{} kept", kept.by_text.len());
-        assert_eq!(kept.bytes, kept.by_text.values().map(|entry| entry.bytes).sum::<usize>());
-        assert!(!kept.by_text.keys().any(|(_, version, ..)| *version == Seq(2)), "what is not used goes");
+        let count = kept.new.len() + kept.old.len();
+        assert!((20..100).contains(&count), "{count} kept");
+        let is_other = |(_, version, ..): &Key| *version == Seq(2);
+        assert!(!kept.new.keys().chain(kept.old.keys()).any(is_other), "what is not used goes");
     }
 }

@@ -11,7 +11,7 @@ use crate::model::predicate::Predicate;
 use crate::model::query::{Operand, SortKey};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Index, Schema};
-use crate::model::value::Fields;
+use crate::model::value::{Fields, Value};
 use crate::state::query::place::{self, Resume};
 use crate::state::query::plan::{Order, Plan, Stretch, Walk};
 use crate::state::related::{Allowance, Related, too_large};
@@ -101,6 +101,8 @@ impl Ground<'_> {
 /// A stretch that is being walked.
 struct Running<'a> {
     index: Option<&'a Index>,
+    /// What its records have in common, by the walk and by the stretch.
+    fixed: [&'a [(Operand, Value)]; 2],
     scan: Scan<'a>,
 }
 
@@ -198,7 +200,7 @@ impl<'a> Matches<'a> {
         Matches { ground, covered: plan.covered, source, seen, key: Vec::new() }
     }
 
-    fn open(&self, walk: &Walk, stretch: &Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
+    fn open(&self, walk: &'a Walk, stretch: &'a Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
         let ground = self.ground;
         let index = walk.index.and_then(|id| ground.collection.index(id));
         let pieces = resume.and_then(|resume| resume.pieces(ground.order));
@@ -209,7 +211,7 @@ impl<'a> Matches<'a> {
                 ground.read.scan(&from, &to, walk.backwards)?
             }
         };
-        Ok(Running { index, scan })
+        Ok(Running { index, fixed: [&walk.fixed, &stretch.fixed], scan })
     }
 
     /// The next match of one stretch.
@@ -243,7 +245,13 @@ impl<'a> Matches<'a> {
     }
 
     fn head(&mut self, running: &mut Running<'a>, of: usize) -> Result<Option<Head>> {
-        let Some(mut found) = self.advance(running)? else { return Ok(None) };
+        let mut found = loop {
+            let Some(found) = self.advance(running)? else { return Ok(None) };
+            // Another way in has this one, in its order; here it may stand out of it.
+            if self.covered || keeps(running.fixed, &found) {
+                break found;
+            }
+        };
         let mut place = Vec::with_capacity(32);
         place_of(self.ground, &mut found, &mut self.key, &mut place)?;
         Ok(Some(Head { place, of, found }))
@@ -350,6 +358,19 @@ pub(super) fn place_of(
     let none = Fields::new();
     let fields = found.read.as_ref().map_or(&none, |stored| &stored.record.fields);
     Ok(place::write(bytes, ground.order, &found.id, fields))
+}
+
+/// Whether a record that was read has what its stretch is ordered by the help of.
+fn keeps(fixed: [&[(Operand, Value)]; 2], found: &Found) -> bool {
+    let same = |a: &Value, b: &Value| a.order(b).is_eq();
+    fixed.into_iter().flatten().all(|(operand, value)| match (operand, &found.read) {
+        (Operand::Id, _) => value.as_text() == Some(found.id.as_str()),
+        (Operand::Field(field), Some(stored)) => {
+            let is = stored.record.fields.get(*field);
+            same(is, value) || is.each().iter().any(|one| same(one, value))
+        }
+        (Operand::Field(_), None) => true,
+    })
 }
 
 /// What is left of a stretch that yields the order, behind a place in that order.
