@@ -98,7 +98,7 @@ fn requests(payload: &[u8]) -> Result<Vec<&str>> {
         }
     }
     let found = found.unwrap_or_default();
-    if found.is_empty() && faults.len() == 0 {
+    if found.is_empty() && faults.is_empty() {
         faults.add("requests", "required", "must have at least one request");
     }
     faults.into_result("the batch has faults")?;
