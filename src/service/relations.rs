@@ -156,9 +156,11 @@ impl Targets for Relations<'_> {
         if !seen || collection.relation_index(field).is_none() {
             return Ok(Vec::new());
         }
-        // Of those that a rule hides none counts, so how many ids it takes is known only when they are read.
+        // Of those that a rule hides none counts, so how many ids it takes is known only when they are read. Those that
+        // were met are not read again: behind as many, and as many as may be read, the next one is over the bound.
         let all = *guard.rows(Action::View) == Rows::All;
-        let ids = if all { limits::REFERRERS_MAX } else { self.allowance.reads.saturating_add(1) };
+        let met = self.met.get(&collection.id).map_or(0, HashMap::len);
+        let ids = if all { limits::REFERRERS_MAX } else { self.allowance.reads.saturating_add(met).saturating_add(1) };
         let mut found = Vec::new();
         for referrer in state::referrers(&self.view.stack, collection, field, &id, ids)? {
             self.allowance.show()?;

@@ -145,3 +145,34 @@ fn kept_totals_are_bounded() {
     let kept = totals.bytes();
     assert!(kept > limits::TOTALS_BYTES_MAX / 4 && kept <= limits::TOTALS_BYTES_MAX, "{kept}");
 }
+
+#[test]
+fn referrers_that_come_again_are_all_shown_again() {
+    const ORDERS: usize = 200;
+    let (service, threads) = start();
+    let users = r#"{"name":"users","fields":[],"viewRule":""}"#;
+    let orders = r#"{"name":"orders","fields":[{"name":"n","type":"number"},
+        {"name":"user","type":"relation","collection":"users"}],"listRule":"","viewRule":"n >= 0"}"#;
+    for body in [users, orders] {
+        block_on(service.create_collection(Caller::Superuser, body.as_bytes())).unwrap();
+    }
+    let asker = superuser(&service);
+    let put = |collection: &str, id: String, body: &str| {
+        let deed = Deed::Put { id: Some(&id), body: body.as_bytes(), if_match: None, create_only: false };
+        block_on(service.store_record(Ask { asker: &asker, collection, wanted: Wanted::default(), deed })).unwrap();
+    };
+    put("users", "u".to_owned(), "{}");
+    (0..ORDERS).for_each(|at| put("orders", format!("o{at}"), r#"{"n":1,"user":"u"}"#));
+    // More than are read on the request's own thread, if each were read again.
+    let nobody = service.asker(Caller::Anonymous, "GET", Vec::new().into());
+    let wanted = Wanted { expand: Some("user.orders_via_user"), ..Wanted::default() };
+    let paging = Paging { page: 1, per_page: 5, count: false };
+    let body =
+        block_on(service.list_records(&nobody, "orders", ListRequest { wanted, paging, ..request(None, false) }));
+    let page: serde_json::Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    let shown = |item: &serde_json::Value| item["expand"]["user"]["expand"]["orders_via_user"].as_array().map(Vec::len);
+    let counts: Vec<_> = page["items"].as_array().unwrap().iter().map(shown).collect();
+    assert_eq!(counts, [Some(ORDERS); 5]);
+    drop(service);
+    threads.stop().unwrap();
+}

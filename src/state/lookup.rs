@@ -128,16 +128,22 @@ pub fn referrers(
     target: &RecordId,
     limit: usize,
 ) -> Result<Vec<RecordId>> {
+    each_referrer(read, pointing, field, target)?.take(limit).collect()
+}
+
+/// The same one by one, all of them.
+pub(super) fn each_referrer<'a>(
+    read: &'a dyn Read,
+    pointing: &'a Collection,
+    field: FieldId,
+    target: &RecordId,
+) -> Result<impl Iterator<Item = Result<RecordId>> + 'a> {
     let index = pointing.relation_index(field);
     let index = index.ok_or_else(|| Error::internal(format!("no index over the relation {field}")))?;
     let mut values = key::entry_head(pointing, index.id);
     key::push_value(&mut values, &Value::text(target.as_str()), index.fields[0].descending);
     let (from, to) = key::range(values);
-    let mut found = Vec::new();
-    for pair in read.scan(&from, &to, false)?.take(limit) {
-        found.push(key::entry_id(pair?.key(), index)?);
-    }
-    Ok(found)
+    Ok(read.scan(&from, &to, false)?.map(|pair| key::entry_id(pair?.key(), index)))
 }
 
 /// A filling whose keys are still to be reclaimed.

@@ -241,8 +241,13 @@ impl<'a> Related<'a> {
     ) -> Result<Vec<(RecordId, Arc<Fields>)>> {
         let (Some(of), Ok(id)) = (self.schema.get(collection), RecordId::new(id)) else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for referrer in lookup::referrers(self.read, of, field, &id, max)? {
+        // Those that the author may not see don't count: behind thousands of them may stand one that does.
+        for referrer in lookup::each_referrer(self.read, of, field, &id)? {
+            if found.len() == max {
+                break;
+            }
             self.allowance().spend()?;
+            let referrer = referrer?;
             if let Some(fields) = self.find(collection, referrer.as_str())? {
                 found.push((referrer, fields));
             }
