@@ -3,6 +3,7 @@
 //! Names no type of an upper floor. The only translation to HTTP is the match in `http::problem`, to exit codes the
 //! one in `cli`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The crate's result.
@@ -58,8 +59,8 @@ pub enum Kind {
 pub struct FieldFault {
     /// Path of the field in the input, in the client's own words.
     pub field: String,
-    /// Stable word for programs, such as `required` or `unique`.
-    pub code: &'static str,
+    /// Stable word for programs, such as `required` or `unique`; of a check that does not hold, its name.
+    pub code: Cow<'static, str>,
     /// Sentence for people.
     pub message: String,
 }
@@ -96,8 +97,13 @@ impl Error {
 
     /// Adds one field's fault.
     #[must_use]
-    pub fn fault(mut self, field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Error {
-        self.faults.push(FieldFault { field: field.into(), code, message: message.into() });
+    pub fn fault(
+        mut self,
+        field: impl Into<String>,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Error {
+        self.faults.push(FieldFault { field: field.into(), code: code.into(), message: message.into() });
         self
     }
 

@@ -22,20 +22,21 @@ impl<'a> Params<'a> {
     pub(super) fn read(query: Option<&'a str>, known: &[&'static str]) -> Result<Params<'a>> {
         let mut params = Params::default();
         let mut faults = Vec::new();
+        let mut first = None;
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             if let Err((name, code, message)) = params.take(pair, known) {
-                faults.push(crate::error::FieldFault { field: name, code, message: message.to_owned() });
+                first.get_or_insert(code);
+                faults.push(crate::error::FieldFault { field: name, code: code.into(), message: message.to_owned() });
                 if faults.len() == limits::FAULTS_MAX {
                     break;
                 }
             }
         }
-        match faults.first() {
+        match first {
             None => Ok(params),
-            Some(first) => {
+            Some(code) => {
                 let names: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
                 let message = format!("this call can't take these parameters: {}", names.join(", "));
-                let code = first.code;
                 Err(Error::invalid(message).code(code).faults(faults))
             }
         }
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn every_other_parameter_is_named() {
         let error = Params::read(Some("fliter=a&expand=b&page=1&page=2&sort=%zz"), &KNOWN).expect_err("four faults");
-        let faults: Vec<_> = error.field_faults().iter().map(|fault| (fault.field.as_str(), fault.code)).collect();
+        let faults: Vec<_> = error.field_faults().iter().map(|fault| (fault.field.as_str(), &*fault.code)).collect();
         let expected = [
             ("fliter", "unknown_parameter"),
             ("expand", "not_known_yet"),

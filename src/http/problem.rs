@@ -144,7 +144,7 @@ impl Serialize for Faults<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (at, fault) in self.0.iter().enumerate() {
             if !self.0[..at].iter().any(|earlier| earlier.field == fault.field) {
-                map.serialize_entry(&fault.field, &Fault { code: fault.code, message: &fault.message })?;
+                map.serialize_entry(&fault.field, &Fault { code: &fault.code, message: &fault.message })?;
             }
         }
         map.end()

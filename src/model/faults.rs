@@ -15,8 +15,18 @@ impl Faults {
     /// Notes one. Past the bound it is dropped.
     pub(crate) fn add(&mut self, path: impl Into<String>, code: &'static str, message: impl Into<String>) {
         if !self.full() {
-            self.list.push(FieldFault { field: path.into(), code, message: message.into() });
+            self.list.push(FieldFault { field: path.into(), code: code.into(), message: message.into() });
         }
+    }
+
+    /// Whether none was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// As they were found.
+    pub(crate) fn into_list(self) -> Vec<FieldFault> {
+        self.list
     }
 
     /// Whether no more are kept, so that reading on tells the client nothing.

@@ -3,8 +3,10 @@
 //! Invariant: only `service::access` makes one for a caller (`tests/tidy.rs` looks for the constructors), and there is
 //! no query and no command without one. `decide` and `state::query` obey it, so no path around the rules exists.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Kind, Result};
-use crate::model::predicate::Predicate;
+use crate::model::predicate::{Predicate, Request};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +40,36 @@ pub struct Guard {
     known: bool,
     superuser: bool,
     rows: [Rows; 5],
+    request: Option<Arc<Request>>,
 }
 
 impl Guard {
     /// For `service::access` alone: `known` says whether the caller showed a valid token, `rows` holds what each
     /// [`Action`] is allowed on, in the order of its variants.
     pub fn for_caller(known: bool, rows: [Rows; 5]) -> Guard {
-        Guard { known, superuser: false, rows }
+        Guard { known, superuser: false, rows, request: None }
     }
 
     /// For `service::access` alone: a superuser, who may do all and sees hidden fields.
     pub fn for_superuser() -> Guard {
-        Guard { known: true, superuser: true, rows: [const { Rows::All }; 5] }
+        Guard { known: true, superuser: true, rows: [const { Rows::All }; 5], request: None }
     }
 
     /// The server's own work, such as a cascade or a reclaim: never made for a caller.
     pub fn for_server() -> Guard {
         Guard::for_superuser()
+    }
+
+    /// The same, made for this request: what defaults and computed fields may ask for.
+    #[must_use]
+    pub fn of_request(mut self, request: Arc<Request>) -> Guard {
+        self.request = Some(request);
+        self
+    }
+
+    /// The request that it was made for; none of the server's own work.
+    pub fn request(&self) -> Option<&Request> {
+        self.request.as_deref()
     }
 
     /// Whether hidden fields are seen.

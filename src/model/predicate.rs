@@ -13,7 +13,7 @@ use crate::model::value::Value;
 use crate::time::Millis;
 
 /// What a request says, for the expressions that ask for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// When it came.
     pub now: Millis,

@@ -406,6 +406,13 @@ impl Collection {
     }
 }
 
+impl Field {
+    /// Whether a client can't set it.
+    pub fn is_set_by_server(&self) -> bool {
+        self.computed.is_some() || matches!(self.kind, FieldKind::Autodate { .. })
+    }
+}
+
 impl FieldKind {
     /// Whether the value is a list.
     pub fn is_list(&self) -> bool {

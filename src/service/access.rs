@@ -34,7 +34,7 @@ impl Asker {
     /// # Errors
     /// As [`guard`].
     pub(super) fn guard(&self, schema: &Schema, collection: &Collection) -> Result<Guard> {
-        guard(self.caller, schema, collection, &self.request)
+        Ok(guard(self.caller, schema, collection, &self.request)?.of_request(self.request.clone()))
     }
 }
 

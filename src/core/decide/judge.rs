@@ -8,7 +8,7 @@ use crate::model::command::{Op, Write};
 use crate::model::expr::Row;
 use crate::model::guard::{Action, Rows};
 use crate::model::record::Record;
-use crate::model::schema::{Collection, FieldKind};
+use crate::model::schema::Collection;
 use crate::model::value::{Fields, Value};
 use crate::state;
 
@@ -60,7 +60,7 @@ fn holds(
         Rows::None => return Ok(false),
         Rows::Where(rule) => rule,
     };
-    let body = if rule.program.uses().request { body(collection, &write.op, old) } else { Body::new() };
+    let body = if rule.program.uses().body { body(collection, &write.op, old) } else { Body::new() };
     let mut input = rule.request.input(draft.now, &body);
     input.old = old;
     let schema = draft.schema;
@@ -76,8 +76,7 @@ fn body(collection: &Collection, op: &Op, old: Option<&Fields>) -> Body {
             let given = fields.iter().map(|(field, value)| (field, value.clone()));
             let emptied = old.into_iter().flat_map(Fields::iter).filter(|(field, _)| {
                 let settable = |field: FieldId| {
-                    let kind = collection.field_by_id(field).map(|field| &field.kind);
-                    kind.is_some_and(|kind| !matches!(kind, FieldKind::Autodate { .. }))
+                    collection.field_by_id(field).is_some_and(|field| !field.is_set_by_server())
                 };
                 fields.get(*field).is_null() && settable(*field)
             });

@@ -224,7 +224,7 @@ fn a_merge_goes_field_by_field_and_into_json() {
     let emptied = Op::Merge { id: id("a"), patch: vec![(must, Value::Null)], merges: vec![], if_match: None };
     let refusal = core.write(&[("things", emptied)]).unwrap_err();
     assert_eq!(
-        (refusal.kind(), refusal.field_faults()[0].code),
+        (refusal.kind(), &*refusal.field_faults()[0].code),
         (Kind::Invalid, "required"),
         "merged, it is looked at"
     );

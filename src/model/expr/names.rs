@@ -66,7 +66,10 @@ impl<'s> Compiler<'s> {
         match request.split_once('.') {
             None if request == "method" => Ok(Typed { node: Node::Method, is: Type::TEXT }),
             Some(("query", key)) => Ok(Typed { node: Node::Query(key.into()), is: Type::ANY }),
-            Some(("body", path)) => Ok(self.body(path)),
+            Some(("body", path)) => {
+                self.uses.body = true;
+                Ok(self.body(path))
+            }
             Some(("auth", path)) => self.caller(name.at + "@request.auth.".len(), path),
             _ => Err(unknown()),
         }

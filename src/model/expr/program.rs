@@ -29,6 +29,8 @@ pub struct Uses {
     pub clock: bool,
     /// `@request.…`
     pub request: bool,
+    /// `@request.body.…`
+    pub body: bool,
     /// `@old.…` and `:changed`.
     pub old: bool,
     /// Fields of the record itself.

@@ -10,6 +10,7 @@
 //! fault of it is in the one error they give, in the order of the body, then what is missing. What needs the stored
 //! record runs inside the order of writes, in `core::decide`, by the pure functions of [`enrich`] and [`check`].
 
+mod bounds;
 mod check;
 mod enrich;
 mod format;

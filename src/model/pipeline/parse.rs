@@ -6,14 +6,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::id::{FieldId, RecordId};
-use crate::limits;
 use crate::model::faults::Faults;
 use crate::model::json::{self, Flaw};
 use crate::model::schema::{Collection, Field, FieldKind};
 use crate::model::value::Value;
 use crate::time::Millis;
 
+use super::bounds::{counted, fits_index, within};
 use super::sanitize::sanitize;
 
 /// The value that `raw`, one well-formed JSON value, is for `field`. With a fault noted under `path` it is null.
@@ -34,68 +33,36 @@ pub(crate) fn parse(collection: &Collection, field: &Field, path: &str, raw: &st
 }
 
 /// One value of the field's type; of a list field, one element.
-fn one(field: &Field, raw: &str) -> Result<Value, Flaw> {
-    match &field.kind {
-        FieldKind::Text { min, max, pattern } => {
-            let text = sanitize(&field.sanitize, text(raw)?);
-            long_enough(&text, min.unwrap_or(0), max.unwrap_or(limits::TEXT_CHARS_DEFAULT_MAX))?;
-            match pattern {
-                // An empty text in an optional field is "nothing said".
-                Some(pattern) if !text.is_empty() && !pattern.matches(&text) => {
-                    Err(Flaw::new("pattern", format!("must match {}", pattern.as_str())))
-                }
-                _ => Ok(Value::Text(text.into())),
-            }
+pub(super) fn one(field: &Field, raw: &str) -> Result<Value, Flaw> {
+    let value = match &field.kind {
+        FieldKind::Text { .. } | FieldKind::Email {} | FieldKind::Url {} | FieldKind::Editor { .. } => {
+            Value::Text(sanitize(&field.sanitize, text(raw)?).into())
         }
-        FieldKind::Number { integer, min, max } => in_range(number(*integer, raw)?, *min, *max),
+        FieldKind::Number { integer, .. } => number(*integer, raw)?,
         FieldKind::Bool {} => match raw {
-            "true" => Ok(Value::Bool(true)),
-            "false" => Ok(Value::Bool(false)),
-            _ => Err(wrong_type("true or false", raw)),
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            _ => return Err(wrong_type("true or false", raw)),
         },
-        FieldKind::Date { min, max } => date(raw, *min, *max),
-        FieldKind::Autodate { .. } => date(raw, None, None),
-        FieldKind::Select { values, .. } => {
-            let text = text(raw)?;
-            match values.iter().find(|value| ***value == *text) {
-                Some(value) => Ok(Value::Text(value.clone())),
-                None => Err(Flaw::new("not_a_value", choice(values))),
-            }
-        }
-        FieldKind::Relation { .. } => {
-            let id = RecordId::new(&text(raw)?).map_err(|error| Flaw::new("bad_id", error.message()))?;
-            Ok(Value::text(id.as_str()))
-        }
-        FieldKind::Json { max_size } => {
+        FieldKind::Date { .. } | FieldKind::Autodate { .. } => date(&text(raw)?)?,
+        FieldKind::Select { .. } | FieldKind::Relation { .. } => Value::Text(text(raw)?.into()),
+        FieldKind::Json { .. } => {
             let mut text = String::with_capacity(raw.len());
             json::compact(raw, &mut text)?;
-            match max_size {
-                Some(max) if text.len() > *max => Err(Flaw::new("too_long", format!("has at most {max} bytes"))),
-                _ => Ok(Value::Json(text.into())),
-            }
+            Value::Json(text.into())
         }
-        FieldKind::Editor { .. } | FieldKind::GeoPoint {} => Err(Flaw::new("not_known_yet", "is not known yet")),
-        FieldKind::Email {} => email(sanitize(&field.sanitize, text(raw)?)),
-        FieldKind::Url {} => url(sanitize(&field.sanitize, text(raw)?)),
-    }
+        FieldKind::GeoPoint {} => point(raw)?,
+    };
+    within(&field.kind, value)
 }
 
 fn list(collection: &Collection, field: &Field, path: &str, raw: &str, faults: &mut Faults) -> Value {
-    let (FieldKind::Select { max_select, min_select, .. } | FieldKind::Relation { max_select, min_select, .. }) =
-        &field.kind
-    else {
-        return Value::Null;
-    };
     let Some(elements) = json::elements(raw) else {
         faults.add(path, "wrong_type", format!("must be a list, not {}", kind_of(raw)));
         return Value::Null;
     };
-    if elements.len() > *max_select {
-        faults.add(path, "too_many", format!("has at most {max_select} elements"));
-        return Value::Null;
-    }
-    if elements.len() < *min_select {
-        faults.add(path, "too_few", format!("has at least {min_select} elements"));
+    if let Err(flaw) = counted(&field.kind, elements.len()) {
+        faults.add(path, flaw.code, flaw.message);
         return Value::Null;
     }
     let mut seen = BTreeSet::new();
@@ -115,36 +82,11 @@ fn list(collection: &Collection, field: &Field, path: &str, raw: &str, faults: &
     Value::List(items)
 }
 
-/// A text in an index is held whole in its keys, so it is bounded.
-fn fits_index(collection: &Collection, field: FieldId, value: Value) -> Result<Value, Flaw> {
-    let max = limits::INDEXED_TEXT_BYTES_MAX;
-    let long = value.as_text().is_some_and(|text| text.len() > max);
-    if long && collection.is_indexed(field) {
-        return Err(Flaw::new("too_long_for_index", format!("stands in an index, so it has at most {max} bytes")));
-    }
-    Ok(value)
-}
-
 fn text(raw: &str) -> Result<Cow<'_, str>, Flaw> {
     match json::text_of(raw) {
         Some(text) => Ok(text),
         None if raw.starts_with('"') => Err(Flaw::new("bad_text", "an escape is not a character")),
         None => Err(wrong_type("a text", raw)),
-    }
-}
-
-fn long_enough(text: &str, min: usize, max: usize) -> Result<(), Flaw> {
-    // No text has more characters than bytes, so most need no counting.
-    if min == 0 && text.len() <= max {
-        return Ok(());
-    }
-    let chars = text.chars().count();
-    if chars > max {
-        Err(Flaw::new("too_long", format!("has at most {max} characters")))
-    } else if chars < min && chars > 0 {
-        Err(Flaw::new("too_short", format!("has at least {min} characters")))
-    } else {
-        Ok(())
     }
 }
 
@@ -162,48 +104,38 @@ fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
     }
 }
 
-fn in_range(value: Value, min: Option<f64>, max: Option<f64>) -> Result<Value, Flaw> {
-    let below = |bound: f64| value.order(&Value::Number(bound)).is_lt();
-    let above = |bound: f64| value.order(&Value::Number(bound)).is_gt();
-    match (min, max) {
-        (Some(min), _) if below(min) => Err(Flaw::new("too_small", format!("must be at least {min}"))),
-        (_, Some(max)) if above(max) => Err(Flaw::new("too_large", format!("must be at most {max}"))),
-        _ => Ok(value),
+/// The moment that a text names.
+pub(super) fn date(text: &str) -> Result<Value, Flaw> {
+    match Millis::parse(text) {
+        Some(at) => Ok(Value::Date(at)),
+        None => Err(Flaw::new("not_a_date", "must be a date that exists, such as 2001-02-28 12:30:00.000Z")),
     }
 }
 
-fn date(raw: &str, min: Option<Millis>, max: Option<Millis>) -> Result<Value, Flaw> {
-    let text = text(raw)?;
-    let Some(at) = Millis::parse(&text) else {
-        return Err(Flaw::new("not_a_date", "must be a date that exists, such as 2001-02-28 12:30:00.000Z"));
-    };
-    match (min, max) {
-        (Some(min), _) if at < min => Err(Flaw::new("too_early", format!("must not be before {min}"))),
-        (_, Some(max)) if at > max => Err(Flaw::new("too_late", format!("must not be after {max}"))),
-        _ => Ok(Value::Date(at)),
+/// `{"lon": 12.5, "lat": 41.9}`, in any order and with nothing else in it.
+fn point(raw: &str) -> Result<Value, Flaw> {
+    const WANTED: &str = "an object with lon and lat";
+    if !raw.starts_with('{') {
+        return Err(wrong_type(WANTED, raw));
     }
-}
-
-fn email(text: Cow<'_, str>) -> Result<Value, Flaw> {
-    let options = email_address::Options::default().without_display_text().without_domain_literal().with_required_tld();
-    match email_address::EmailAddress::parse_with_options(&text, options) {
-        Ok(_) => Ok(Value::Text(text.into())),
-        Err(_) if text.is_empty() => Err(Flaw::new("not_an_email", "is empty; null says that there is none")),
-        Err(_) => Err(Flaw::new("not_an_email", "must be an e-mail address, such as ann@example.org")),
+    let members = json::members(raw).map_err(|_| wrong_type(WANTED, raw))?;
+    let (mut lon, mut lat) = (None, None);
+    for (key, raw) in members {
+        let place = match &*key {
+            "lon" => &mut lon,
+            "lat" => &mut lat,
+            _ => return Err(Flaw::new("unknown_key", "has lon and lat and nothing else")),
+        };
+        let Ok(Value::Number(degrees)) = number(false, raw) else {
+            return Err(Flaw::new("wrong_type", format!("{key} must be a number")));
+        };
+        if place.replace(degrees).is_some() {
+            return Err(Flaw::new("duplicate_key", format!("{key} stands in it twice")));
+        }
     }
-}
-
-fn url(text: Cow<'_, str>) -> Result<Value, Flaw> {
-    long_enough(&text, 0, limits::TEXT_CHARS_DEFAULT_MAX)?;
-    let scheme = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://"))
-        || text.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"));
-    // The URL standard drops some of these silently; what is stored is what was checked.
-    let clean = !text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\');
-    let parsed = || url::Url::parse(&text).is_ok_and(|url| url.has_host());
-    if scheme && clean && parsed() {
-        Ok(Value::Text(text.into()))
-    } else {
-        Err(Flaw::new("not_a_url", "must be an absolute URL, such as https://example.org/page"))
+    match (lon, lat) {
+        (Some(lon), Some(lat)) => Ok(Value::Point(lon, lat)),
+        _ => Err(Flaw::new("required", "lon and lat are required")),
     }
 }
 
@@ -220,12 +152,4 @@ fn kind_of(raw: &str) -> &'static str {
         Some(b'n') => "null",
         _ => "a number",
     }
-}
-
-/// What may be chosen, as far as it is short.
-fn choice(values: &[Box<str>]) -> String {
-    const SHOWN: usize = 10;
-    let shown: Vec<&str> = values.iter().take(SHOWN).map(|value| &**value).collect();
-    let more = if values.len() > SHOWN { ", …" } else { "" };
-    format!("must be one of: {}{more}", shown.join(", "))
 }

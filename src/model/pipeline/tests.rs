@@ -52,7 +52,7 @@ fn made() -> RecordId {
 }
 
 fn faults(error: &Error) -> Vec<(&str, &str)> {
-    error.field_faults().iter().map(|fault| (fault.field.as_str(), fault.code)).collect()
+    error.field_faults().iter().map(|fault| (fault.field.as_str(), &*fault.code)).collect()
 }
 
 fn fields_of(op: Op) -> Fields {
