@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::id::FieldId;
-use crate::model::expr::{Fault, Program, Scope};
+use crate::id::{CollectionId, FieldId};
+use crate::model::expr::{Fault, Many, Program, Scalar, Scope, Type};
 use crate::model::guard::Action;
-use crate::model::schema::{Collection, DefaultValue, Schema};
+use crate::model::schema::{Collection, DefaultValue, Field, FieldKind, Schema};
 
 /// All expressions of one definition.
 #[derive(Clone, Debug, Default)]
 pub struct Compiled {
     /// By [`Action`]; `None` where the rule is null or empty.
     rules: [Option<Arc<Program>>; 5],
-    /// Of the fields whose default is an expression, in the order of the definition.
+    /// Of the fields whose default is an expression: each behind those that it reads.
     pub defaults: Vec<(FieldId, Program)>,
     /// Of the computed fields: each behind those that it reads.
     pub computed: Vec<(FieldId, Program)>,
@@ -50,33 +50,12 @@ impl Compiled {
                 Err(fault) => flawed.push(Flawed { path: name.to_owned(), fault }),
             }
         }
-        let mut computed = Vec::new();
-        for (at, field) in collection.fields.iter().enumerate() {
-            if let Some(DefaultValue::Expression(text)) = &field.default {
-                match Program::value_of(scope, text) {
-                    Ok(program) => compiled.defaults.push((field.id, program)),
-                    Err(fault) => flawed.push(Flawed { path: format!("fields.{at}.default"), fault }),
-                }
-            }
-            if let Some(text) = &field.computed {
-                match Program::value_of(scope, text) {
-                    Ok(program) => computed.push((field.id, program)),
-                    Err(fault) => flawed.push(Flawed { path: format!("fields.{at}.computed"), fault }),
-                }
-            }
-        }
+        compiled.defaults = ordered(scope, Part::Default, &mut flawed);
+        compiled.computed = ordered(scope, Part::Computed, &mut flawed);
         for (at, check) in collection.checks.iter().enumerate() {
-            match Program::condition(scope, &check.expr) {
+            match check_of(scope, &check.expr) {
                 Ok(program) => compiled.checks.push(program),
                 Err(fault) => flawed.push(Flawed { path: format!("checks.{at}.expr"), fault }),
-            }
-        }
-        match ordered(computed) {
-            Ok(computed) => compiled.computed = computed,
-            Err(circle) => {
-                let at = collection.fields.iter().position(|field| field.id == circle).unwrap_or(0);
-                let fault = Fault::new(0, "computed fields read each other in a circle");
-                flawed.push(Flawed { path: format!("fields.{at}.computed"), fault });
             }
         }
         if flawed.is_empty() { Ok(compiled) } else { Err(flawed) }
@@ -86,19 +65,119 @@ impl Compiled {
     pub fn rule(&self, action: Action) -> Option<&Arc<Program>> {
         self.rules[action as usize].as_ref()
     }
+
+    /// Whether nothing is evaluated when a record is written, but for rules.
+    pub fn is_plain(&self) -> bool {
+        self.defaults.is_empty() && self.computed.is_empty() && self.checks.is_empty()
+    }
+
+    /// The path in the definition of an expression of `collection`, whose these are, that looks at records of `other`.
+    pub fn reaches(&self, collection: &Collection, other: CollectionId) -> Option<String> {
+        let reaches = |program: &Program| program.uses().collections.contains(&other);
+        let of_field = |list: &[(FieldId, Program)], part: Part| {
+            let (id, _) = list.iter().find(|(_, program)| reaches(program))?;
+            collection.fields.iter().position(|field| field.id == *id).map(|at| part.path(at))
+        };
+        let rule = || {
+            let at = self.rules.iter().position(|rule| rule.as_ref().is_some_and(|rule| reaches(rule)))?;
+            Some(collection.rules.named()[at].0.to_owned())
+        };
+        rule()
+            .or_else(|| of_field(&self.defaults, Part::Default))
+            .or_else(|| of_field(&self.computed, Part::Computed))
+            .or_else(|| self.checks.iter().position(reaches).map(|at| format!("checks.{at}.expr")))
+    }
 }
 
-/// Each behind those that it reads; or one of a circle.
-fn ordered(mut left: Vec<(FieldId, Program)>) -> Result<Vec<(FieldId, Program)>, FieldId> {
+fn check_of(scope: Scope<'_>, text: &str) -> Result<Program, Fault> {
+    let program = Program::condition(scope, text)?;
+    if program.uses().request {
+        return Err(Fault::new(0, "a check is about the record; what a request may do is a rule's question"));
+    }
+    Ok(program)
+}
+
+/// An expression that gives a field its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Default,
+    Computed,
+}
+
+impl Part {
+    fn of(self, field: &Field) -> Option<&str> {
+        match (self, &field.default) {
+            (Part::Default, Some(DefaultValue::Expression(text))) => Some(text),
+            (Part::Default, _) => None,
+            (Part::Computed, _) => field.computed.as_deref(),
+        }
+    }
+
+    fn path(self, at: usize) -> String {
+        format!("fields.{at}.{}", if self == Part::Default { "default" } else { "computed" })
+    }
+
+    /// Compiles one; what it gives fits its field, as far as that is known before there is a record.
+    fn program(self, scope: Scope<'_>, field: &Field, text: &str) -> Result<Program, Fault> {
+        let program = Program::value_of(scope, text)?;
+        let uses = program.uses();
+        if uses.body {
+            return Err(Fault::new(0, "what is stored is made from the record: its fields are read by their names"));
+        }
+        let is_computed = |id: &FieldId| scope.collection.field_by_id(*id).is_some_and(|field| field.computed.is_some());
+        if self == Part::Default && uses.fields.iter().any(is_computed) {
+            return Err(Fault::new(0, "a default is filled in before fields are computed, so it can't read one"));
+        }
+        if !fits(&field.kind, program.is()) {
+            let list = if field.kind.is_list() { " that is a list" } else { "" };
+            let message = format!("gives {}, which fits no {}{list}", program.is(), field.kind.name());
+            return Err(Fault::new(0, message));
+        }
+        Ok(program)
+    }
+}
+
+/// Whether a value of that type may become one of the field's.
+fn fits(kind: &FieldKind, is: Type) -> bool {
+    let of = match kind {
+        FieldKind::Json { .. } => return true,
+        FieldKind::GeoPoint {} => Scalar::Any,
+        FieldKind::Number { .. } => Scalar::Number,
+        FieldKind::Bool {} => Scalar::Bool,
+        FieldKind::Date { .. } | FieldKind::Autodate { .. } => Scalar::Date,
+        FieldKind::Text { .. }
+        | FieldKind::Select { .. }
+        | FieldKind::Relation { .. }
+        | FieldKind::Email {}
+        | FieldKind::Url {}
+        | FieldKind::Editor { .. } => Scalar::Text,
+    };
+    let open = matches!(is.of, Scalar::Any | Scalar::Null);
+    let many = if is.many == Many::One { !kind.is_list() || open } else { kind.is_list() };
+    many && (open || is.of == of)
+}
+
+/// The programs of one part of all fields, each behind those that it reads.
+fn ordered(scope: Scope<'_>, part: Part, flawed: &mut Vec<Flawed>) -> Vec<(FieldId, Program)> {
+    let mut left = Vec::new();
+    for (at, field) in scope.collection.fields.iter().enumerate() {
+        let Some(text) = part.of(field) else { continue };
+        match part.program(scope, field, text) {
+            Ok(program) => left.push((field.id, program)),
+            Err(fault) => flawed.push(Flawed { path: part.path(at), fault }),
+        }
+    }
     let mut done = Vec::with_capacity(left.len());
     while !left.is_empty() {
         let waits = |program: &Program| left.iter().any(|(other, _)| program.uses().fields.contains(other));
-        match left.iter().position(|(_, program)| !waits(program)) {
-            Some(at) => done.push(left.remove(at)),
-            None => return Err(left[0].0),
-        }
+        let Some(at) = left.iter().position(|(_, program)| !waits(program)) else {
+            let circle = scope.collection.fields.iter().position(|field| field.id == left[0].0).unwrap_or(0);
+            flawed.push(Flawed { path: part.path(circle), fault: Fault::new(0, "fields read each other in a circle") });
+            break;
+        };
+        done.push(left.remove(at));
     }
-    Ok(done)
+    done
 }
 
 impl Flawed {

@@ -5,6 +5,7 @@
 //! What it decides is a fact: effects and replay never ask again.
 
 mod collections;
+mod enrich;
 mod judge;
 mod records;
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::judge::{may_change, may_create};
-use super::{Draft, too_many_changes};
+use super::{Draft, enrich, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
 use crate::limits;
 use crate::model::change::Change;
 use crate::model::command::{Condition, Op, Write, Written};
-use crate::model::guard::Action;
+use crate::model::guard::{Action, Guard};
 use crate::model::json;
 use crate::model::pipeline;
 use crate::model::record::Record;
@@ -55,7 +55,7 @@ fn create(
 ) -> Result<Written> {
     write.guard.allow(Action::Create)?;
     let mut after = fields.clone();
-    pipeline::enrich(collection, None, &mut after, draft.now);
+    let complete = enrich::complete(draft, collection, &write.guard, id, &mut after)?;
     may_create(draft, collection, write, id, &after)?;
     if state::exists(draft.state()?, collection, id)? {
         return Err(Error::new(Kind::Conflict, "a record with this id exists already").code("exists").fault(
@@ -64,6 +64,7 @@ fn create(
             "the id is taken",
         ));
     }
+    complete?;
     let record = insert(draft, collection, id, after)?;
     Ok(Written::Created(record))
 }
@@ -93,12 +94,12 @@ fn merge(
         let merged = json::merge_json(old, patch);
         after.set(*field, Value::Json(merged.into()));
     }
-    // A patch that changes nothing writes nothing: also `autodate` stays.
+    // A patch that changes nothing writes nothing: also `autodate` and computed fields stay.
     if after == before.fields {
         return Ok(Written::Updated(before));
     }
-    pipeline::enrich(collection, Some(&before.fields), &mut after, draft.now);
     pipeline::check(collection, &after)?;
+    enrich::follow(draft, collection, &write.guard, id, &before.fields, &mut after)?;
     let record = update(draft, collection, before, after)?;
     Ok(Written::Updated(record))
 }
@@ -122,25 +123,26 @@ fn put(
     match before {
         Some(_) if create_only => Err(precondition("the record exists already")),
         Some(before) => {
-            pipeline::defaults(collection, &mut after, draft.now);
-            if same_but_for_autodates(collection, &before.fields, &after) {
+            enrich::fill_in(draft, collection, &write.guard, id, &before.fields, &mut after)?;
+            if same_as_sent(collection, &before.fields, &after) {
                 return Ok(Written::Updated(before));
             }
-            pipeline::enrich(collection, Some(&before.fields), &mut after, draft.now);
+            enrich::follow(draft, collection, &write.guard, id, &before.fields, &mut after)?;
             Ok(Written::Updated(update(draft, collection, before, after)?))
         }
         None => {
-            pipeline::enrich(collection, None, &mut after, draft.now);
+            let complete = enrich::complete(draft, collection, &write.guard, id, &mut after)?;
             may_create(draft, collection, write, id, &after)?;
+            complete?;
             Ok(Written::Created(insert(draft, collection, id, after)?))
         }
     }
 }
 
 /// Whether a replacement says what is there already; what the server sets by itself is not the client's to say.
-fn same_but_for_autodates(collection: &Collection, before: &Fields, after: &Fields) -> bool {
-    let autodate = |field: &&Field| matches!(field.kind, FieldKind::Autodate { .. });
-    collection.fields.iter().filter(|field| !autodate(field)).all(|field| before.get(field.id) == after.get(field.id))
+fn same_as_sent(collection: &Collection, before: &Fields, after: &Fields) -> bool {
+    let mut sent = collection.fields.iter().filter(|field| !field.is_set_by_server());
+    sent.all(|field| before.get(field.id) == after.get(field.id))
 }
 
 fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: Fields) -> Result<Record> {
@@ -180,7 +182,7 @@ fn delete(
     let first = existing(draft, collection, id)?;
     may_change(draft, collection, write, Action::Delete, &first)?;
     check_condition(if_match, Some(&first))?;
-    let mut fall = Fall { doomed: BTreeSet::new(), queue: VecDeque::new(), names: write.guard.is_superuser() };
+    let mut fall = Fall { doomed: BTreeSet::new(), queue: VecDeque::new(), guard: &write.guard };
     fall.doom(collection.id, id);
     while let Some((target, id)) = fall.queue.pop_front() {
         let target = draft.schema.get(target).ok_or_else(no_collection)?.clone();
@@ -202,15 +204,15 @@ fn delete(
 }
 
 /// What a deletion takes along.
-struct Fall {
+struct Fall<'a> {
     /// Everything that goes, gone or still queued. What is in here no longer counts as referring.
     doomed: BTreeSet<(CollectionId, RecordId)>,
     queue: VecDeque<(CollectionId, RecordId)>,
-    /// Whether a refusal may name what the caller might not be allowed to see.
-    names: bool,
+    /// Of the caller, who might not be allowed to see what goes along.
+    guard: &'a Guard,
 }
 
-impl Fall {
+impl Fall<'_> {
     fn doom(&mut self, collection: CollectionId, id: &RecordId) {
         if self.doomed.insert((collection, id.clone())) {
             self.queue.push_back((collection, id.clone()));
@@ -222,7 +224,7 @@ impl Fall {
     }
 
     fn refuse(&self, collection: &Collection, field: &Field, referrer: &RecordId) -> Error {
-        let message = if self.names {
+        let message = if self.guard.is_superuser() {
             format!("the relation {}.{} of the record {referrer} needs it", collection.name, field.name)
         } else {
             "another record needs it".to_owned()
@@ -232,7 +234,7 @@ impl Fall {
 }
 
 /// Sees to everything that refers to a record that goes: first what goes with it, so that it refuses nothing.
-fn release(draft: &mut Draft<'_>, target: &Collection, id: &RecordId, fall: &mut Fall) -> Result<()> {
+fn release(draft: &mut Draft<'_>, target: &Collection, id: &RecordId, fall: &mut Fall<'_>) -> Result<()> {
     let schema = draft.schema;
     for cascades in [true, false] {
         for (pointing, field, on_delete) in schema.pointing_at(target.id) {
@@ -266,29 +268,55 @@ fn unlink(
     field: &Field,
     referrer: &RecordId,
     gone: &RecordId,
-    fall: &Fall,
+    fall: &Fall<'_>,
 ) -> Result<()> {
     let record = existing(draft, collection, referrer)?;
-    let left: Vec<Value> = record
-        .fields
-        .get(field.id)
-        .each()
-        .iter()
-        .filter(|value| value.as_text() != Some(gone.as_str()))
-        .cloned()
-        .collect();
+    let mut after = record.fields.clone();
+    let value = without(field, record.fields.get(field.id), gone);
+    if falls_short(field, &value) {
+        return Err(fall.refuse(collection, field, referrer));
+    }
+    after.set(field.id, value);
+    let forget = |after: &mut Fields| forget(collection, field, gone, after);
+    let outcome = enrich::unlinked(draft, collection, fall.guard, referrer, &record.fields, &mut after, forget)
+        .and_then(|()| update(draft, collection, record, after));
+    match outcome {
+        Ok(_) => Ok(()),
+        // The record can't be without what goes: that is no fault of the caller's, who may not even see it.
+        Err(error) if matches!(error.code_str(), "check" | "computed" | "unique" | "relation_missing" | "invalid") => {
+            Err(fall.refuse(collection, field, referrer))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes an id out of the computed relations to the same collection: where they copy it from may be emptied later.
+fn forget(collection: &Collection, emptied: &Field, gone: &RecordId, after: &mut Fields) {
+    let FieldKind::Relation { collection: target, .. } = emptied.kind else { return };
+    for (field, _) in collection.relations_to(target).filter(|(field, _)| field.computed.is_some()) {
+        let value = without(field, after.get(field.id), gone);
+        after.set(field.id, value);
+    }
+}
+
+/// A relation's value without an id.
+fn without(field: &Field, value: &Value, gone: &RecordId) -> Value {
+    let others = value.each().iter().filter(|value| value.as_text() != Some(gone.as_str()));
+    let left: Vec<Value> = others.cloned().collect();
+    match left {
+        left if left.is_empty() => Value::Null,
+        left if field.kind.is_list() => Value::List(left),
+        mut left => left.swap_remove(0),
+    }
+}
+
+/// Whether a relation holds fewer ids than its field asks for.
+fn falls_short(field: &Field, value: &Value) -> bool {
     let fewest = match &field.kind {
         FieldKind::Relation { min_select, .. } => (*min_select).max(usize::from(field.required)),
         _ => 0,
     };
-    if left.len() < fewest {
-        return Err(fall.refuse(collection, field, referrer));
-    }
-    let value = if left.is_empty() || !field.kind.is_list() { Value::Null } else { Value::List(left) };
-    let mut after = record.fields.clone();
-    after.set(field.id, value);
-    pipeline::enrich(collection, Some(&record.fields), &mut after, draft.now);
-    update(draft, collection, record, after).map(drop)
+    value.each().len() < fewest
 }
 
 /// What only the state can tell of a record's new fields: uniqueness, relation targets. All faults at once.

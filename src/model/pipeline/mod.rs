@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! body ─▶ validate ─▶ sanitize ─▶ parse ─▶ transform ─▶ Op ─▶ [core::decide: merge, enrich, check] ─▶ Record ─▶ format
-//!         is it JSON,  trim, nfc   typed,   by field id,       defaults, autodates;                    JSON bytes
-//!         known names              in range  required, size    required and size once more
+//!         is it JSON,  trim, nfc   typed,   by field id,       defaults, dates, computed;              JSON bytes
+//!         known names              in range  required, size    required, size, checks
 //! ```
 //!
 //! The first four run on the request's side against one version of a collection and need nothing but the body; every
 //! fault of it is in the one error they give, in the order of the body, then what is missing. What needs the stored
-//! record runs inside the order of writes, in `core::decide`, by the pure functions of [`enrich`] and [`check`].
+//! record runs inside the order of writes, in `core::decide`, by [`Writing`] and [`check`].
 
 mod bounds;
 mod check;
+mod conform;
 mod enrich;
 mod format;
 mod parse;
@@ -24,7 +25,7 @@ mod tests;
 
 pub use check::check;
 pub(crate) use check::is_empty;
-pub use enrich::{defaults, enrich};
+pub use enrich::Writing;
 pub use format::{format_record, write_value};
 pub(crate) use parse::parse;
 pub(crate) use validate::RESERVED_KEYS;

@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::id::FieldId;
 use crate::model::faults::Faults;
-use crate::model::schema::{Collection, Field, FieldKind};
+use crate::model::schema::{Collection, Field};
 use crate::model::value::{Fields, Value};
 
 use super::check::{encoded_bytes_fit, is_missing};
@@ -74,5 +74,5 @@ fn value(collection: &Collection, given: &Given<'_>, faults: &mut Faults) -> Val
 
 /// Whether an absent value becomes something at a create.
 fn is_filled_in(field: &Field) -> bool {
-    field.default.is_some() || matches!(field.kind, FieldKind::Autodate { .. })
+    field.default.is_some() || field.is_set_by_server()
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::id::RecordId;
 use crate::model::faults::Faults;
 use crate::model::json::{self, Member};
-use crate::model::schema::{Collection, Field, FieldKind};
+use crate::model::schema::{Collection, Field};
 
 /// Keys that a record has in an answer and that a client may send back: they are not looked at.
 const ECHOED_KEYS: [&str; 3] = ["collectionId", "collectionName", "expand"];
@@ -78,7 +78,7 @@ pub(super) fn validate<'a>(
                 continue;
             }
             seen[at] = Some(key.clone());
-            if matches!(field.kind, FieldKind::Autodate { .. }) {
+            if field.is_set_by_server() {
                 faults.add(key, "read_only", "is set by the server");
             } else {
                 valid.given.push(Given { key, field, raw });
