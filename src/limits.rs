@@ -43,6 +43,10 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const PATTERN_BYTES_MAX: usize = 1_000;
 /// Compiled size of a `pattern`, bytes: `regex` refuses to grow past it.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Checks of one collection: each is evaluated at every write.
+pub const CHECKS_MAX: usize = 50;
+/// The message of a check, bytes.
+pub const CHECK_MESSAGE_BYTES_MAX: usize = 500;
 /// Values of a `select`.
 pub const SELECT_VALUES_MAX: usize = 500;
 

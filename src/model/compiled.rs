@@ -181,6 +181,11 @@ fn ordered(scope: Scope<'_>, part: Part, flawed: &mut Vec<Flawed>) -> Vec<(Field
 }
 
 impl Flawed {
+    /// Sentence for people: the column, from 1, and what is wrong there.
+    pub fn message(&self) -> String {
+        format!("column {}: {}", self.fault.at + 1, self.fault.message)
+    }
+
     /// As a stored definition's: it can't happen while the invariant holds.
     pub fn error(flawed: &[Flawed]) -> Error {
         let first = flawed.first().map_or_else(String::new, |one| format!("{}: {}", one.path, one.fault.message));

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::Position;
-use crate::model::command::Command;
+use crate::model::command::{Command, Committed};
 use crate::model::definition;
 use crate::model::schema::{Collection, Schema};
 use crate::service::lists::offset;
 use crate::service::records::find;
+use crate::service::writes::STALE_TRIES;
 use crate::service::{Caller, Paging, Service, access, output};
 
 /// A collection that was made.
@@ -52,12 +53,23 @@ impl Service {
     /// `Unauthenticated`; `Invalid` with all faults of the definition; `Conflict` for a name that is taken; or the core's.
     pub async fn create_collection(&self, caller: Caller, body: &[u8]) -> Result<Defined> {
         access::superuser(caller)?;
-        let wanted = definition::parse(&self.core().view().schema, body, self.core().clock().now())?;
-        let committed = self.core().submit(Command::Define(Box::new(wanted))).await?;
+        let committed = self.define(body).await?;
         let made = committed.collection.ok_or_else(|| Error::internal("a definition was answered without one"))?;
         // Published before it is answered, so the names that its relations point at are there.
         let body = format(&self.core().view().schema, &made);
         Ok(Defined { position: committed.position, name: made.name, body })
+    }
+
+    /// What a definition reads of others may move before it is decided: then it is read again.
+    async fn define(&self, body: &[u8]) -> Result<Committed> {
+        for _ in 0..STALE_TRIES {
+            let wanted = definition::parse(&self.core().view().schema, body, self.core().clock().now())?;
+            match self.core().submit(Command::Define(Box::new(wanted))).await {
+                Err(error) if error.code_str() == "stale_schema" => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Error::new(Kind::Unavailable, "other collections' definitions keep changing").code("stale_schema"))
     }
 
     /// Drops a collection with its records. Returns the commit.

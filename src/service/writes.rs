@@ -18,7 +18,7 @@ use crate::service::{Asker, Service, ids};
 use crate::state;
 
 /// How often a write is checked anew because its collection's definition moved.
-const STALE_TRIES: usize = 3;
+pub(super) const STALE_TRIES: usize = 3;
 
 /// A record that was written.
 #[derive(Debug)]

@@ -1,4 +1,6 @@
 //! Decisions about collections: define, drop, and the piecewise removal of what is dropped.
+//!
+//! Invariant: what stands in a schema compiles against it, before and after each of them.
 
 use std::sync::Arc;
 
@@ -7,7 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Generation};
 use crate::limits;
 use crate::model::change::Change;
-use crate::model::schema::{Collection, FieldKind};
+use crate::model::compiled::Compiled;
+use crate::model::schema::{Collection, FieldKind, Schema};
 use crate::state;
 
 /// A new collection: gives it its id, checks its name against others and that its relations' targets are still there.
@@ -42,13 +45,24 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
             ));
         }
     }
+    compiles(draft.schema, &collection)?;
     let definition = to_json(&collection)?;
     draft.changes.push(Change::Defined { collection: collection.id, definition });
     draft.committed.collection = Some(Box::new(collection));
     Ok(())
 }
 
-/// Drops a collection, unless another one's relation points at it.
+/// Whether a definition's expressions and output fit the schema as it is now: what they reach over may have gone since
+/// they were read. The collections that are there already are none the worse for a new one.
+fn compiles(schema: &Schema, collection: &Collection) -> Result<()> {
+    let mut with_it = schema.clone();
+    with_it.put(collection.clone());
+    let Err(flawed) = Compiled::new(&with_it, collection) else { return Ok(()) };
+    let error = Error::new(Kind::Conflict, "what the definition's expressions read has changed").code("stale_schema");
+    Err(flawed.iter().fold(error, |error, flaw| error.fault(&*flaw.path, "bad_expression", flaw.message())))
+}
+
+/// Drops a collection, unless another one's relation points at it or an expression looks at its records.
 pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     let collection: &Arc<Collection> =
         draft.schema.get(id).ok_or_else(|| Error::new(Kind::NotFound, "there is no such collection"))?;
@@ -58,6 +72,12 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
             format!("{} can't go while the relation {}.{} points at it", collection.name, other.name, field.name),
         )
         .code("referred_to"));
+    }
+    for other in draft.schema.iter().filter(|other| other.id != id) {
+        if let Some(path) = draft.schema.compiled(other)?.reaches(other, id) {
+            let message = format!("{} can't go while {path} of {} reads its records", collection.name, other.name);
+            return Err(Error::new(Kind::Conflict, message).code("referred_to"));
+        }
     }
     draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
     Ok(())

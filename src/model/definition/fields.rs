@@ -15,13 +15,14 @@ use crate::model::value::Value;
 use super::object::Object;
 use super::{kinds, names};
 
-/// Reads `fields` into the collection, in their order. A field with a fault in its name or type is left out.
-pub(super) fn read(schema: &Schema, object: &mut Object, collection: &mut Collection, faults: &mut Faults) {
+/// Reads `fields` into the collection, in their order. Returns whether all stand there: one without a type is left out.
+pub(super) fn read(schema: &Schema, object: &mut Object, collection: &mut Collection, faults: &mut Faults) -> bool {
     let items = object.list("fields", faults).unwrap_or_default();
     if items.len() > limits::FIELDS_MAX {
         object.fault("fields", "too_many", format!("has at most {} fields", limits::FIELDS_MAX), faults);
-        return;
+        return false;
     }
+    let count = items.len();
     let mut taken = BTreeSet::new();
     for (at, item) in items.into_iter().enumerate() {
         let path = format!("fields.{at}");
@@ -35,6 +36,7 @@ pub(super) fn read(schema: &Schema, object: &mut Object, collection: &mut Collec
             collection.last_field = id;
         }
     }
+    collection.fields.len() == count
 }
 
 fn field(
@@ -50,28 +52,38 @@ fn field(
             object.fault(key, "read_only", "is set by the server", faults);
         }
     }
-    if object.take("computed").is_some() {
-        object.fault("computed", "not_known_yet", "computed fields are not known yet", faults);
-    }
     let name = names::name(&mut object, faults);
     claim(&object, "name", &name, taken, faults);
     let aliases = aliases(&mut object, taken, faults);
     let required = object.flag("required", faults);
     let hidden = object.flag("hidden", faults);
     let default = object.take("default");
+    let computed = computed(&mut object, default.is_some(), faults);
     // Without a type nothing is known of the options, so what is left of them is not looked at.
     let kind = kinds::read(schema, &collection.name, &mut object, required, faults)?;
     if required && matches!(kind, FieldKind::Autodate { .. }) {
         object.fault("required", "not_here", "an autodate is set by the server", faults);
     }
+    if computed.is_some() && matches!(kind, FieldKind::Autodate { .. }) {
+        object.fault("computed", "not_here", "an autodate is set by the server", faults);
+    }
     let sanitize = sanitizers(&mut object, &kind, faults);
     let mut field =
-        Field { id, name: name.into(), kind, required, hidden, default: None, aliases, sanitize, computed: None };
+        Field { id, name: name.into(), kind, required, hidden, default: None, aliases, sanitize, computed };
     if let Some(default) = default {
         field.default = default_value(&object, collection, &field, &default, faults);
     }
     object.finish(faults);
     Some(field)
+}
+
+/// Takes the expression of a computed field.
+fn computed(object: &mut Object, has_default: bool, faults: &mut Faults) -> Option<Box<str>> {
+    let text = object.text("computed", faults)?;
+    if has_default {
+        object.fault("default", "not_here", "a computed field has a value at every write, so it needs no default", faults);
+    }
+    Some(text.into())
 }
 
 /// Takes the other names.
@@ -100,10 +112,12 @@ fn claim(object: &Object, key: &str, name: &str, taken: &mut BTreeSet<String>, f
     }
 }
 
-/// The steps named, or by default: normal form C for a text, trimmed too for an e-mail address and a URL.
+/// The steps named, or by default: normal form C for a text, trimmed too for an e-mail address and a URL. What an editor
+/// made is made harmless behind all others.
 fn sanitizers(object: &mut Object, kind: &FieldKind, faults: &mut Faults) -> Vec<Sanitizer> {
     let usual: &[Sanitizer] = match kind {
         FieldKind::Text { .. } => &[Sanitizer::Nfc],
+        FieldKind::Editor { .. } => &[Sanitizer::Nfc, Sanitizer::SafeHtml],
         FieldKind::Email {} | FieldKind::Url {} => &[Sanitizer::Trim, Sanitizer::Nfc],
         // Left in the object: an unknown setting of this type.
         _ => return Vec::new(),
@@ -114,9 +128,13 @@ fn sanitizers(object: &mut Object, kind: &FieldKind, faults: &mut Faults) -> Vec
         let step = match word.as_str() {
             "trim" => Sanitizer::Trim,
             "nfc" => Sanitizer::Nfc,
+            "lower" => Sanitizer::Lower,
+            "collapse" => Sanitizer::Collapse,
+            "stripHtml" => Sanitizer::StripHtml,
+            "safeHtml" => Sanitizer::SafeHtml,
             _ => {
-                let message = "is not known yet: trim and nfc are";
-                object.fault(&format!("sanitize.{at}"), "not_known_yet", message, faults);
+                let message = "must be trim, nfc, lower, collapse, stripHtml or safeHtml";
+                object.fault(&format!("sanitize.{at}"), "unknown_value", message, faults);
                 continue;
             }
         };
@@ -126,10 +144,15 @@ fn sanitizers(object: &mut Object, kind: &FieldKind, faults: &mut Faults) -> Vec
             steps.push(step);
         }
     }
+    if let FieldKind::Editor { .. } = kind {
+        steps.retain(|step| *step != Sanitizer::SafeHtml);
+        steps.push(Sanitizer::SafeHtml);
+    }
     steps
 }
 
-/// The default, read as the field reads its input, and kept as the JSON of what came of it.
+/// The default: an expression where it is a text that begins with @ or `{"expr": "…"}`, else a value, read as the field
+/// reads its input, and kept as the JSON of what came of it.
 fn default_value(
     object: &Object,
     collection: &Collection,
@@ -141,12 +164,17 @@ fn default_value(
         object.fault("default", "not_here", "an autodate has no default", faults);
         return None;
     }
-    match (default.as_str(), &field.kind) {
-        (Some("@now"), FieldKind::Date { .. }) => return Some(DefaultValue::Now),
-        (Some(text), _) if text.starts_with('@') => {
-            let message = "a default that begins with @ is an expression, and only @now of a date is known yet";
-            object.fault("default", "default_expression", message, faults);
-            return None;
+    match (default, &field.kind) {
+        (Json::String(text), FieldKind::Date { .. }) if text == "@now" => return Some(DefaultValue::Now),
+        (Json::String(text), _) if text.starts_with('@') => {
+            return Some(DefaultValue::Expression(text.as_str().into()));
+        }
+        // In json an object is a value.
+        (_, FieldKind::Json { .. }) => {}
+        (Json::Object(map), _) => {
+            if let (Some(Json::String(text)), 1) = (map.get("expr"), map.len()) {
+                return Some(DefaultValue::Expression(text.as_str().into()));
+            }
         }
         _ => {}
     }

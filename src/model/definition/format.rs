@@ -4,8 +4,10 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::model::json::write_f64;
 use crate::model::schema::{
-    Collection, CollectionKind, DefaultValue, Field, FieldKind, Index, OnDelete, Rules, Sanitizer, Schema,
+    Check, Collection, CollectionKind, DefaultValue, Field, FieldKind, Index, OnDelete, Rules, Sanitizer, Schema,
 };
+
+use super::output;
 
 /// Appends the definition as JSON. Relations name their collection as `schema` has it now; indexes of the server's own
 /// are left out.
@@ -17,7 +19,7 @@ pub fn format(schema: &Schema, collection: &Collection, out: &mut Vec<u8>) {
     let indexes = collection.indexes.iter().filter(|index| !index.system);
     let indexes: Vec<Json> = indexes.map(|index| of_index(collection, index)).collect();
     let Rules { list, view, create, update, delete } = &collection.rules;
-    let whole = json!({
+    let mut whole = json!({
         "id": collection.id.to_string(),
         "name": collection.name,
         "type": kind,
@@ -31,6 +33,14 @@ pub fn format(schema: &Schema, collection: &Collection, out: &mut Vec<u8>) {
         "created": collection.created.to_string(),
         "updated": collection.updated.to_string(),
     });
+    if let Json::Object(map) = &mut whole {
+        if !collection.checks.is_empty() {
+            map.insert("checks".to_owned(), collection.checks.iter().map(|check| of_check(collection, check)).collect());
+        }
+        if !collection.output.is_plain() {
+            map.insert("output".to_owned(), output::format(schema, collection));
+        }
+    }
     serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
 }
 
@@ -42,18 +52,23 @@ fn of_field(schema: &Schema, collection: &Collection, field: &Field) -> Json {
     put("id", json!(field.id.to_string()));
     put("name", json!(field.name));
     put("type", json!(field.kind.name()));
+    if let Some(text) = &field.computed {
+        put("computed", json!(text));
+    }
     put("required", json!(field.required));
     put("hidden", json!(field.hidden));
     match &field.default {
         None => {}
         Some(DefaultValue::Now) => put("default", json!("@now")),
+        // In json an object is a value.
+        Some(DefaultValue::Expression(text)) if text.starts_with('@') => put("default", json!(text)),
         Some(DefaultValue::Expression(text)) => put("default", json!({"expr": text})),
         Some(DefaultValue::Value(value)) => put("default", value.clone()),
     }
     if !field.aliases.is_empty() {
         put("aliases", json!(field.aliases));
     }
-    if matches!(field.kind, FieldKind::Text { .. } | FieldKind::Email {} | FieldKind::Url {}) {
+    if matches!(field.kind, FieldKind::Text { .. } | FieldKind::Editor { .. } | FieldKind::Email {} | FieldKind::Url {}) {
         put("sanitize", field.sanitize.iter().map(|step| sanitizer(*step)).collect());
     }
     for (key, value) in options(schema, collection, &field.kind) {
@@ -107,6 +122,17 @@ fn of_index(collection: &Collection, index: &Index) -> Json {
     };
     let fields: Vec<String> = index.fields.iter().map(name).collect();
     json!({"id": index.id.to_string(), "name": index.name, "fields": fields, "unique": index.unique})
+}
+
+fn of_check(collection: &Collection, check: &Check) -> Json {
+    let mut map = Map::new();
+    map.insert("name".to_owned(), json!(check.name));
+    map.insert("expr".to_owned(), json!(check.expr));
+    map.insert("message".to_owned(), json!(check.message));
+    if let Some(field) = check.field.and_then(|field| collection.field_by_id(field)) {
+        map.insert("field".to_owned(), json!(field.name));
+    }
+    Json::Object(map)
 }
 
 /// A bound as records write numbers: whole ones without a fraction.

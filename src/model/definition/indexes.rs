@@ -113,6 +113,7 @@ fn part(
     };
     match &field.kind {
         FieldKind::Json { .. } => Err(("not_here", "json has no order to be indexed by")),
+        FieldKind::GeoPoint {} => Err(("not_here", "a place has no order to be indexed by")),
         kind if kind.is_list() && unique => Err(("not_here", "a list can't be unique")),
         kind if kind.is_list() && !alone => Err(("not_here", "a list stands alone in its index")),
         _ => Ok(IndexField { field: field.id, descending }),

@@ -32,12 +32,14 @@ pub(super) fn read(
         Some("json") => FieldKind::Json { max_size: object.count("maxSize", limits::RECORD_BYTES_MAX, faults) },
         Some("email") => FieldKind::Email {},
         Some("url") => FieldKind::Url {},
-        Some("editor" | "password" | "file" | "geoPoint") => {
+        Some("editor") => FieldKind::Editor { max: object.count("max", limits::RECORD_BYTES_MAX, faults) },
+        Some("geoPoint") => FieldKind::GeoPoint {},
+        Some("password" | "file") => {
             object.fault("type", "not_known_yet", "this type is not known yet", faults);
             return None;
         }
         Some(_) => {
-            let known = "text, number, bool, date, autodate, select, relation, json, email or url";
+            let known = "text, editor, number, bool, date, autodate, select, relation, json, geoPoint, email or url";
             object.fault("type", "unknown_type", format!("must be {known}"), faults);
             return None;
         }

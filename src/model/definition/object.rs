@@ -45,6 +45,16 @@ impl Object {
         self.typed(key, "a text", read, faults)
     }
 
+    /// Takes a text that must be there and not be empty.
+    pub(super) fn required_text(&mut self, key: &str, faults: &mut Faults) -> Option<String> {
+        let before = faults.len();
+        let text = self.text(key, faults).filter(|text| !text.is_empty());
+        if text.is_none() && faults.len() == before {
+            self.fault(key, "required", "is required", faults);
+        }
+        text
+    }
+
     /// Takes `true` or `false`; false when absent.
     pub(super) fn flag(&mut self, key: &str, faults: &mut Faults) -> bool {
         self.typed(key, "true or false", |value| value.as_bool(), faults).unwrap_or(false)
@@ -67,6 +77,17 @@ impl Object {
     /// Takes a number.
     pub(super) fn number(&mut self, key: &str, faults: &mut Faults) -> Option<f64> {
         self.typed(key, "a number", |value| value.as_f64().map(|number| number + 0.0), faults)
+    }
+
+    /// Takes an object.
+    pub(super) fn object(&mut self, key: &str, faults: &mut Faults) -> Option<Map<String, Json>> {
+        let read = |value| if let Json::Object(map) = value { Some(map) } else { None };
+        self.typed(key, "an object", read, faults)
+    }
+
+    /// The keys not yet taken.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.map.keys().cloned().collect()
     }
 
     /// Takes a list.
