@@ -9,6 +9,7 @@ pub mod expr;
 mod faults;
 pub mod filter;
 pub mod guard;
+pub mod html;
 pub mod json;
 pub mod mask;
 pub mod pattern;

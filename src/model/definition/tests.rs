@@ -130,6 +130,7 @@ fn each_fault_is_named_with_its_path() {
         (r#"{"fields": []}"#, "name: required;"),
         (r#"{"name": "_users"}"#, "name: reserved;"),
         (r#"{"name": "import"}"#, "name: reserved;"),
+        (r#"{"name": "a_via_b"}"#, "name: reserved;"),
         (r#"{"name": "a b"}"#, "name: bad_name;"),
         (r#"{"name": "9a"}"#, "name: bad_name;"),
         (r#"{"name": 5}"#, "name: wrong_type;"),
@@ -138,10 +139,10 @@ fn each_fault_is_named_with_its_path() {
         (r#"{"name": "c", "nope": 1, "more": null}"#, "nope: unknown_setting;more: unknown_setting;"),
         (
             r#"{"name": "c", "checks": [], "search": {}, "output": {}}"#,
-            "checks: not_known_yet;search: not_known_yet;output: not_known_yet;",
+            "search: not_known_yet;",
         ),
         (r#"{"name": "c", "id": "5", "created": "x"}"#, "id: read_only;created: read_only;"),
-        (r#"{"name": "c", "listRule": "id != ''", "viewRule": 5}"#, "listRule: rule_expression;viewRule: wrong_type;"),
+        (r#"{"name": "c", "listRule": "id != ''", "viewRule": 5}"#, "viewRule: wrong_type;"),
         (r#"{"name": "c", "fields": {}}"#, "fields: wrong_type;"),
         (r#"{"name": "c", "fields": [5]}"#, "fields.0: wrong_type;"),
         (r#"{"name": "c", "indexes": ["CREATE INDEX"]}"#, "indexes.0: wrong_type;"),
@@ -162,7 +163,7 @@ fn a_field_is_refused_for_what_its_type_does_not_have() {
     let table = [
         (r#"{"type": "bool"}"#, "fields.0.name: required;"),
         (r#"{"name": "a"}"#, "fields.0.type: required;"),
-        (r#"{"name": "a", "type": "geoPoint"}"#, "fields.0.type: not_known_yet;"),
+        (r#"{"name": "a", "type": "file"}"#, "fields.0.type: not_known_yet;"),
         (r#"{"name": "a", "type": "password"}"#, "fields.0.type: not_known_yet;"),
         (r#"{"name": "a", "type": "int"}"#, "fields.0.type: unknown_type;"),
         (r#"{"name": "id", "type": "text"}"#, "fields.0.name: reserved;"),
@@ -180,11 +181,17 @@ fn a_field_is_refused_for_what_its_type_does_not_have() {
         ),
         (r#"{"name": "a", "type": "bool", "pattern": "x"}"#, "fields.0.pattern: unknown_setting;"),
         (r#"{"name": "a", "type": "bool", "sanitize": ["trim"]}"#, "fields.0.sanitize: unknown_setting;"),
-        (r#"{"name": "a", "type": "bool", "computed": "1"}"#, "fields.0.computed: not_known_yet;"),
+        (r#"{"name": "a", "type": "bool", "computed": "1"}"#, "fields.0.computed: bad_expression;"),
+        (r#"{"name": "a", "type": "bool", "computed": true}"#, "fields.0.computed: wrong_type;"),
+        (r#"{"name": "a", "type": "bool", "computed": "true", "default": true}"#, "fields.0.default: not_here;"),
+        (r#"{"name": "a", "type": "autodate", "onCreate": true, "computed": "now()"}"#, "fields.0.computed: not_here;"),
+        (r#"{"name": "a", "type": "editor", "min": 5}"#, "fields.0.min: unknown_setting;"),
+        (r#"{"name": "a", "type": "geoPoint", "default": {"lon": 200, "lat": 0}}"#, "fields.0.default: out_of_range;"),
+        (r#"{"name": "a", "type": "geoPoint", "default": {"lon": 0}}"#, "fields.0.default: required;"),
         (r#"{"name": "a", "type": "bool", "required": "yes"}"#, "fields.0.required: wrong_type;"),
         (
-            r#"{"name": "a", "type": "text", "sanitize": ["trim", "stripHtml", "trim"]}"#,
-            "fields.0.sanitize.1: not_known_yet;fields.0.sanitize.2: duplicate;",
+            r#"{"name": "a", "type": "text", "sanitize": ["trim", "upper", "trim"]}"#,
+            "fields.0.sanitize.1: unknown_value;fields.0.sanitize.2: duplicate;",
         ),
         (r#"{"name": "a", "type": "text", "pattern": "("}"#, "fields.0.pattern: bad_pattern;"),
         (r#"{"name": "a", "type": "text", "pattern": "\\w{1000}{1000}"}"#, "fields.0.pattern: bad_pattern;"),
@@ -232,8 +239,12 @@ fn a_field_is_refused_for_what_its_type_does_not_have() {
             r#"{"name": "a", "type": "select", "values": ["x"], "maxSelect": 2, "default": ["x", "y"]}"#,
             "fields.0.default.1: not_a_value;",
         ),
-        (r#"{"name": "a", "type": "text", "default": "@now"}"#, "fields.0.default: default_expression;"),
-        (r#"{"name": "a", "type": "date", "default": "@yesterday"}"#, "fields.0.default: default_expression;"),
+        (r#"{"name": "a", "type": "text", "default": "@now"}"#, "fields.0.default: bad_expression;"),
+        (r#"{"name": "a", "type": "date", "default": "@yesterday"}"#, ""),
+        (r#"{"name": "a", "type": "date", "default": {"expr": "@nope"}}"#, "fields.0.default: bad_expression;"),
+        (r#"{"name": "a", "type": "date", "default": {"expr": 5}}"#, "fields.0.default: wrong_type;"),
+        (r#"{"name": "a", "type": "date", "default": {"expr": "@now", "x": 1}}"#, "fields.0.default: wrong_type;"),
+        (r#"{"name": "a", "type": "json", "default": {"expr": "@nope"}}"#, ""),
         (r#"{"name": "a", "type": "text", "required": true, "default": ""}"#, "fields.0.default: required;"),
     ];
     for (field, expected) in table {
@@ -254,6 +265,8 @@ fn an_index_is_refused_for_what_it_cannot_hold() {
         (r#"{"name": "x", "fields": ["id"]}"#, "indexes.0.fields.0: not_here;"),
         (r#"{"name": "x", "fields": ["t", "-t"]}"#, "indexes.0.fields.1: duplicate;"),
         (r#"{"name": "x", "fields": ["j"]}"#, "indexes.0.fields.0: not_here;"),
+        (r#"{"name": "x", "fields": ["g"]}"#, "indexes.0.fields.0: not_here;"),
+        (r#"{"name": "x", "fields": ["e"]}"#, ""),
         (r#"{"name": "x", "fields": ["l"]}"#, ""),
         (r#"{"name": "x", "fields": ["l"], "unique": true}"#, "indexes.0.fields.0: not_here;"),
         (r#"{"name": "x", "fields": ["t", "l"]}"#, "indexes.0.fields.1: not_here;"),
@@ -268,7 +281,7 @@ fn an_index_is_refused_for_what_it_cannot_hold() {
     for (index, expected) in table {
         let body = format!(
             r#"{{"name": "c", "fields": [{{"name": "t", "type": "text"}}, {{"name": "n", "type": "number"}},
-            {{"name": "j", "type": "json"}}, {{"name": "l", "type": "select", "values": ["x"], "maxSelect": 2}}],
+            {{"name": "j", "type": "json"}}, {{"name": "g", "type": "geoPoint"}}, {{"name": "e", "type": "editor"}}, {{"name": "l", "type": "select", "values": ["x"], "maxSelect": 2}}],
             "indexes": [{index}]}}"#
         );
         assert_eq!(faults(&body), expected, "{index}");
@@ -305,4 +318,182 @@ fn a_definition_is_bounded() {
     let wide = format!(r#"{{"name": "a", "type": "json", "default": "{}"}}"#, "x".repeat(limits::RECORD_BYTES_MAX));
     let error = parse(&schema(), format!(r#"{{"name": "c", "fields": [{wide}]}}"#).as_bytes(), NOW);
     assert_eq!(error.expect_err("refused").kind(), Kind::TooLarge);
+}
+
+/// A definition that says all that one can say in expressions.
+const ORDERS: &str = r#"{"name": "orders", "fields": [
+    {"name": "user", "type": "relation", "collection": "users", "required": true},
+    {"name": "owner", "type": "text", "default": "@request.auth.id"},
+    {"name": "total", "type": "number", "default": {"expr": "round(price * 2)"}},
+    {"name": "price", "type": "number", "default": 1},
+    {"name": "vat", "type": "number", "computed": "round(total * 0.25, 2)"},
+    {"name": "buyer", "type": "text", "computed": "user.name", "required": true},
+    {"name": "before", "type": "relation", "collection": "orders"},
+    {"name": "chain", "type": "text", "computed": "before.before.buyer"},
+    {"name": "made", "type": "date", "default": "@now"},
+    {"name": "due", "type": "date", "default": "@tomorrow"},
+    {"name": "body", "type": "editor", "max": 10, "sanitize": ["trim"], "default": "<b>x"},
+    {"name": "at", "type": "geoPoint", "default": {"lat": 41.9, "lon": 12.5}},
+    {"name": "meta", "type": "json", "default": {"expr": "x"}},
+    {"name": "who", "type": "json", "default": "@request.auth.id"},
+    {"name": "secret", "type": "text", "hidden": true}
+], "checks": [
+    {"name": "paid", "expr": "total > 0 || @old.total = null", "message": "no total", "field": "total"},
+    {"name": "chained", "expr": "before.buyer != 'x'", "message": "wrong chain"}
+], "output": {"embed": {"user": ["id", "name"], "before": ["collectionName", "buyer"]}, "fields": ["id", "user", "vat"]},
+"listRule": "user = @request.auth.id", "createRule": "@request.body.total:isset = false && orders_via_before.vat ?= 1",
+"updateRule": "secret = 'x'"}"#;
+
+#[test]
+fn a_definition_with_expressions_reads_back_as_it_is_shown() {
+    let schema = schema();
+    let collection = parse(&schema, ORDERS.as_bytes(), NOW).expect("sound");
+    let mut out = Vec::new();
+    format(&schema, &collection, &mut out);
+    let shown: Json = serde_json::from_slice(&out).expect("JSON");
+    for (path, expected) in [
+        ("/fields/1/default", serde_json::json!("@request.auth.id")),
+        ("/fields/2/default", serde_json::json!({"expr": "round(price * 2)"})),
+        ("/fields/8/default", serde_json::json!("@now")),
+        ("/fields/9/default", serde_json::json!("@tomorrow")),
+        ("/fields/10/sanitize", serde_json::json!(["trim", "safeHtml"])),
+        ("/fields/10/default", serde_json::json!("<b>x</b>")),
+        ("/fields/11/default", serde_json::json!({"lon": 12.5, "lat": 41.9})),
+        ("/fields/12/default", serde_json::json!({"expr": "x"})),
+        ("/output/embed", serde_json::json!({"user": ["id", "name"], "before": ["collectionName", "buyer"]})),
+        ("/output/fields", serde_json::json!(["id", "user", "vat"])),
+        ("/checks/1", serde_json::json!({"name": "chained", "expr": "before.buyer != 'x'", "message": "wrong chain"})),
+    ] {
+        assert_eq!(shown.pointer(path), Some(&expected), "{path}");
+    }
+    // Without what the server gives, it is what a client may send.
+    let mut sent = shown;
+    let strip = |object: &mut Json, keys: &[&str]| {
+        for key in keys {
+            object.as_object_mut().expect("an object").shift_remove(*key);
+        }
+    };
+    strip(&mut sent, &["id", "created", "updated"]);
+    for list in ["fields", "indexes"] {
+        for item in sent[list].as_array_mut().expect("a list") {
+            strip(item, &["id"]);
+        }
+    }
+    let again = parse(&schema, sent.to_string().as_bytes(), NOW).expect("own form");
+    assert_eq!(again, collection);
+    let stored = serde_json::to_string(&collection).expect("text");
+    assert_eq!(serde_json::from_str::<Collection>(&stored).expect("own text"), collection);
+}
+
+#[test]
+fn a_definition_of_an_older_log_is_still_read() {
+    let stored = r#"{"id":3,"generation":1,"name":"c","type":"base","fields":[{"id":1,"name":"t","type":"text"}],
+        "created":0,"updated":0,"lastField":1,"lastIndex":0}"#;
+    let collection: Collection = serde_json::from_str(stored).expect("read");
+    assert!(collection.checks.is_empty() && collection.output.is_plain());
+    assert!(collection.fields[0].computed.is_none());
+}
+
+#[test]
+fn an_expression_is_refused_where_it_stands() {
+    let field = |rest: &str| format!(r#"{{"name": "c", "fields": [{{"name": "n", "type": "number"}}, {{"name": "a", {rest}}}]}}"#);
+    let table = [
+        (r#""type": "number", "computed": "n +""#, "fields.1.computed: column 4: "),
+        (r#""type": "number", "computed": "nope""#, "fields.1.computed: column 1: there is no field \"nope\""),
+        (r#""type": "number", "computed": "a + 1""#, "fields.1.computed: column 1: fields read each other in a circle"),
+        (r#""type": "text", "computed": "n""#, "fields.1.computed: column 1: gives a number, which fits no text"),
+        (r#""type": "number", "computed": "'x'""#, "fields.1.computed: column 1: gives a text, which fits no number"),
+        (r#""type": "date", "computed": "date(now())""#, "fields.1.computed: column 1: gives a text, which fits no date"),
+        (r#""type": "bool", "computed": "n > 1""#, ""),
+        (r#""type": "json", "computed": "n > 1""#, ""),
+        (r#""type": "number", "default": {"expr": "@request.body.n"}"#, "fields.1.default: column 1: what is stored"),
+        (r#""type": "number", "computed": "@old.n + 1""#, ""),
+        (r#""type": "select", "values": ["x"], "maxSelect": 2, "computed": "'x'""#,
+         "fields.1.computed: column 1: gives a text, which fits no select that is a list"),
+        (r#""type": "text", "default": {"expr": "a"}"#, "fields.1.default: column 1: fields read each other in a circle"),
+        (r#""type": "geoPoint", "computed": "'x'""#, "fields.1.computed: column 1: gives a text, which fits no geoPoint"),
+        (r#""type": "geoPoint", "computed": "null""#, ""),
+    ];
+    for (rest, expected) in table {
+        refuses(&field(rest), expected);
+    }
+    let long = "1".repeat(limits::FILTER_BYTES_MAX + 1);
+    let table = [
+        (r#""listRule": "n = 'x'""#.to_owned(), "listRule: column 5: "),
+        (r#""viewRule": "n""#.to_owned(), "viewRule: column 1: "),
+        (r#""createRule": "n ="#.to_owned() + "\"", "createRule: column 4: "),
+        (r#""updateRule": "@request.auth.name = 'x'""#.to_owned(), "updateRule: column 15: "),
+        (format!(r#""deleteRule": "{long}""#), "deleteRule: column 3501: "),
+        (r#""checks": [{"name": "a", "expr": "nope", "message": "m"}]"#.to_owned(), "checks.0.expr: column 1: "),
+        (
+            r#""checks": [{"name": "a", "expr": "@request.auth.id != ''", "message": "m"}]"#.to_owned(),
+            "checks.0.expr: column 1: a check is about the record",
+        ),
+    ];
+    for (rest, expected) in table {
+        refuses(&format!(r#"{{"name": "c", "fields": [{{"name": "n", "type": "number"}}], {rest}}}"#), expected);
+    }
+    refuses(
+        r#"{"name": "c", "fields": [{"name": "a", "type": "number", "default": {"expr": "b"}}, {"name": "b", "type": "number", "computed": "1"}]}"#,
+        "fields.0.default: column 1: a default is filled in before",
+    );
+}
+
+/// Whether a definition has exactly the one fault that begins so.
+fn refuses(body: &str, expected: &str) {
+    match parse(&schema(), body.as_bytes(), NOW) {
+        Ok(_) => assert_eq!("", expected, "{body}"),
+        Err(error) => {
+            let [fault] = error.field_faults() else { panic!("{body}: {error}") };
+            let said = format!("{}: {}", fault.field, fault.message);
+            assert!(!expected.is_empty() && said.starts_with(expected), "{body}: {said}");
+            assert_eq!(fault.code, "bad_expression", "{body}");
+        }
+    }
+}
+
+#[test]
+fn checks_and_output_are_refused_for_what_they_name() {
+    let table = [
+        (r#""checks": {}"#, "checks: wrong_type;"),
+        (r#""checks": ["x"]"#, "checks.0: wrong_type;"),
+        (r#""checks": [{}]"#, "checks.0.name: required;checks.0.expr: required;checks.0.message: required;"),
+        (r#""checks": [{"name": "a b", "expr": "true", "message": "m"}]"#, "checks.0.name: bad_name;"),
+        (
+            r#""checks": [{"name": "a", "expr": "true", "message": "m"}, {"name": "a", "expr": "true", "message": "m"}]"#,
+            "checks.1.name: duplicate;",
+        ),
+        (r#""checks": [{"name": "a", "expr": "", "message": ""}]"#, "checks.0.expr: required;checks.0.message: required;"),
+        (r#""checks": [{"name": "a", "expr": "true", "message": "m", "field": "x"}]"#, "checks.0.field: unknown_field;"),
+        (r#""checks": [{"name": "a", "expr": "true", "message": "m", "when": 1}]"#, "checks.0.when: unknown_setting;"),
+        (r#""output": []"#, "output: wrong_type;"),
+        (r#""output": {"more": 1}"#, "output.more: unknown_setting;"),
+        (r#""output": {"fields": []}"#, "output.fields: required;"),
+        (r#""output": {"fields": ["id", "x", "h", "id"]}"#,
+         "output.fields.1: unknown_field;output.fields.2: hidden;output.fields.3: duplicate;"),
+        (r#""output": {"embed": []}"#, "output.embed: wrong_type;"),
+        (r#""output": {"embed": {"x": ["id"]}}"#, "output.embed.x: unknown_field;"),
+        (r#""output": {"embed": {"h": ["id"]}}"#, "output.embed.h: not_here;"),
+        (r#""output": {"embed": {"u": "id"}}"#, "output.embed.u: wrong_type;"),
+        (r#""output": {"embed": {"u": ["nope"], "self": ["h"]}}"#,
+         "output.embed.u.0: unknown_field;output.embed.self.0: hidden;"),
+        (r#""output": {"embed": {"u": ["id", "name"], "self": ["u"]}, "fields": ["collectionId", "self"]}"#, ""),
+    ];
+    for (rest, expected) in table {
+        let body = format!(
+            r#"{{"name": "c", "fields": [{{"name": "h", "type": "text", "hidden": true}},
+            {{"name": "u", "type": "relation", "collection": "users"}},
+            {{"name": "self", "type": "relation", "collection": "c"}}], {rest}}}"#
+        );
+        assert_eq!(faults(&body), expected, "{rest}");
+    }
+    let checks = |count: usize, message: usize| {
+        let message = "m".repeat(message);
+        let checks: Vec<String> =
+            (0..count).map(|n| format!(r#"{{"name": "c{n}", "expr": "true", "message": "{message}"}}"#)).collect();
+        faults(&format!(r#"{{"name": "c", "checks": [{}]}}"#, checks.join(",")))
+    };
+    assert_eq!(checks(limits::CHECKS_MAX, limits::CHECK_MESSAGE_BYTES_MAX), "");
+    assert_eq!(checks(limits::CHECKS_MAX + 1, 1), "checks: too_many;");
+    assert_eq!(checks(1, limits::CHECK_MESSAGE_BYTES_MAX + 1), "checks.0.message: too_long;");
 }

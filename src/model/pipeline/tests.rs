@@ -6,7 +6,9 @@ use super::*;
 use crate::error::Kind;
 use crate::id::{CollectionId, FieldId, Position};
 use crate::limits;
+use crate::model::compiled::Compiled;
 use crate::model::definition;
+use crate::model::expr::{Input, NoRelations};
 use crate::model::mask::Mask;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
@@ -60,6 +62,21 @@ fn fields_of(op: Op) -> Fields {
         Op::Create { fields, .. } | Op::Put { fields, .. } => fields,
         other => panic!("no whole record: {other:?}"),
     }
+}
+
+/// Filled in, without expressions.
+fn enriched(collection: &Collection, before: Option<&Fields>, after: &mut Fields, now: Millis) {
+    let input = Input { old: before, ..Input::at(now) };
+    let compiled = Compiled::default();
+    let writing = Writing { collection, compiled: &compiled, id: "made", input, relations: &NoRelations };
+    writing.fill_in(after).expect("nothing to evaluate");
+}
+
+/// What a merge adds.
+fn dated(collection: &Collection, before: &Fields, after: &mut Fields, now: Millis) {
+    let input = Input { old: Some(before), ..Input::at(now) };
+    let compiled = Compiled::default();
+    Writing { collection, compiled: &compiled, id: "made", input, relations: &NoRelations }.date(after);
 }
 
 fn shown(collection: &Collection, fields: Fields, mask: &Mask) -> String {
@@ -327,7 +344,7 @@ fn what_the_server_adds_is_decided_by_what_it_is_given() {
     ]}"#,
     );
     let mut fields = fields_of(create(&collection, b"{}", made()).expect("all is filled in"));
-    enrich(&collection, None, &mut fields, NOW);
+    enriched(&collection, None, &mut fields, NOW);
     check(&collection, &fields).expect("nothing is missing");
     let all = Mask::parse(&collection, "status,tags,n,f,flag,at,on,meta,created,updated,touched", false).expect("mask");
     let now = NOW.to_string();
@@ -347,19 +364,18 @@ fn what_the_server_adds_is_decided_by_what_it_is_given() {
     let dates = Mask::parse(&collection, "status,created,updated,touched", false).expect("mask");
     let mut merged = fields.clone();
     merged.set(FieldId(2), Value::Null);
-    enrich(&collection, Some(&fields), &mut merged, later);
+    dated(&collection, &fields, &mut merged, later);
     assert!(merged.get(FieldId(2)).is_null(), "a merge that asked for null gets null");
     let expected = format!(r#"{{"status":"new","created":"{now}","updated":"{later}","touched":"{later}"}}"#);
     assert_eq!(shown(&collection, merged, &dates), expected);
 
     let mut replaced = fields_of(put(&collection, Some("x"), b"{}", None, false, made()).expect("taken"));
-    defaults(&collection, &mut replaced, later);
-    enrich(&collection, Some(&fields), &mut replaced, later);
+    enriched(&collection, Some(&fields), &mut replaced, later);
     assert_eq!(shown(&collection, replaced, &dates), expected, "a replace keeps the date of the create");
 
     let given = br#"{"status": "old", "tags": ["a"], "n": 0, "flag": true}"#;
     let mut fields = fields_of(create(&collection, given, made()).expect("taken"));
-    enrich(&collection, None, &mut fields, NOW);
+    enriched(&collection, None, &mut fields, NOW);
     let mask = Mask::parse(&collection, "status,tags,n,flag", false).expect("mask");
     assert_eq!(shown(&collection, fields, &mask), r#"{"status":"old","tags":["a"],"n":0,"flag":true}"#);
 }
