@@ -1,14 +1,14 @@
 //! The calls under `/api/collections`: definitions.
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::http::answer::{caller, gone, json, position, text, with_body};
+use crate::http::answer::{asker, caller, gone, json, position, text, with_body};
 use crate::http::params::Params;
 use crate::http::records::paging;
-use crate::http::request::{SEQ, accepts_json, min_seq, path_part};
+use crate::http::request::{SEQ, accepts, accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
 use crate::service::Paging;
@@ -35,6 +35,19 @@ pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     let name = path_part(request.uri().path(), NAME)?;
     let min = min_seq(request.headers())?;
     Ok(json(app.service.view_collection(caller(request.extensions()), &name, min).await?))
+}
+
+/// `GET /api/collections/{name}/schema`
+pub(super) async fn schema(State(app): State<App>, request: Request) -> Answer {
+    const KIND: &str = "application/schema+json";
+    accepts(request.headers(), KIND)?;
+    Params::read(request.uri().query(), &[])?;
+    let name = path_part(request.uri().path(), NAME)?;
+    let min = min_seq(request.headers())?;
+    let asker = asker(&app, request.extensions(), request.method(), request.uri().query());
+    let mut response = json(app.service.create_schema(&asker, &name, min).await?);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(KIND));
+    Ok(response)
 }
 
 /// `POST /api/collections`

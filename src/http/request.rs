@@ -93,18 +93,27 @@ pub(super) fn expect_json(headers: &HeaderMap) -> Result<()> {
 /// # Errors
 /// `NotAcceptable` when `Accept` is there and leaves no room for JSON.
 pub(super) fn accepts_json(headers: &HeaderMap) -> Result<()> {
+    accepts(headers, "application/json")
+}
+
+/// As [`accepts_json`], for a kind of JSON with a name of its own.
+///
+/// # Errors
+/// As there.
+pub(super) fn accepts(headers: &HeaderMap, kind: &'static str) -> Result<()> {
+    let takes = |range| takes_json(range, kind);
     let mut lines = headers.get_all(ACCEPT).iter().peekable();
-    if lines.peek().is_none() || lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(takes_json)) {
+    if lines.peek().is_none() || lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(takes)) {
         return Ok(());
     }
-    Err(Error::new(Kind::NotAcceptable, "only application/json can be served"))
+    Err(Error::new(Kind::NotAcceptable, format!("only {kind} can be served")))
 }
 
 /// Whether one media range of `Accept` takes JSON with a weight over 0.
-fn takes_json(range: &[u8]) -> bool {
+fn takes_json(range: &[u8], kind: &str) -> bool {
     let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let essence = parts.next().unwrap_or_default();
-    let ranges = [&b"*/*"[..], b"application/*", b"application/json"];
+    let ranges = [&b"*/*"[..], b"application/*", b"application/json", kind.as_bytes()];
     let refused = |part: &[u8]| {
         let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
         weight.is_some_and(|weight| !weight.is_empty() && weight.iter().all(|byte| matches!(byte, b'0' | b'.')))

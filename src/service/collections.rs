@@ -1,4 +1,4 @@
-//! Calls on collections: list, read, create, drop. Superusers only.
+//! Calls on collections: list, read, create, drop. Superusers only, but for the schema of a create body.
 
 use std::sync::Arc;
 
@@ -6,11 +6,12 @@ use crate::error::{Error, Kind, Result};
 use crate::id::Position;
 use crate::model::command::{Command, Committed};
 use crate::model::definition;
+use crate::model::guard::Action;
 use crate::model::schema::{Collection, Schema};
 use crate::service::lists::offset;
 use crate::service::records::find;
 use crate::service::writes::STALE_TRIES;
-use crate::service::{Caller, Paging, Service, access, output};
+use crate::service::{Asker, Caller, Paging, Service, access, output};
 
 /// A collection that was made.
 #[derive(Debug)]
@@ -45,6 +46,20 @@ impl Service {
         access::superuser(caller)?;
         let view = self.view(min).await?;
         Ok(format(&view.schema, find(&view.schema, name)?))
+    }
+
+    /// The JSON Schema of a body that makes a record, for whoever may make one.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unauthenticated` or `Forbidden` by the create rule; `min` not reached.
+    pub async fn create_schema(&self, asker: &Asker, name: &str, min: Option<Position>) -> Result<Vec<u8>> {
+        let view = self.view(min).await?;
+        let collection = find(&view.schema, name)?;
+        let guard = asker.guard(&view.schema, collection)?;
+        guard.allow(Action::Create)?;
+        let mut out = Vec::with_capacity(1_024);
+        definition::json_schema(&view.schema, collection, guard.is_superuser(), &mut out);
+        Ok(out)
     }
 
     /// Makes a collection from a definition.

@@ -3,6 +3,7 @@
 
 mod decide;
 mod deletes;
+mod expressions;
 mod faults;
 mod fixture;
 mod gate;

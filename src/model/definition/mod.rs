@@ -9,6 +9,7 @@ mod checks;
 mod fields;
 mod format;
 mod indexes;
+mod json_schema;
 mod kinds;
 mod names;
 mod object;
@@ -18,6 +19,7 @@ mod output;
 mod tests;
 
 pub use format::format;
+pub use json_schema::json_schema;
 
 use serde_json::Value as Json;
 

@@ -28,7 +28,7 @@ fn a_plain_text_is_left_of_markup() {
         ("a<b title=\">\" x=y>b</b>", "ab"),
         ("a<b", "a"),
         ("a <", "a <"),
-        ("a </", "a </"),
+        ("a </", "a &lt;/"),
         ("a<b title='", "a"),
         ("nul\0l", "null"),
     ];
