@@ -1,5 +1,7 @@
 //! Definitions as a client writes them: what is taken, what is refused and where.
 
+mod schemas;
+
 use super::*;
 use crate::model::schema::{FieldKind, Sanitizer};
 

@@ -108,6 +108,7 @@ impl<'v> Machine<'v> {
             Node::Caller(tracks) => match self.input.caller {
                 Some(caller) => match tracks.iter().find(|(collection, _)| *collection == caller.collection) {
                     Some((_, track)) => self.track(caller.record, track)?,
+                    None if tracks.is_empty() => Operand::Text(caller.record.id.into()),
                     None => Operand::Null,
                 },
                 None => Operand::Null,

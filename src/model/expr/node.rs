@@ -17,7 +17,7 @@ pub(super) enum Node {
     Constant(Value),
     /// From the record that is looked at, or from the one before the update.
     Track(From, Track),
-    /// From the caller's own record, by the collection that it lies in.
+    /// From the caller's own record, by the collection that it lies in; its id, where none is named.
     Caller(Box<[(CollectionId, Track)]>),
     Body(Box<str>, Keys),
     Query(Box<str>),

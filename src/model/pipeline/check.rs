@@ -1,8 +1,8 @@
 //! What must hold of every stored record, whatever way it came to be: looked at by the stages before, and once more by
 //! `core::decide` on the record as merged and filled in; then the collection's own checks, its business rules.
 //!
-//! A check that is null does not hold, as any condition: `total > 0` refuses a record without a total. One that allows
-//! it says so: `total = null || total > 0`.
+//! A check that is null does not hold, as any condition: `total > 0` refuses a record without a total, `@old.n != 1`
+//! every create. One that allows it says so: `total = null || total > 0`, `!(@old.n = 1)`.
 
 use std::fmt::Write as _;
 
