@@ -38,6 +38,7 @@ macro_rules! scripts {
 
 scripts! {
     collections
+    expressions
     records
     faults
     conflicts

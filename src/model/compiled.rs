@@ -124,7 +124,8 @@ impl Part {
         if uses.body {
             return Err(Fault::new(0, "what is stored is made from the record: its fields are read by their names"));
         }
-        let is_computed = |id: &FieldId| scope.collection.field_by_id(*id).is_some_and(|field| field.computed.is_some());
+        let is_computed =
+            |id: &FieldId| scope.collection.field_by_id(*id).is_some_and(|field| field.computed.is_some());
         if self == Part::Default && uses.fields.iter().any(is_computed) {
             return Err(Fault::new(0, "a default is filled in before fields are computed, so it can't read one"));
         }

@@ -75,9 +75,8 @@ fn body(collection: &Collection, op: &Op, old: Option<&Fields>) -> Body {
         Op::Create { fields, .. } | Op::Put { fields, .. } => {
             let given = fields.iter().map(|(field, value)| (field, value.clone()));
             let emptied = old.into_iter().flat_map(Fields::iter).filter(|(field, _)| {
-                let settable = |field: FieldId| {
-                    collection.field_by_id(field).is_some_and(|field| !field.is_set_by_server())
-                };
+                let settable =
+                    |field: FieldId| collection.field_by_id(field).is_some_and(|field| !field.is_set_by_server());
                 fields.get(*field).is_null() && settable(*field)
             });
             let emptied = emptied.map(|(field, _)| (field, Value::Null));

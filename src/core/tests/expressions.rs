@@ -37,7 +37,10 @@ const ORDERS: &str = r#"{"name":"orders","fields":[
 /// Two users, of whom `b` is in the team of `a`; one order of `b`.
 fn filled() -> Stepped {
     let mut core = Stepped::with(&[USERS, ORDERS]);
-    core.fill(&[("users", r#"{"id":"a","name":"Ann","vip":true}"#), ("users", r#"{"id":"b","name":"Bob","team":"a"}"#)]);
+    core.fill(&[
+        ("users", r#"{"id":"a","name":"Ann","vip":true}"#),
+        ("users", r#"{"id":"b","name":"Bob","team":"a"}"#),
+    ]);
     core.fill(&[("orders", r#"{"id":"o","user":"b","total":100}"#)]);
     core
 }
@@ -137,10 +140,8 @@ fn what_changes_nothing_writes_nothing_though_a_copy_is_old() {
     let mut core = filled();
     merge(&mut core, "users", "b", r#"{"name":"Rob"}"#).unwrap();
     let before = core.view().position;
-    let body = format!(
-        r#"{{"user":"b","price":10,"total":100,"status":"new","day":"{}"}}"#,
-        Millis(NOW.0 + 86_400_000)
-    );
+    let body =
+        format!(r#"{{"user":"b","price":10,"total":100,"status":"new","day":"{}"}}"#, Millis(NOW.0 + 86_400_000));
     for outcome in [
         merge(&mut core, "orders", "o", "{}"),
         merge(&mut core, "orders", "o", r#"{"total":100}"#),
@@ -226,27 +227,59 @@ fn what_is_computed_fits_its_field_or_is_refused() {
         (r#""type":"url","computed":"'https://example.org/' + t""#, r#"{"t":"a"}"#, r#"f="https://example.org/a""#),
         (r#""type":"url","computed":"t""#, r#"{"t":"javascript:x"}"#, "Unprocessable computed f:not_a_url"),
         (r#""type":"select","values":["a","b"],"computed":"t""#, r#"{"t":"b"}"#, r#"f="b""#),
-        (r#""type":"select","values":["a","b"],"computed":"t""#, r#"{"t":"c"}"#, "Unprocessable computed f:not_a_value"),
+        (
+            r#""type":"select","values":["a","b"],"computed":"t""#,
+            r#"{"t":"c"}"#,
+            "Unprocessable computed f:not_a_value",
+        ),
         (r#""type":"relation","collection":"c","computed":"t""#, r#"{"t":"a b"}"#, "Unprocessable computed f:bad_id"),
-        (r#""type":"relation","collection":"c","computed":"t""#, r#"{"t":"nope"}"#, "Conflict relation_missing f:relation_missing"),
+        (
+            r#""type":"relation","collection":"c","computed":"t""#,
+            r#"{"t":"nope"}"#,
+            "Conflict relation_missing f:relation_missing",
+        ),
         (r#""type":"relation","collection":"c","computed":"id""#, "{}", r#"f="x""#),
         (r#""type":"bool","computed":"n > 1""#, r#"{"n":2}"#, "f=true"),
         (r#""type":"bool","computed":"j.flag""#, r#"{"j":{"flag":true}}"#, "f=true"),
         (r#""type":"bool","computed":"j.flag""#, r#"{"j":{"flag":1}}"#, "Unprocessable computed f:wrong_type"),
-        (r#""type":"date","computed":"j.at""#, r#"{"j":{"at":"2001-02-28T12:00:00+02:00"}}"#, r#"f="2001-02-28 10:00:00.000Z""#),
+        (
+            r#""type":"date","computed":"j.at""#,
+            r#"{"j":{"at":"2001-02-28T12:00:00+02:00"}}"#,
+            r#"f="2001-02-28 10:00:00.000Z""#,
+        ),
         (r#""type":"date","computed":"j.at""#, r#"{"j":{"at":"soon"}}"#, "Unprocessable computed f:not_a_date"),
         (r#""type":"date","max":"2000-01-01","computed":"@now""#, "{}", "Unprocessable computed f:too_late"),
         (r#""type":"json","computed":"l""#, r#"{"l":["a","b"]}"#, r#"f=["a","b"]"#),
         (r#""type":"json","computed":"t""#, r#"{"t":"a\"b"}"#, r#"f="a\"b""#),
         (r#""type":"json","maxSize":3,"computed":"n""#, r#"{"n":1234}"#, "Unprocessable computed f:too_long"),
         (r#""type":"geoPoint","computed":"j.at""#, r#"{"j":{"at":{"lat":1,"lon":2}}}"#, r#"f={"lon":2,"lat":1}"#),
-        (r#""type":"geoPoint","computed":"j.at""#, r#"{"j":{"at":{"lat":91,"lon":2}}}"#, "Unprocessable computed f:out_of_range"),
+        (
+            r#""type":"geoPoint","computed":"j.at""#,
+            r#"{"j":{"at":{"lat":91,"lon":2}}}"#,
+            "Unprocessable computed f:out_of_range",
+        ),
         (r#""type":"geoPoint","computed":"j.at""#, r#"{"j":{"at":[1,2]}}"#, "Unprocessable computed f:wrong_type"),
         (r#""type":"select","values":["a","b"],"maxSelect":2,"computed":"l""#, r#"{"l":["b","a"]}"#, r#"f=["b","a"]"#),
-        (r#""type":"select","values":["a"],"maxSelect":2,"computed":"l""#, r#"{"l":["b","a"]}"#, "Unprocessable computed f:not_a_value"),
-        (r#""type":"select","values":["a","b"],"maxSelect":2,"minSelect":2,"computed":"l""#, r#"{"l":["b"]}"#, "Unprocessable computed f:too_few"),
-        (r#""type":"select","values":["a","b"],"maxSelect":2,"computed":"j.l""#, r#"{"j":{"l":["b","b",null,"a"]}}"#, "Unprocessable computed f:wrong_type"),
-        (r#""type":"select","values":["a","b"],"maxSelect":2,"computed":"j.l""#, r#"{"j":{"l":["b","b","a"]}}"#, r#"f=["b","a"]"#),
+        (
+            r#""type":"select","values":["a"],"maxSelect":2,"computed":"l""#,
+            r#"{"l":["b","a"]}"#,
+            "Unprocessable computed f:not_a_value",
+        ),
+        (
+            r#""type":"select","values":["a","b"],"maxSelect":2,"minSelect":2,"computed":"l""#,
+            r#"{"l":["b"]}"#,
+            "Unprocessable computed f:too_few",
+        ),
+        (
+            r#""type":"select","values":["a","b"],"maxSelect":2,"computed":"j.l""#,
+            r#"{"j":{"l":["b","b",null,"a"]}}"#,
+            "Unprocessable computed f:wrong_type",
+        ),
+        (
+            r#""type":"select","values":["a","b"],"maxSelect":2,"computed":"j.l""#,
+            r#"{"j":{"l":["b","b","a"]}}"#,
+            r#"f=["b","a"]"#,
+        ),
         (r#""type":"text","default":{"expr":"n"}"#, "{}", "bad"),
         (r#""type":"text","required":true,"default":{"expr":"t"}"#, "{}", "Invalid invalid f:required"),
         (r#""type":"number","max":5,"default":{"expr":"n"}"#, r#"{"n":6}"#, "Unprocessable computed f:too_large"),
@@ -448,7 +481,10 @@ fn a_collection_stays_while_an_expression_looks_at_it() {
     let table = [
         (r#""fields":[{"name":"u","type":"text","computed":"lookup('users', id).name"}]"#, "fields.0.computed"),
         (r#""fields":[{"name":"u","type":"text","default":{"expr":"lookup('users', id).name"}}]"#, "fields.0.default"),
-        (r#""fields":[],"checks":[{"name":"a","expr":"lookup('users', id).vip = true","message":"m"}]"#, "checks.0.expr"),
+        (
+            r#""fields":[],"checks":[{"name":"a","expr":"lookup('users', id).vip = true","message":"m"}]"#,
+            "checks.0.expr",
+        ),
         (r#""fields":[],"updateRule":"lookup('users', @request.auth.id).vip = true""#, "updateRule"),
     ];
     for (rest, path) in table {
@@ -464,8 +500,10 @@ fn a_collection_stays_while_an_expression_looks_at_it() {
     }
     // The way back over a relation of another collection.
     let mut core = Stepped::with(&[USERS, ORDERS]);
-    let wanted = core.wanted(r#"{"name":"top","fields":[{"name":"u","type":"relation","collection":"users"}],
-        "checks":[{"name":"a","expr":"u.orders_via_user.total ?> 1","message":"m"}]}"#);
+    let wanted = core.wanted(
+        r#"{"name":"top","fields":[{"name":"u","type":"relation","collection":"users"}],
+        "checks":[{"name":"a","expr":"u.orders_via_user.total ?> 1","message":"m"}]}"#,
+    );
     let mut other = Stepped::with(&[USERS, ORDERS]);
     let orders = core.collection("orders").id;
     core.submit(Command::Drop(orders)).unwrap();
@@ -482,9 +520,7 @@ fn an_evaluation_that_takes_too_long_is_refused() {
     let searches: Vec<String> = (0..10).map(|n| format!("contains(t, 'a{n}')")).collect();
     let searches = searches.join(" || ");
     let text = r#"{"name":"t","type":"text","max":2000000}"#;
-    let computed = format!(
-        r#"{{"name":"c","fields":[{text},{{"name":"f","type":"bool","computed":"{searches}"}}]}}"#
-    );
+    let computed = format!(r#"{{"name":"c","fields":[{text},{{"name":"f","type":"bool","computed":"{searches}"}}]}}"#);
     let checked =
         format!(r#"{{"name":"c","fields":[{text}],"checks":[{{"name":"a","expr":"!({searches})","message":"m"}}]}}"#);
     for definition in [computed, checked] {

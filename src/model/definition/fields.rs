@@ -68,8 +68,7 @@ fn field(
         object.fault("computed", "not_here", "an autodate is set by the server", faults);
     }
     let sanitize = sanitizers(&mut object, &kind, faults);
-    let mut field =
-        Field { id, name: name.into(), kind, required, hidden, default: None, aliases, sanitize, computed };
+    let mut field = Field { id, name: name.into(), kind, required, hidden, default: None, aliases, sanitize, computed };
     if let Some(default) = default {
         field.default = default_value(&object, collection, &field, &default, faults);
     }
@@ -81,7 +80,12 @@ fn field(
 fn computed(object: &mut Object, has_default: bool, faults: &mut Faults) -> Option<Box<str>> {
     let text = object.text("computed", faults)?;
     if has_default {
-        object.fault("default", "not_here", "a computed field has a value at every write, so it needs no default", faults);
+        object.fault(
+            "default",
+            "not_here",
+            "a computed field has a value at every write, so it needs no default",
+            faults,
+        );
     }
     Some(text.into())
 }

@@ -35,7 +35,10 @@ pub fn format(schema: &Schema, collection: &Collection, out: &mut Vec<u8>) {
     });
     if let Json::Object(map) = &mut whole {
         if !collection.checks.is_empty() {
-            map.insert("checks".to_owned(), collection.checks.iter().map(|check| of_check(collection, check)).collect());
+            map.insert(
+                "checks".to_owned(),
+                collection.checks.iter().map(|check| of_check(collection, check)).collect(),
+            );
         }
         if !collection.output.is_plain() {
             map.insert("output".to_owned(), output::format(schema, collection));
@@ -68,7 +71,8 @@ fn of_field(schema: &Schema, collection: &Collection, field: &Field) -> Json {
     if !field.aliases.is_empty() {
         put("aliases", json!(field.aliases));
     }
-    if matches!(field.kind, FieldKind::Text { .. } | FieldKind::Editor { .. } | FieldKind::Email {} | FieldKind::Url {}) {
+    if matches!(field.kind, FieldKind::Text { .. } | FieldKind::Editor { .. } | FieldKind::Email {} | FieldKind::Url {})
+    {
         put("sanitize", field.sanitize.iter().map(|step| sanitizer(*step)).collect());
     }
     for (key, value) in options(schema, collection, &field.kind) {
@@ -136,7 +140,7 @@ fn of_check(collection: &Collection, check: &Check) -> Json {
 }
 
 /// A bound as records write numbers: whole ones without a fraction.
-fn number(bound: Option<f64>) -> Json {
+pub(super) fn number(bound: Option<f64>) -> Json {
     let Some(bound) = bound else { return Json::Null };
     let mut text = Vec::new();
     write_f64(&mut text, bound);

@@ -46,7 +46,7 @@ pub(super) fn read(object: &mut Object, collection: &mut Collection, faults: &mu
 /// A default is read before the indexes are known, so its length is looked at here.
 pub(super) fn check_defaults(collection: &Collection, faults: &mut Faults) {
     // Places in the definition are places in the collection only while no field was left out.
-    if faults.len() > 0 {
+    if !faults.is_empty() {
         return;
     }
     for (at, field) in collection.fields.iter().enumerate() {

@@ -10,6 +10,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::limits;
 use crate::model::schema::{Collection, DefaultValue, Field, FieldKind, Schema};
 
+use super::format::number;
+
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// Ids of records, but for `.` and `..`.
@@ -21,7 +23,9 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
     let mut required = Vec::new();
     let mut any_of = Vec::new();
     let mut excluded = Map::new();
-    properties.insert("id".to_owned(), json!({"type": ["string", "null"], "pattern": format!("^$|{ID_PATTERN}"), "maxLength": limits::RECORD_ID_BYTES_MAX}));
+    let id = format!("^$|{ID_PATTERN}");
+    let id = json!({"type": ["string", "null"], "pattern": id, "maxLength": limits::RECORD_ID_BYTES_MAX});
+    properties.insert("id".to_owned(), id);
     for field in collection.fields.iter().filter(|field| sees_hidden || !field.hidden || is_asked_for(field)) {
         let names: Vec<&str> = std::iter::once(&*field.name).chain(field.aliases.iter().map(|name| &**name)).collect();
         let shape = property(schema, collection, field);
@@ -36,7 +40,9 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
         match &names[..] {
             _ if !is_asked_for(field) => {}
             [name] => required.push(json!(name)),
-            names => any_of.push(json!({"anyOf": names.iter().map(|name| json!({"required": [name]})).collect::<Json>()})),
+            names => {
+                any_of.push(json!({"anyOf": names.iter().map(|name| json!({"required": [name]})).collect::<Json>()}))
+            }
         }
     }
     // What a record has in an answer and a client may send back.
@@ -119,7 +125,7 @@ fn one(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, J
     match &field.kind {
         FieldKind::Text { min, max, pattern } => {
             put("type", json!("string"));
-            put("minLength", json!(min.unwrap_or(0).max(shortest)));
+            put("minLength", at_least(min.unwrap_or(0).max(shortest)));
             put("maxLength", json!(longest(max.unwrap_or(limits::TEXT_CHARS_DEFAULT_MAX))));
             match pattern.as_ref().map(|pattern| pattern.as_str()) {
                 Some(text) if is_ecma(text) => put("pattern", json!(text)),
@@ -130,13 +136,13 @@ fn one(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, J
         FieldKind::Editor { max } => {
             put("type", json!("string"));
             put("contentMediaType", json!("text/html"));
-            put("minLength", json!(shortest));
+            put("minLength", at_least(shortest));
             put("maxLength", json!(longest(max.unwrap_or(limits::EDITOR_CHARS_DEFAULT_MAX))));
         }
         FieldKind::Number { integer, min, max } => {
             put("type", json!(if *integer { "integer" } else { "number" }));
             let bound = |bound: Option<f64>, whole: i64| match bound {
-                Some(bound) => json!(bound),
+                Some(bound) => number(Some(bound)),
                 None if *integer => json!(whole),
                 None => Json::Null,
             };
@@ -166,7 +172,10 @@ fn one(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, J
         }
         FieldKind::Json { .. } => {
             // Null is what an absent one is.
-            put("type", if shortest == 0 { Json::Null } else { json!(["array", "boolean", "number", "object", "string"]) });
+            put(
+                "type",
+                if shortest == 0 { Json::Null } else { json!(["array", "boolean", "number", "object", "string"]) },
+            );
         }
         FieldKind::Email {} => {
             put("type", json!("string"));
@@ -180,13 +189,18 @@ fn one(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, J
         }
         FieldKind::GeoPoint {} => {
             put("type", json!("object"));
-            let degrees = |most: u32| json!({"type": "number", "minimum": -f64::from(most), "maximum": most});
+            let degrees = |most: i32| json!({"type": "number", "minimum": -most, "maximum": most});
             put("properties", json!({"lon": degrees(180), "lat": degrees(90)}));
             put("required", json!(["lon", "lat"]));
             put("additionalProperties", json!(false));
         }
     }
     shape
+}
+
+/// Left out where nothing is asked for.
+fn at_least(count: usize) -> Json {
+    if count == 0 { Json::Null } else { json!(count) }
 }
 
 /// Characters of an indexed text that are within its bytes whatever they are.
@@ -196,6 +210,9 @@ const INDEXED_CHARS_MAX: usize = limits::INDEXED_TEXT_BYTES_MAX / 4;
 /// these signs.
 fn is_ecma(pattern: &str) -> bool {
     let pattern = pattern.replace("(?:", "(");
-    let beyond = ["(?", "[[", "[^\\", "\\D", "\\W", "\\S", "\\b", "\\B", "&&", "--", "~~", "\\A", "\\z", "\\x{", "\\u{", "\\U", "\\p", "\\P", "\\<", "\\>", "{,"];
+    let beyond = [
+        "(?", "[[", "[^\\", "\\D", "\\W", "\\S", "\\b", "\\B", "&&", "--", "~~", "\\A", "\\z", "\\x{", "\\u{", "\\U",
+        "\\p", "\\P", "\\<", "\\>", "{,",
+    ];
     !beyond.iter().any(|sign| pattern.contains(sign))
 }

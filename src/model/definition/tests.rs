@@ -139,10 +139,7 @@ fn each_fault_is_named_with_its_path() {
         (r#"{"name": "c", "type": "auth"}"#, "type: not_known_yet;"),
         (r#"{"name": "c", "type": "other"}"#, "type: unknown_type;"),
         (r#"{"name": "c", "nope": 1, "more": null}"#, "nope: unknown_setting;more: unknown_setting;"),
-        (
-            r#"{"name": "c", "checks": [], "search": {}, "output": {}}"#,
-            "search: not_known_yet;",
-        ),
+        (r#"{"name": "c", "checks": [], "search": {}, "output": {}}"#, "search: not_known_yet;"),
         (r#"{"name": "c", "id": "5", "created": "x"}"#, "id: read_only;created: read_only;"),
         (r#"{"name": "c", "listRule": "id != ''", "viewRule": 5}"#, "viewRule: wrong_type;"),
         (r#"{"name": "c", "fields": {}}"#, "fields: wrong_type;"),
@@ -398,22 +395,35 @@ fn a_definition_of_an_older_log_is_still_read() {
 
 #[test]
 fn an_expression_is_refused_where_it_stands() {
-    let field = |rest: &str| format!(r#"{{"name": "c", "fields": [{{"name": "n", "type": "number"}}, {{"name": "a", {rest}}}]}}"#);
+    let field = |rest: &str| {
+        format!(r#"{{"name": "c", "fields": [{{"name": "n", "type": "number"}}, {{"name": "a", {rest}}}]}}"#)
+    };
     let table = [
         (r#""type": "number", "computed": "n +""#, "fields.1.computed: column 4: "),
         (r#""type": "number", "computed": "nope""#, "fields.1.computed: column 1: there is no field \"nope\""),
         (r#""type": "number", "computed": "a + 1""#, "fields.1.computed: column 1: fields read each other in a circle"),
         (r#""type": "text", "computed": "n""#, "fields.1.computed: column 1: gives a number, which fits no text"),
         (r#""type": "number", "computed": "'x'""#, "fields.1.computed: column 1: gives a text, which fits no number"),
-        (r#""type": "date", "computed": "date(now())""#, "fields.1.computed: column 1: gives a text, which fits no date"),
+        (
+            r#""type": "date", "computed": "date(now())""#,
+            "fields.1.computed: column 1: gives a text, which fits no date",
+        ),
         (r#""type": "bool", "computed": "n > 1""#, ""),
         (r#""type": "json", "computed": "n > 1""#, ""),
         (r#""type": "number", "default": {"expr": "@request.body.n"}"#, "fields.1.default: column 1: what is stored"),
         (r#""type": "number", "computed": "@old.n + 1""#, ""),
-        (r#""type": "select", "values": ["x"], "maxSelect": 2, "computed": "'x'""#,
-         "fields.1.computed: column 1: gives a text, which fits no select that is a list"),
-        (r#""type": "text", "default": {"expr": "a"}"#, "fields.1.default: column 1: fields read each other in a circle"),
-        (r#""type": "geoPoint", "computed": "'x'""#, "fields.1.computed: column 1: gives a text, which fits no geoPoint"),
+        (
+            r#""type": "select", "values": ["x"], "maxSelect": 2, "computed": "'x'""#,
+            "fields.1.computed: column 1: gives a text, which fits no select that is a list",
+        ),
+        (
+            r#""type": "text", "default": {"expr": "a"}"#,
+            "fields.1.default: column 1: fields read each other in a circle",
+        ),
+        (
+            r#""type": "geoPoint", "computed": "'x'""#,
+            "fields.1.computed: column 1: gives a text, which fits no geoPoint",
+        ),
         (r#""type": "geoPoint", "computed": "null""#, ""),
     ];
     for (rest, expected) in table {
@@ -465,20 +475,30 @@ fn checks_and_output_are_refused_for_what_they_name() {
             r#""checks": [{"name": "a", "expr": "true", "message": "m"}, {"name": "a", "expr": "true", "message": "m"}]"#,
             "checks.1.name: duplicate;",
         ),
-        (r#""checks": [{"name": "a", "expr": "", "message": ""}]"#, "checks.0.expr: required;checks.0.message: required;"),
-        (r#""checks": [{"name": "a", "expr": "true", "message": "m", "field": "x"}]"#, "checks.0.field: unknown_field;"),
+        (
+            r#""checks": [{"name": "a", "expr": "", "message": ""}]"#,
+            "checks.0.expr: required;checks.0.message: required;",
+        ),
+        (
+            r#""checks": [{"name": "a", "expr": "true", "message": "m", "field": "x"}]"#,
+            "checks.0.field: unknown_field;",
+        ),
         (r#""checks": [{"name": "a", "expr": "true", "message": "m", "when": 1}]"#, "checks.0.when: unknown_setting;"),
         (r#""output": []"#, "output: wrong_type;"),
         (r#""output": {"more": 1}"#, "output.more: unknown_setting;"),
         (r#""output": {"fields": []}"#, "output.fields: required;"),
-        (r#""output": {"fields": ["id", "x", "h", "id"]}"#,
-         "output.fields.1: unknown_field;output.fields.2: hidden;output.fields.3: duplicate;"),
+        (
+            r#""output": {"fields": ["id", "x", "h", "id"]}"#,
+            "output.fields.1: unknown_field;output.fields.2: hidden;output.fields.3: duplicate;",
+        ),
         (r#""output": {"embed": []}"#, "output.embed: wrong_type;"),
         (r#""output": {"embed": {"x": ["id"]}}"#, "output.embed.x: unknown_field;"),
         (r#""output": {"embed": {"h": ["id"]}}"#, "output.embed.h: not_here;"),
         (r#""output": {"embed": {"u": "id"}}"#, "output.embed.u: wrong_type;"),
-        (r#""output": {"embed": {"u": ["nope"], "self": ["h"]}}"#,
-         "output.embed.u.0: unknown_field;output.embed.self.0: hidden;"),
+        (
+            r#""output": {"embed": {"u": ["nope"], "self": ["h"]}}"#,
+            "output.embed.u.0: unknown_field;output.embed.self.0: hidden;",
+        ),
         (r#""output": {"embed": {"u": ["id", "name"], "self": ["u"]}, "fields": ["collectionId", "self"]}"#, ""),
     ];
     for (rest, expected) in table {

@@ -26,10 +26,8 @@ pub(super) fn within(kind: &FieldKind, value: Value) -> Result<Value, Flaw> {
         }
         (FieldKind::Number { min, max, .. }, Value::Int(_) | Value::Number(_)) => in_range(&value, *min, *max)?,
         (FieldKind::Date { min, max }, Value::Date(at)) => in_time(*at, *min, *max)?,
-        (FieldKind::Select { values, .. }, Value::Text(text)) => {
-            if !values.contains(text) {
-                return Err(Flaw::new("not_a_value", choice(values)));
-            }
+        (FieldKind::Select { values, .. }, Value::Text(text)) if !values.contains(text) => {
+            return Err(Flaw::new("not_a_value", choice(values)));
         }
         (FieldKind::Relation { .. }, Value::Text(text)) => {
             RecordId::new(text).map_err(|error| Flaw::new("bad_id", error.message()))?;

@@ -58,7 +58,9 @@ fn one(field: &Field, value: Value) -> Result<Value, Flaw> {
             cleaned => Value::Text(cleaned.into()),
         },
         (FieldKind::Select { .. } | FieldKind::Relation { .. }, Value::Text(text)) => Value::Text(text),
-        (FieldKind::Number { integer: true, .. }, Value::Number(number)) => json::whole(&float(number)).map(Value::Int)?,
+        (FieldKind::Number { integer: true, .. }, Value::Number(number)) => {
+            json::whole(&float(number)).map(Value::Int)?
+        }
         (FieldKind::Number { integer: false, .. }, Value::Int(whole)) => Value::Number(whole as f64),
         (FieldKind::Number { .. }, number @ (Value::Int(_) | Value::Number(_))) => number,
         (FieldKind::Bool {}, Value::Bool(flag)) => Value::Bool(flag),

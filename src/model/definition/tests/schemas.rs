@@ -66,21 +66,21 @@ fn takes(schema: &Json, value: &Json) -> bool {
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| takes(wanted, item))),
         "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= count(wanted)),
         "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= count(wanted)),
-        "uniqueItems" => value.as_array().is_none_or(|items| {
-            items.iter().enumerate().all(|(at, item)| !items[..at].contains(item))
-        }),
+        "uniqueItems" => {
+            value.as_array().is_none_or(|items| items.iter().enumerate().all(|(at, item)| !items[..at].contains(item)))
+        }
         "properties" => value.as_object().is_none_or(|members| {
             members.iter().all(|(key, value)| wanted.get(key).is_none_or(|schema| takes(schema, value)))
         }),
-        "additionalProperties" => value.as_object().is_none_or(|members| {
-            members.keys().all(|key| keywords["properties"].get(key).is_some())
-        }),
+        "additionalProperties" => {
+            value.as_object().is_none_or(|members| members.keys().all(|key| keywords["properties"].get(key).is_some()))
+        }
         "required" => value.as_object().is_none_or(|members| {
             wanted.as_array().expect("a list").iter().all(|key| members.contains_key(key.as_str().expect("a text")))
         }),
-        "dependentSchemas" => value.as_object().is_none_or(|members| {
-            members.keys().all(|key| wanted.get(key).is_none_or(|schema| takes(schema, value)))
-        }),
+        "dependentSchemas" => value
+            .as_object()
+            .is_none_or(|members| members.keys().all(|key| wanted.get(key).is_none_or(|schema| takes(schema, value)))),
         other => panic!("the keyword {other}"),
     })
 }
@@ -213,7 +213,10 @@ fn a_schema_shows_what_a_form_needs_and_no_more() {
         ("/$id", serde_json::json!("/api/collections/things/schema")),
         ("/title", serde_json::json!("things")),
         ("/required", serde_json::json!(["b", "rs", "jr", "pin"])),
-        ("/allOf", serde_json::json!([{"anyOf": [{"required": ["title"]}, {"required": ["label"]}, {"required": ["heading"]}]}])),
+        (
+            "/allOf",
+            serde_json::json!([{"anyOf": [{"required": ["title"]}, {"required": ["label"]}, {"required": ["heading"]}]}]),
+        ),
         ("/additionalProperties", serde_json::json!(false)),
         ("/properties/title", serde_json::json!({"type": "string", "minLength": 1, "maxLength": 5})),
         ("/properties/code/maxLength", serde_json::json!(250)),
