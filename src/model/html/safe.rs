@@ -77,8 +77,8 @@ const SELF_ENDING: [&str; 7] = ["p", "li", "dt", "dd", "tr", "td", "th"];
 /// Where a link or an image may lead, beside a place on the same site.
 const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
 
-/// Elements in one another: no editor makes more, and browsers stop there too.
-const DEPTH_MAX: usize = 256;
+/// Elements in one another: no editor makes more, and each end tag looks through all that are open.
+const DEPTH_MAX: usize = 64;
 
 /// The HTML with only elements and attributes that do no harm, each element closed. Text stays, also that of elements
 /// that go, but for scripts and styles.
