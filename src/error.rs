@@ -65,20 +65,42 @@ pub struct FieldFault {
     pub message: String,
 }
 
-/// An error: kind, stable code, sentence, faults by field, and the cause below it.
+/// An error: kind, stable code, sentence, faults by field, the parts of the request that failed, and the cause below it.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
+    /// Which write of a transaction it is about.
+    write: Option<u32>,
     code: &'static str,
     message: String,
     faults: Vec<FieldFault>,
+    parts: Vec<(usize, Error)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind` with the kind's own code.
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
-        Error { kind, code: kind.code(), message: message.into(), faults: Vec::new(), source: None }
+        let (faults, parts) = (Vec::new(), Vec::new());
+        Error { kind, write: None, code: kind.code(), message: message.into(), faults, parts, source: None }
+    }
+
+    /// The error of a whole whose parts failed, by their numbers, at least one: kind, code and sentence are the first's.
+    pub fn of_parts(what: &str, parts: Vec<(usize, Error)>) -> Error {
+        match parts.first() {
+            None => Error::internal("something failed, but no part of it"),
+            Some((at, first)) => {
+                let whole = Error::new(first.kind, format!("{what} {at}: {}", first.message)).code(first.code);
+                Error { parts, ..whole }
+            }
+        }
+    }
+
+    /// Says which write of a transaction it is about, from 0.
+    #[must_use]
+    pub fn at_write(mut self, write: usize) -> Error {
+        self.write = u32::try_from(write).ok();
+        self
     }
 
     /// Replaces the stable code.
@@ -132,6 +154,16 @@ impl Error {
     /// The faults by field; empty where no field is to blame.
     pub fn field_faults(&self) -> &[FieldFault] {
         &self.faults
+    }
+
+    /// Which write of a transaction it is about, from 0; `None` where it is about none of them or all.
+    pub fn write(&self) -> Option<usize> {
+        self.write.map(|write| write as usize)
+    }
+
+    /// The parts of the request that failed, by their numbers; empty where it has no parts.
+    pub fn parts(&self) -> &[(usize, Error)] {
+        &self.parts
     }
 
     /// The input is wrong.
@@ -201,6 +233,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+        let part = self.parts.first().map(|(_, part)| part as &(dyn std::error::Error + 'static));
+        part.or_else(|| self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static)))
     }
 }

@@ -54,6 +54,12 @@ pub const SELECT_VALUES_MAX: usize = 500;
 
 /// Changes in one entry (one transaction). More is 413.
 pub const ENTRY_CHANGES_MAX: usize = 10_000;
+/// Requests of one batch. More is 413. All are decided at one go: none holds the writer long.
+pub const TRANSACTION_WRITES_MAX: usize = 1_000;
+/// Body of a batch, bytes: about what an entry may hold. More is 413 before it is read.
+pub const TRANSACTION_BODY_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+/// Records of one transaction's answer, bytes: they are held from the decision to the answer. More is 413.
+pub const TRANSACTION_ANSWER_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 /// An entry's payload, bytes. More is 413. Not over `u32`.
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Changes in one entry of a work that is cut into many: none holds the writer long.
@@ -93,6 +99,10 @@ pub const FROZEN_LAYERS_MAX: usize = 1;
 
 /// redb's page cache, bytes (its own default is 1 GiB).
 pub const BASE_CACHE_BYTES: usize = 64 << 20;
+/// The base's rows that were read lately, bytes at most (and half of its page cache): beside redb's pages, so that a lookup needs none of them.
+pub const BASE_ROWS_BYTES: usize = 32 << 20;
+/// How finely changes to them are told apart: one slot of 4 bytes for so many bytes of rows.
+pub const WARM_BYTES_PER_SLOT: usize = 64;
 /// Bytes written to the base's file after which they are pushed to the medium: a checkpoint's sync of all its pages at
 /// once would hold up the log's.
 pub const BASE_WRITE_BACK_BYTES: u64 = 8 << 20;
@@ -128,6 +138,22 @@ pub const SORT_BYTES_MAX: usize = 64 << 20;
 pub const PAGE_BYTES_MAX: usize = 32 << 20;
 /// Rows a query may read on the request's own thread; a longer one goes to the scan pool.
 pub const INLINE_ROWS_MAX: usize = 256;
+/// Levels of related records in an answer.
+pub const EXPAND_LEVELS_MAX: usize = 6;
+/// Relations that one answer follows, all levels together.
+pub const LINKS_MAX: usize = 100;
+/// Levels of a path in `fields`: each level of related records takes two, and json has levels of its own.
+pub const FIELDS_LEVELS_MAX: usize = 32;
+/// Text of each of `fields`, `expand` and `embed`, bytes.
+pub const LOOK_BYTES_MAX: usize = 8 << 10;
+/// Records that point at one and are shown with it. The first ones by id.
+pub const REFERRERS_MAX: usize = 1_000;
+/// Related records that one answer reads; one that comes again is read once.
+pub const RELATED_READS_MAX: usize = 10_000;
+/// Related records that one answer shows or leaves out, one that comes again counted again.
+pub const RELATED_SHOWN_MAX: usize = 200_000;
+/// An answer with related records, bytes: few of them may stand in it many times.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Threads that scan.
 pub const SCAN_THREADS: usize = 2;
 /// Queries waiting for a scan thread. When full: 503 with `Retry-After`.
@@ -147,6 +173,34 @@ pub const EXPRESSION_PATTERNS_MAX: usize = 8;
 pub const EXPRESSION_PATTERN_COMPILED_BYTES_MAX: usize = 128 << 10;
 /// Compiled expressions kept for texts that come again, bytes as estimated. Past it the least recently used go.
 pub const PROGRAMS_BYTES_MAX: usize = 16 << 20;
+/// Other records that one condition of one record may read, rules that it leads to included. More: 422.
+pub const RELATED_ROWS_MAX: usize = 50_000;
+/// Other records kept while a query runs, bytes as estimated: many rows point at few. Past it all are let go.
+pub const RELATED_KEPT_BYTES_MAX: usize = 8 << 20;
+/// Records on the far side of a relation that a plan begins with; of more the near side is looked at.
+pub const RELATED_IDS_MAX: usize = 1_000;
+/// Such lookups that one plan tries.
+pub const PLAN_LOOKUPS_MAX: usize = 32;
+/// Stretches of an index, or of several, that one plan walks. With more it begins with less.
+pub const PLAN_WALKS_MAX: usize = 1_000;
+/// Walks that are merged in order, each with a scan of its own; more are sorted.
+pub const PLAN_MERGED_MAX: usize = 64;
+/// Branches of an "or" that are walked each by an index; with more, every record is asked.
+pub const PLAN_BRANCHES_MAX: usize = 32;
+/// Entries that are counted at least, and at most, to choose between two indexes.
+pub const PLAN_PROBE: (usize, usize) = (256, 4_096);
+/// A cursor's text, bytes: it stands in a URL, in a head of 64 KiB.
+pub const CURSOR_BYTES_MAX: usize = 8 << 10;
+/// Of a record's place in an order, what a cursor holds, bytes; a longer one is found again by the record.
+pub const CURSOR_PLACE_BYTES_MAX: usize = 4 << 10;
+/// Totals kept for filters that come again, bytes as estimated.
+pub const TOTALS_BYTES_MAX: usize = 4 << 20;
+/// Changes that a kept total is carried over; behind more it is counted again.
+pub const TOTALS_CHANGES_MAX: usize = 1_000;
+/// The same, bytes of log.
+pub const TOTALS_READ_BYTES_MAX: usize = 1 << 20;
+/// Time a query may take on the request's own thread before it goes to the scan pool.
+pub const INLINE_TIME_MAX: Duration = Duration::from_millis(2);
 /// Time a read waits for `Millpond-Min-Seq`.
 pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
 

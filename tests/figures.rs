@@ -47,6 +47,24 @@ const FIGURES: &[Figure] = &[
         unit: "flips",
         sizes: [200, 2_000, 50_000],
     },
+    Figure {
+        name: "F15",
+        what: "fuzz (expressions, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
+        unit: "inputs",
+        sizes: [50_000, 1_000_000, 100_000_000],
+    },
+    Figure {
+        name: "L1",
+        what: "lists by pages, by cursor and among writes, of random definitions, filters, sorts and rules: another answer than a full scan's",
+        unit: "lists",
+        sizes: [10_000, 100_000, 1_000_000],
+    },
+    Figure {
+        name: "L2",
+        what: "random expressions over random records: another value than a naive interpreter's",
+        unit: "expressions",
+        sizes: [10_000, 30_000, 100_000],
+    },
 ];
 
 const BEGIN: &str = "<!-- figures: written by `bash tests/run --write-readme` -->\n";

@@ -17,6 +17,7 @@ mod millpond;
 mod orders;
 mod pairs;
 mod process;
+mod queries;
 mod reads;
 mod redis;
 mod replay;
@@ -59,9 +60,11 @@ const ALL: &[(&str, Run)] = &[
     ("base", base::run),
     ("reads", reads::run),
     ("lists", lists::small),
+    ("queries", queries::small),
     ("creates", creates::run),
     ("stalls", stalls::small),
     ("lists", lists::large),
+    ("queries", queries::large),
     ("stalls", stalls::large),
     ("replay", replay::run),
 ];

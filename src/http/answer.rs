@@ -32,7 +32,7 @@ pub(super) fn asker(app: &App, extensions: &Extensions, method: &Method, query: 
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"];
 
 /// A query string for the rules that ask for it; whether it is well formed is each call's own question.
-fn pairs(query: &str) -> Vec<(Box<str>, Box<str>)> {
+pub(super) fn pairs(query: &str) -> Vec<(Box<str>, Box<str>)> {
     let read = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((decoded(name, true)?.into(), decoded(value, true)?.into()))
@@ -53,8 +53,8 @@ pub(super) async fn with_body(app: &App, request: Request) -> Result<(axum::http
 }
 
 /// 200 with JSON.
-pub(super) fn json(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn json(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -27,7 +27,7 @@ struct Tag<'a> {
 }
 
 /// The text of a tag, with its quotes.
-pub(super) fn etag(version: Position, representation: Option<u32>) -> String {
+pub(super) fn etag(version: Position, representation: Option<u64>) -> String {
     match representation {
         None => format!("\"{version}\""),
         Some(hash) => format!("\"{version}~{hash:08x}\""),

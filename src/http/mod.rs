@@ -5,11 +5,13 @@
 
 mod accept;
 mod answer;
+mod batch;
 mod collections;
 mod conditions;
 mod edge;
 mod health;
 mod inbound;
+mod multipart;
 mod params;
 mod problem;
 mod records;

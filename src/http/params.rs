@@ -8,7 +8,7 @@ use crate::http::request::decoded;
 use crate::limits;
 
 /// Parameters of the contract that this version does not know yet: said so, rather than "unknown".
-const LATER: [&str; 6] = ["expand", "embed", "cursor", "search", "highlight", "facets"];
+const LATER: [&str; 3] = ["search", "highlight", "facets"];
 
 /// The parameters of one request.
 #[derive(Debug, Default)]
@@ -127,11 +127,11 @@ mod tests {
 
     #[test]
     fn every_other_parameter_is_named() {
-        let error = Params::read(Some("fliter=a&expand=b&page=1&page=2&sort=%zz"), &KNOWN).expect_err("four faults");
+        let error = Params::read(Some("fliter=a&facets=b&page=1&page=2&sort=%zz"), &KNOWN).expect_err("four faults");
         let faults: Vec<_> = error.field_faults().iter().map(|fault| (fault.field.as_str(), &*fault.code)).collect();
         let expected = [
             ("fliter", "unknown_parameter"),
-            ("expand", "not_known_yet"),
+            ("facets", "not_known_yet"),
             ("page", "duplicate_parameter"),
             ("sort", "bad_parameter"),
         ];

@@ -102,18 +102,7 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
 }
 
 fn body(error: &Error, request_id: &HeaderValue) -> Vec<u8> {
-    let detail = public_detail(error);
-    let status = status(error.kind());
-    let problem = Problem {
-        kind: "about:blank",
-        title: status.canonical_reason().unwrap_or("Error"),
-        status: status.as_u16(),
-        detail,
-        code: public_code(error),
-        request_id: request_id.to_str().unwrap_or_default(),
-        message: detail,
-        data: Faults(error.field_faults()),
-    };
+    let problem = Problem::of(error, request_id.to_str().unwrap_or_default());
     serde_json::to_vec(&problem).expect("texts and numbers always make JSON")
 }
 
@@ -128,7 +117,57 @@ struct Problem<'a> {
     code: &'a str,
     request_id: &'a str,
     message: &'a str,
-    data: Faults<'a>,
+    data: Whose<'a>,
+}
+
+impl<'a> Problem<'a> {
+    fn of(error: &'a Error, request_id: &'a str) -> Problem<'a> {
+        let detail = public_detail(error);
+        let status = status(error.kind());
+        let faults = Faults(error.field_faults());
+        let parts = error.parts();
+        Problem {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail,
+            code: public_code(error),
+            request_id,
+            message: detail,
+            data: if parts.is_empty() {
+                Whose::Fields(faults)
+            } else {
+                Whose::Parts { requests: Parts(parts, request_id) }
+            },
+        }
+    }
+}
+
+/// Who is to blame: fields, or requests of a batch.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Whose<'a> {
+    Fields(Faults<'a>),
+    Parts { requests: Parts<'a> },
+}
+
+/// The requests of a batch that can't be done, by their numbers; under `response` what each alone would have answered.
+struct Parts<'a>(&'a [(usize, Error)], &'a str);
+
+impl Serialize for Parts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Part<'a> {
+            code: &'a str,
+            message: &'a str,
+            response: Problem<'a>,
+        }
+        let Parts(parts, request_id) = *self;
+        serializer.collect_map(parts.iter().map(|(at, error)| {
+            let response = Problem::of(error, request_id);
+            (at, Part { code: response.code, message: response.detail, response })
+        }))
+    }
 }
 
 /// Faults as an object by field; of several for one field the first is said, as JSON has no place for two.

@@ -11,7 +11,9 @@ use crate::http::params::Params;
 use crate::http::request::{accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
+use crate::model::look::Wanted;
 use crate::service::lists::ListRequest;
+use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Paging};
 
 type Answer = Result<Response, Refusal>;
@@ -20,7 +22,8 @@ type Answer = Result<Response, Refusal>;
 const COLLECTION: usize = 2;
 const ID: usize = 4;
 
-const LIST_PARAMS: [&str; 7] = ["filter", "sort", "page", "perPage", "skipTotal", "fields", "explain"];
+const LIST_PARAMS: [&str; 10] =
+    ["filter", "sort", "page", "perPage", "cursor", "skipTotal", "fields", "expand", "embed", "explain"];
 
 fn asking(app: &App, request: &Request) -> Asker {
     asker(app, request.extensions(), request.method(), request.uri().query())
@@ -38,8 +41,9 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     let wanted = ListRequest {
         filter: params.filled("filter"),
         sort: params.filled("sort"),
-        fields: params.filled("fields"),
+        wanted: wanted(&params),
         paging: paging(&params)?,
+        cursor: params.filled("cursor"),
         explain: params.switch("explain")?,
         min: min_seq(headers)?,
     };
@@ -57,24 +61,36 @@ pub(super) fn paging(params: &Params<'_>) -> crate::error::Result<Paging> {
     })
 }
 
+/// `fields`, `expand` and `embed`; an empty `embed` says something.
+pub(super) fn wanted<'a>(params: &'a Params<'_>) -> Wanted<'a> {
+    Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.get("embed") }
+}
+
 /// `GET …/records/{id}`
 pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     let (uri, headers) = (request.uri(), request.headers());
     accepts_json(headers)?;
-    let params = Params::read(uri.query(), &["fields"])?;
+    let params = showing(uri.query())?;
     let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
     let (asker, min) = (asking(&app, &request), min_seq(headers)?);
-    let found = app.service.view_record(&asker, &collection, &id, params.filled("fields"), min).await?;
+    let found = app.service.view_record(&asker, &collection, &id, wanted(&params), min).await?;
     Ok(shown(&found, headers)?)
+}
+
+/// What a call on one record may say of how it is shown.
+pub(super) fn showing(query: Option<&str>) -> crate::error::Result<Params<'_>> {
+    Params::read(query, &["fields", "expand", "embed"])
 }
 
 /// `POST …/records`
 pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_MATCH, IF_NONE_MATCH])?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
-    let made = app.service.create_record(&asked(&app, &head), &collection, &body, params.filled("fields")).await?;
+    let (asker, wanted) = (asked(&app, &head), wanted(&params));
+    let deed = Deed::Create { body: &body };
+    let made = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
     Ok(stored(&made))
 }
 
@@ -83,10 +99,11 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     refuse(request.headers(), &[IF_NONE_MATCH])?;
     let condition = if_match(request.headers())?;
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
-    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
-    let changed = app.service.merge_record(&asker, &collection, &id, &body, condition, fields).await?;
+    let (asker, wanted) = (asked(&app, &head), wanted(&params));
+    let deed = Deed::Merge { id: &id, body: &body, if_match: condition };
+    let changed = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
     Ok(stored(&changed))
 }
 
@@ -94,13 +111,14 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
 pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let (condition, only_create) = (if_match(request.headers())?, create_only(request.headers())?);
     let (head, body) = with_body(&app, request).await?;
-    let params = Params::read(head.uri.query(), &["fields"])?;
+    let params = showing(head.uri.query())?;
     let path = head.uri.path();
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
-    let (asker, fields) = (asked(&app, &head), params.filled("fields"));
-    let put = app.service.put_record(&asker, &collection, id.as_deref(), &body, condition, only_create, fields);
-    Ok(stored(&put.await?))
+    let (asker, wanted) = (asked(&app, &head), wanted(&params));
+    let deed = Deed::Put { id: id.as_deref(), body: &body, if_match: condition, create_only: only_create };
+    let put = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
+    Ok(stored(&put))
 }
 
 /// `DELETE …/records/{id}`

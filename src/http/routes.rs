@@ -1,11 +1,11 @@
 //! The route table: every path and method that is served, on one screen.
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
-use crate::http::{App, collections, health, records};
+use crate::http::{App, batch, collections, health, records};
 
 /// The table over one application.
 pub(super) fn router(app: App) -> Router {
@@ -21,6 +21,7 @@ pub(super) fn router(app: App) -> Router {
             "/api/collections/{collection}/records/{id}",
             get(records::view).patch(records::merge).put(records::put).delete(records::delete),
         )
+        .route("/api/batch", post(batch::batch))
         .method_not_allowed_fallback(no_method)
         .fallback(no_path)
         .with_state(app)

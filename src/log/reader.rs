@@ -53,6 +53,11 @@ impl Reader {
         Ok(wanted.entries)
     }
 
+    /// The entries after `after` up to about `max_bytes` of payload, if they are still in memory; the disk is never read.
+    pub fn newest(&self, after: Seq, max_bytes: usize) -> Option<Vec<Arc<Logged>>> {
+        self.0.newest(after, max_bytes)
+    }
+
     /// Waits until an entry after `seq` is visible, or for `timeout`; returns the visible seq. Blocks the thread.
     pub fn wait_past(&self, seq: Seq, timeout: Duration) -> Seq {
         self.0.wait_past(seq, timeout)

@@ -61,6 +61,8 @@ pub enum Op {
         patch: Vec<(FieldId, Value)>,
         /// Objects to be merged into `json` fields: their text is a merge patch.
         merges: Vec<(FieldId, Box<str>)>,
+        /// Changes of what is stored: no field stands here and in the others.
+        adjusts: Vec<Adjust>,
         /// Refused with 412 unless it holds.
         if_match: Option<Condition>,
     },
@@ -82,6 +84,28 @@ pub enum Op {
         /// Refused with 412 unless it holds.
         if_match: Option<Condition>,
     },
+}
+
+/// A change to a stored value, worked out in the order of writes: two at once are both counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adjust {
+    /// Of which field.
+    pub field: FieldId,
+    /// In which way.
+    pub way: Way,
+    /// A number for a number, a list for a list.
+    pub by: Value,
+}
+
+/// How a stored value is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// `field+`: plus; of a list: at its end, what is not in it yet.
+    Add,
+    /// `+field`: plus; of a list: at its beginning, also what is in it already.
+    Prepend,
+    /// `field-`: minus; of a list: out of it.
+    Take,
 }
 
 /// `If-Match`.
@@ -144,9 +168,10 @@ impl Op {
                 Op::Create { fields, .. } | Op::Put { fields, .. } => {
                     fields.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
                 }
-                Op::Merge { patch, merges, .. } => {
+                Op::Merge { patch, merges, adjusts, .. } => {
                     patch.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
                         + merges.iter().map(|(_, text)| text.len()).sum::<usize>()
+                        + adjusts.iter().map(|adjust| adjust.by.text_bytes()).sum::<usize>()
                 }
                 Op::Delete { .. } => 0,
             }

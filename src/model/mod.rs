@@ -4,13 +4,14 @@
 pub mod change;
 pub mod command;
 pub mod compiled;
+pub mod cursor;
 pub mod definition;
 pub mod expr;
-mod faults;
-pub mod filter;
+pub(crate) mod faults;
 pub mod guard;
 pub mod html;
 pub mod json;
+pub mod look;
 pub mod mask;
 pub mod pattern;
 pub mod pipeline;

@@ -1,10 +1,10 @@
-//! A query as the service asks it and as the planner carries it out. Pure values; running one is `state::query`.
+//! A query as the service asks it. Pure values; planning and running one is `state::query`.
 
 use std::cmp::Ordering;
 
-use crate::id::{CollectionId, FieldId, IndexId, Seq};
+use crate::id::{CollectionId, FieldId, Seq};
 use crate::model::guard::Guard;
-use crate::model::value::Value;
+use crate::model::predicate::Predicate;
 
 /// A list request against one schema version.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +15,12 @@ pub struct Query {
     pub schema: Seq,
     /// What the caller may see.
     pub guard: Guard,
-    /// All of these hold.
-    pub filter: Vec<Comparison>,
+    /// What holds of each; all, if there is none.
+    pub filter: Option<Predicate>,
     /// In this order, then by id, in the direction of the last of them; by id ascending if there is none.
     pub sort: Vec<SortKey>,
+    /// Behind this place, which a page of the same query ended at.
+    pub after: Option<Box<[u8]>>,
     /// Matches to leave out first.
     pub offset: usize,
     /// Records wanted at most, 1 to `limits::PAGE_MAX`.
@@ -27,19 +29,8 @@ pub struct Query {
     pub count: bool,
 }
 
-/// `field op value`. With null only [`Comparator::Equal`] and [`Comparator::NotEqual`] can be true.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Comparison {
-    /// What is looked at.
-    pub operand: Operand,
-    /// How.
-    pub comparator: Comparator,
-    /// A literal, already of the operand's type.
-    pub value: Value,
-}
-
 /// What a record is compared or sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operand {
     /// The record's id.
     Id,
@@ -65,6 +56,18 @@ pub enum Comparator {
 }
 
 impl Comparator {
+    /// `10 < total` is `total > 10`.
+    #[must_use]
+    pub fn mirrored(self) -> Comparator {
+        match self {
+            Comparator::Less => Comparator::Greater,
+            Comparator::LessOrEqual => Comparator::GreaterOrEqual,
+            Comparator::Greater => Comparator::Less,
+            Comparator::GreaterOrEqual => Comparator::LessOrEqual,
+            same => same,
+        }
+    }
+
     /// Whether it is true of two values that stand in this order.
     pub fn holds(self, order: Ordering) -> bool {
         match self {
@@ -85,21 +88,4 @@ pub struct SortKey {
     pub operand: Operand,
     /// Greatest first.
     pub descending: bool,
-}
-
-/// How a query is carried out, as `explain` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The index that is walked; `None` walks the rows by id.
-    pub index: Option<IndexId>,
-    /// How many leading fields of the index are fixed by an equality.
-    pub equal_fields: usize,
-    /// Whether the field after them is bounded by a range.
-    pub ranged: bool,
-    /// Whether the walk goes backwards.
-    pub backwards: bool,
-    /// Whether the walk yields the wanted order, so that nothing is sorted.
-    pub ordered: bool,
-    /// Whether index and range decide all of the filter, so that no row is read to count.
-    pub covered: bool,
 }

@@ -494,6 +494,17 @@ impl Schema {
         self.version
     }
 
+    /// What `orders_via_user` means on `target`: the collection `orders` and its relation `user`, if that points there.
+    /// `hidden`: whether hidden fields are seen.
+    pub fn referring(&self, target: &Collection, name: &str, hidden: bool) -> Option<(&Arc<Collection>, &Field)> {
+        name.match_indices("_via_").find_map(|(at, via)| {
+            let source = self.find(&name[..at])?;
+            let field = source.field(&name[at + via.len()..]).filter(|field| hidden || !field.hidden)?;
+            let points = matches!(field.kind, FieldKind::Relation { collection, .. } if collection == target.id);
+            points.then_some((source, field))
+        })
+    }
+
     /// The collections with a relation to `target`, with the fields that point there.
     pub fn pointing_at(&self, target: CollectionId) -> impl Iterator<Item = (&Arc<Collection>, &Field, OnDelete)> {
         self.by_id.values().flat_map(move |collection| {

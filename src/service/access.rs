@@ -44,6 +44,16 @@ pub(super) fn caller(dev: bool, peer: IpAddr, host: Option<&[u8]>) -> Caller {
     if dev && peer.is_loopback() && host.is_none_or(is_local) { Caller::Superuser } else { Caller::Anonymous }
 }
 
+/// The caller of a request that a browser sends for any page without asking, a form's. What only the connection vouches
+/// for is not a foreign page's to use; a token, which a page can't add unasked, stays good.
+pub(super) fn caller_of_form(caller: Caller, origin: Option<&[u8]>, token: bool) -> Caller {
+    let local = |origin: &[u8]| {
+        let host = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+        host.is_some_and(is_local)
+    };
+    if token || origin.is_none_or(local) { caller } else { Caller::Anonymous }
+}
+
 /// Whether a `Host` names this machine by an address or by `localhost`.
 fn is_local(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
@@ -135,6 +145,25 @@ mod tests {
         ];
         for (dev, peer, host, expected) in table {
             assert_eq!(caller(dev, peer, host.map(str::as_bytes)), expected, "{dev} {peer} {host:?}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_page_gets_nothing_by_a_form() {
+        let table = [
+            (None, false, Caller::Superuser),
+            (Some("http://localhost:5173"), false, Caller::Superuser),
+            (Some("http://127.0.0.1:8090"), false, Caller::Superuser),
+            (Some("https://[::1]"), false, Caller::Superuser),
+            (Some("https://evil.example"), false, Caller::Anonymous),
+            (Some("http://localhost.evil.example"), false, Caller::Anonymous),
+            (Some("null"), false, Caller::Anonymous),
+            (Some("file://localhost"), false, Caller::Anonymous),
+            (Some("https://evil.example"), true, Caller::Superuser),
+        ];
+        for (origin, token, expected) in table {
+            let caller = caller_of_form(Caller::Superuser, origin.map(str::as_bytes), token);
+            assert_eq!(caller, expected, "{origin:?} {token}");
         }
     }
 

@@ -35,7 +35,11 @@ impl Service {
         let schema = &view.schema;
         let page: Vec<&Arc<Collection>> = schema.iter().skip(offset(paging)?).take(paging.per_page).collect();
         let total = paging.count.then(|| schema.iter().count());
-        Ok(output::page(paging, total, &page, |collection, out| definition::format(schema, collection, out), None))
+        let write = |collection: &&Arc<Collection>, out: &mut Vec<u8>| {
+            definition::format(schema, collection, out);
+            Ok(())
+        };
+        output::page(paging, total, &page, write, None, None)
     }
 
     /// One definition as JSON.

@@ -3,41 +3,51 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::core::Published;
+use crate::core::{Core, Published};
 use crate::error::{Error, Result};
 use crate::id::Position;
 use crate::limits;
-use crate::model::filter;
-use crate::model::guard::Action;
-use crate::model::mask::Mask;
-use crate::model::pipeline;
-use crate::model::query::{Plan, Query};
+use crate::model::cursor::Listed;
+use crate::model::expr::{Programs, Scope};
+use crate::model::guard::{Action, Guard, Rows};
+use crate::model::look::{Look, OwnedWanted, Wanted};
+use crate::model::predicate::Predicate;
+use crate::model::query::Query;
 use crate::model::record::Record;
-use crate::model::schema::Collection;
+use crate::model::schema::{Collection, Schema};
 use crate::model::sort;
-use crate::service::output::{self, Explained};
-use crate::service::records::{find, mask};
+use crate::service::explain::Explained;
+use crate::service::output;
+use crate::service::records::find;
+use crate::service::relations::{Allowance, OVER as OVER_BUDGET, Relations};
+use crate::service::totals::{self, Totals};
 use crate::service::{Asker, Paging, Service, access};
 use crate::state::query as queries;
-
-/// What the state says of a query that reads more rows than its budget.
-const OVER_BUDGET: &str = "query_too_large";
 
 /// What a list is to hold.
 #[derive(Clone, Copy, Debug)]
 pub struct ListRequest<'a> {
-    /// Comparisons that all hold.
+    /// What holds of each record.
     pub filter: Option<&'a str>,
     /// In this order, then by id.
     pub sort: Option<&'a str>,
-    /// Parts of each record.
-    pub fields: Option<&'a str>,
+    /// What is shown of each record.
+    pub wanted: Wanted<'a>,
     /// Which of the matches.
     pub paging: Paging,
+    /// Behind the page that this was given with.
+    pub cursor: Option<&'a str>,
     /// Whether to say how it was done: superusers only.
     pub explain: bool,
     /// Read at this position or later.
     pub min: Option<Position>,
+}
+
+/// What is kept from one list for others. The scan threads hold it, so it holds nothing that waits for them.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    programs: Programs,
+    totals: Totals,
 }
 
 impl Service {
@@ -49,111 +59,218 @@ impl Service {
     pub async fn list_records(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Result<Vec<u8>> {
         let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let view = self.view(request.min).await?;
-        let listing = Listing::new(asker, collection, request, view)?;
+        let listing = Listing::new(&self.0.lists, asker, collection, request, view)?;
         if listing.is_short()
-            && let Some(body) = listing.run_inline(deadline)?
+            && let Some(body) = listing.run_inline(self.core())?
         {
             return Ok(body);
         }
         // It may wait for a thread: a view held meanwhile would pin pages, and be old when its turn comes.
         drop(listing);
-        let (core, asker, asked) = (self.core().clone(), asker.clone(), Asked::new(collection, request));
+        let (core, lists) = (self.core().clone(), self.0.lists.clone());
+        let (asker, asked) = (asker.clone(), Asked::new(collection, request));
         let work = move || {
-            Listing::new(&asker, &asked.collection, asked.request(), core.view())?.run(limits::QUERY_ROWS_MAX, deadline)
+            let listing = Listing::new(&lists, &asker, &asked.collection, asked.request(), core.view())?;
+            listing.run(&core, limits::QUERY_ROWS_MAX, deadline)
         };
         self.0.pool.run(deadline, work).await
+    }
+}
+
+#[cfg(test)]
+impl Service {
+    /// The total that a list would be answered with, uncounted.
+    pub(super) fn kept_total(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Option<usize> {
+        let listing = Listing::new(&self.0.lists, asker, collection, request, self.core().view()).expect("a list");
+        let (key, at) = (listing.total.as_ref()?, listing.view.position.seq);
+        self.0.lists.totals.at(key, at, self.core().log(), &listing.conditions())
     }
 }
 
 /// A [`ListRequest`] that waits for a thread.
 struct Asked {
     collection: String,
-    /// Filter, sort, fields.
+    /// Filter, sort, cursor.
     texts: [Option<String>; 3],
+    wanted: OwnedWanted,
     paging: Paging,
     explain: bool,
 }
 
 impl Asked {
     fn new(collection: &str, request: ListRequest<'_>) -> Asked {
-        let texts = [request.filter, request.sort, request.fields].map(|text| text.map(str::to_owned));
-        Asked { collection: collection.to_owned(), texts, paging: request.paging, explain: request.explain }
+        let texts = [request.filter, request.sort, request.cursor].map(|text| text.map(str::to_owned));
+        let wanted = request.wanted.into();
+        Asked { collection: collection.to_owned(), texts, wanted, paging: request.paging, explain: request.explain }
     }
 
     /// Without `min`: it was reached when it was asked, so any later view is behind it.
     fn request(&self) -> ListRequest<'_> {
-        let [filter, sort, fields] = self.texts.each_ref().map(Option::as_deref);
-        ListRequest { filter, sort, fields, paging: self.paging, explain: self.explain, min: None }
+        let [filter, sort, cursor] = self.texts.each_ref().map(Option::as_deref);
+        let (wanted, paging, explain) = (self.wanted.get(), self.paging, self.explain);
+        ListRequest { filter, sort, cursor, wanted, paging, explain, min: None }
     }
 }
 
 /// A list, resolved against one view.
-struct Listing {
+struct Listing<'k> {
+    kept: &'k Kept,
     view: Arc<Published>,
     collection: Arc<Collection>,
     query: Query,
-    plan: Plan,
-    mask: Mask,
+    /// Where its total is kept, if it can be.
+    total: Option<totals::Key>,
+    listed: Listed,
+    look: Look,
+    asker: Asker,
     paging: Paging,
     explain: bool,
 }
 
-impl Listing {
-    fn new(asker: &Asker, collection: &str, request: ListRequest<'_>, view: Arc<Published>) -> Result<Listing> {
-        let collection = find(&view.schema, collection)?.clone();
-        let guard = asker.guard(&view.schema, &collection)?;
+impl<'k> Listing<'k> {
+    fn new(
+        kept: &'k Kept,
+        asker: &Asker,
+        collection: &str,
+        request: ListRequest<'_>,
+        view: Arc<Published>,
+    ) -> Result<Listing<'k>> {
+        let schema = &view.schema;
+        let collection = find(schema, collection)?.clone();
+        let guard = asker.guard(schema, &collection)?;
         guard.allow(Action::List)?;
         if request.explain {
             access::superuser(asker.caller)?;
         }
-        let mask = mask(&collection, request.fields, &guard)?;
+        let look = Look::new(&view.schema, &collection, request.wanted, guard.is_superuser())?;
         let sees_hidden = guard.is_superuser();
-        let filter = request.filter.map_or(Ok(Vec::new()), |text| filter::parse(&collection, text, sees_hidden))?;
+        let filter = match request.filter {
+            Some(text) => kept.filter(asker, schema, &collection, text, sees_hidden)?,
+            None => None,
+        };
         let sort = request.sort.map_or(Ok(Vec::new()), |text| sort::parse(&collection, text, sees_hidden))?;
         let paging = Paging { per_page: request.paging.per_page.min(limits::PAGE_MAX), ..request.paging };
+        let listed = Listed::new(&collection, request.filter, request.sort);
+        if request.cursor.is_some() && paging.page > 1 {
+            let message = "a cursor says where the page begins: page can't be given with it";
+            return Err(Error::invalid(message).code("bad_parameter").fault(
+                "page",
+                "bad_parameter",
+                "not with cursor",
+            ));
+        }
+        let after = request.cursor.map(|cursor| listed.mark(cursor)).transpose()?;
+        let total = if paging.count { total_key(schema, &collection, &guard, filter.as_ref(), request) } else { None };
         let query = Query {
             collection: collection.id,
             schema: collection.version,
             guard,
             filter,
             sort,
+            after,
             offset: offset(paging)?,
             limit: paging.per_page,
             count: paging.count,
         };
-        let plan = queries::plan(&collection, &query);
-        Ok(Listing { view, collection, query, plan, mask, paging, explain: request.explain })
+        let asker = asker.clone();
+        Ok(Listing { kept, view, collection, query, total, listed, look, asker, paging, explain: request.explain })
     }
 
-    /// Whether it may end after few rows: in order by an index, and what is counted is few rows or a known number.
+    /// Whether it may end after few rows.
     fn is_short(&self) -> bool {
-        let few = self.query.offset + self.query.limit <= limits::INLINE_ROWS_MAX;
-        let counted = self.query.count && !self.query.filter.is_empty() && self.plan.equal_fields == 0;
-        let sorted = !self.plan.ordered && self.plan.equal_fields == 0;
-        few && !counted && !sorted
+        self.query.offset + self.query.limit <= limits::INLINE_ROWS_MAX
     }
 
-    /// The page, unless it takes more rows than may be read on the request's own thread.
-    fn run_inline(&self, deadline: Instant) -> Result<Option<Vec<u8>>> {
-        match self.run(limits::INLINE_ROWS_MAX, deadline) {
+    /// The page, unless it takes more rows or time than may be taken on the request's own thread.
+    fn run_inline(&self, core: &Core) -> Result<Option<Vec<u8>>> {
+        match self.run(core, limits::INLINE_ROWS_MAX, Instant::now() + limits::INLINE_TIME_MAX) {
             Err(error) if error.code_str() == OVER_BUDGET => Ok(None),
             done => done.map(Some),
         }
     }
 
-    fn run(&self, rows: usize, deadline: Instant) -> Result<Vec<u8>> {
+    fn run(&self, core: &Core, rows: usize, deadline: Instant) -> Result<Vec<u8>> {
         let mut budget = queries::Budget::new(rows, deadline);
-        let page = queries::list(&self.view.stack, &self.view.schema, &self.query, &mut budget)?;
+        let at = self.view.position.seq;
+        let kept = self.total.as_ref().and_then(|key| self.kept.totals.at(key, at, core.log(), &self.conditions()));
+        let counted;
+        let query = match kept {
+            Some(_) => {
+                counted = Query { count: false, ..self.query.clone() };
+                &counted
+            }
+            None => &self.query,
+        };
+        let page = queries::list(&self.view.stack, &self.view.schema, query, &mut budget)?;
+        if let (None, Some(key), Some(total)) = (kept, &self.total, page.total) {
+            self.kept.totals.put(key.clone(), at, total);
+        }
         let explained = self.explain.then_some(Explained {
             collection: &self.collection,
             plan: &page.plan,
             rows_read: page.rows_read,
         });
-        let write = |record: &Record, out: &mut Vec<u8>| {
-            pipeline::format_record(&self.collection, record, &self.mask, out);
-        };
-        Ok(output::page(self.paging, page.total, &page.records, write, explained))
+        let mut allowance = Allowance::new(rows, deadline);
+        let mut relations = Relations::new(&self.view, &self.asker, &mut allowance);
+        let write = |record: &Record, out: &mut Vec<u8>| self.look.write(&self.collection, record, &mut relations, out);
+        let next = page.more.as_deref().map(|mark| self.listed.cursor(mark));
+        output::page(self.paging, kept.or(page.total), &page.records, write, next.as_deref(), explained)
     }
+
+    /// Rule and filter.
+    fn conditions(&self) -> Vec<&Predicate> {
+        rule(&self.query.guard).into_iter().chain(&self.query.filter).collect()
+    }
+}
+
+impl Kept {
+    /// A filter of this caller's, compiled; none of an empty text.
+    fn filter(
+        &self,
+        asker: &Asker,
+        schema: &Schema,
+        collection: &Collection,
+        text: &str,
+        sees_hidden: bool,
+    ) -> Result<Option<Predicate>> {
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let scope = Scope { schema, collection, callers: &[], sees_hidden };
+        let program = self.programs.condition(scope, schema.version(), text);
+        let program = program.map_err(|fault| fault.error("filter", "bad_filter"))?;
+        let sight = access::sight(asker, schema, &program.uses().collections)?;
+        Ok(Some(Predicate { program, request: asker.request.clone(), sight }))
+    }
+}
+
+fn rule(guard: &Guard) -> Option<&Predicate> {
+    match guard.rows(Action::List) {
+        Rows::Where(rule) => Some(rule),
+        Rows::All | Rows::None => None,
+    }
+}
+
+/// Under which key the total of a list is kept: of those without any condition the state knows it.
+fn total_key(
+    schema: &Schema,
+    collection: &Collection,
+    guard: &Guard,
+    filter: Option<&Predicate>,
+    request: ListRequest<'_>,
+) -> Option<totals::Key> {
+    let rule = rule(guard);
+    if (rule.is_none() && filter.is_none()) || !rule.into_iter().chain(filter).all(totals::can_keep) {
+        return None;
+    }
+    Some(totals::Key {
+        collection: collection.id,
+        generation: collection.generation,
+        schema: schema.version(),
+        ruled: rule.is_some(),
+        sees_hidden: guard.is_superuser(),
+        filter: request.filter.unwrap_or_default().into(),
+    })
 }
 
 /// Matches before the page.

@@ -6,12 +6,18 @@
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
 pub mod access;
+pub mod batch;
 pub mod collections;
+mod explain;
 pub mod ids;
 pub mod lists;
 mod output;
 pub mod records;
+mod relations;
 mod scan_pool;
+#[cfg(test)]
+mod tests;
+mod totals;
 pub mod writes;
 
 use std::net::IpAddr;
@@ -35,6 +41,7 @@ struct Inner {
     core: Core,
     dev: bool,
     pool: ScanPool,
+    lists: Arc<lists::Kept>,
 }
 
 /// A page of a list, as asked for.
@@ -54,12 +61,17 @@ impl Service {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()? })))
+        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.
     pub fn caller(&self, peer: IpAddr, host: Option<&[u8]>) -> Caller {
         access::caller(self.0.dev, peer, host)
+    }
+
+    /// The same for a form, which a page sends without asking: by its `Origin`, and whether it shows a token.
+    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>, token: bool) -> Caller {
+        access::caller_of_form(caller, origin, token)
     }
 
     /// A caller with what its request says: its method, and its query string as decoded pairs.

@@ -1,28 +1,26 @@
 //! Answers as JSON bytes, written straight from values in one pass.
 
+use crate::error::Result;
 use crate::model::json::{write_i64, write_text};
-use crate::model::query::Plan;
-use crate::model::schema::Collection;
 use crate::service::Paging;
+use crate::service::explain::Explained;
 
 /// Bytes set aside for one item of a list: most records fit, and a list grows its buffer few times.
 const ITEM_BYTES: usize = 256;
 
-/// How a query was carried out, for `explain`.
-pub(super) struct Explained<'a> {
-    pub(super) collection: &'a Collection,
-    pub(super) plan: &'a Plan,
-    pub(super) rows_read: usize,
-}
-
-/// A page of a list in the shape that PocketBase's clients read. `write` appends one item.
+/// A page of a list in the shape that PocketBase's clients read. `write` appends one item; `next` is the cursor of what
+/// comes behind.
+///
+/// # Errors
+/// Those of `write`.
 pub(super) fn page<T>(
     paging: Paging,
     total: Option<usize>,
     items: &[T],
-    mut write: impl FnMut(&T, &mut Vec<u8>),
+    mut write: impl FnMut(&T, &mut Vec<u8>) -> Result<()>,
+    next: Option<&str>,
     explained: Option<Explained<'_>>,
-) -> Vec<u8> {
+) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128 + ITEM_BYTES * items.len());
     number(&mut out, b"{\"page\":", paging.page);
     number(&mut out, b",\"perPage\":", paging.per_page);
@@ -38,30 +36,19 @@ pub(super) fn page<T>(
         if at > 0 {
             out.push(b',');
         }
-        write(item, &mut out);
+        write(item, &mut out)?;
     }
-    out.push(b']');
-    if let Some(explained) = explained {
-        explain(&mut out, &explained);
-    }
-    out.push(b'}');
-    out
-}
-
-fn explain(out: &mut Vec<u8>, explained: &Explained<'_>) {
-    let plan = explained.plan;
-    out.extend_from_slice(b",\"explain\":{\"index\":");
-    match plan.index.and_then(|id| explained.collection.index(id)) {
-        Some(index) => write_text(out, &index.name),
+    out.extend_from_slice(b"],\"nextCursor\":");
+    match next {
+        Some(next) => write_text(&mut out, next),
         None => out.extend_from_slice(b"null"),
     }
-    number(out, b",\"rowsRead\":", explained.rows_read);
-    number(out, b",\"plan\":{\"equalFields\":", plan.equal_fields);
-    flag(out, b",\"ranged\":", plan.ranged);
-    flag(out, b",\"backwards\":", plan.backwards);
-    flag(out, b",\"ordered\":", plan.ordered);
-    flag(out, b",\"covered\":", plan.covered);
-    out.extend_from_slice(b"}}");
+    if let Some(explained) = explained {
+        out.extend_from_slice(b",\"explain\":");
+        explained.write(&mut out);
+    }
+    out.push(b'}');
+    Ok(out)
 }
 
 fn number(out: &mut Vec<u8>, before: &[u8], number: usize) {
@@ -70,26 +57,25 @@ fn number(out: &mut Vec<u8>, before: &[u8], number: usize) {
     write_i64(out, number as i64);
 }
 
-fn flag(out: &mut Vec<u8>, before: &[u8], flag: bool) {
-    out.extend_from_slice(before);
-    out.extend_from_slice(if flag { b"true" } else { b"false" });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn text(total: Option<usize>, items: &[usize]) -> String {
         let paging = Paging { page: 2, per_page: 3, count: total.is_some() };
-        let bytes = page(paging, total, items, |item, out| write_i64(out, *item as i64), None);
-        String::from_utf8(bytes).expect("text")
+        let write = |item: &usize, out: &mut Vec<u8>| {
+            write_i64(out, *item as i64);
+            Ok(())
+        };
+        let bytes = page(paging, total, items, write, None, None);
+        String::from_utf8(bytes.expect("writable")).expect("text")
     }
 
     #[test]
     fn a_page_has_the_shape_that_clients_read() {
-        let counted = r#"{"page":2,"perPage":3,"totalItems":7,"totalPages":3,"items":[4,5,6]}"#;
+        let counted = r#"{"page":2,"perPage":3,"totalItems":7,"totalPages":3,"items":[4,5,6],"nextCursor":null}"#;
         assert_eq!(text(Some(7), &[4, 5, 6]), counted);
-        let uncounted = r#"{"page":2,"perPage":3,"totalItems":-1,"totalPages":-1,"items":[]}"#;
+        let uncounted = r#"{"page":2,"perPage":3,"totalItems":-1,"totalPages":-1,"items":[],"nextCursor":null}"#;
         assert_eq!(text(None, &[]), uncounted);
         assert!(text(Some(0), &[]).contains(r#""totalItems":0,"totalPages":0,"#));
     }

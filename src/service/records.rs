@@ -1,49 +1,92 @@
 //! One record for a caller: reading it, and what every call on records shares.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use xxhash_rust::xxh3::Xxh3;
+use bytes::Bytes;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::core::Published;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Position, RecordId};
-use crate::model::guard::{Action, Guard};
-use crate::model::mask::{Mask, Part};
+use crate::limits;
+use crate::model::guard::Action;
+use crate::model::look::{Look, Nothing, OwnedWanted, Targets, Wanted};
+use crate::model::mask::Part;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
+use crate::service::relations::{Allowance, OVER, Relations};
 use crate::service::{Asker, Service};
 use crate::state;
 
+/// Bytes set aside for a record: most fit.
+const BODY_BYTES: usize = 512;
+
 /// A record for a caller.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shown {
-    pub(super) collection: Arc<Collection>,
-    pub(super) record: Record,
-    pub(super) mask: Mask,
+    collection: Arc<Collection>,
+    record: Record,
+    look: Look,
+    /// Written already, where it is more than the record and its mask.
+    body: Option<Bytes>,
 }
 
 impl Shown {
+    /// A record as it looks. One that shows related records is to be given them by [`Shown::relate`].
+    pub(super) fn new(collection: Arc<Collection>, record: Record, look: Look) -> Shown {
+        Shown { collection, record, look, body: None }
+    }
+
+    /// Writes the body of one whose look is not plain, with its related records.
+    ///
+    /// # Errors
+    /// As [`Look::write`].
+    pub(super) fn relate(&mut self, targets: &mut dyn Targets) -> Result<()> {
+        let mut out = Vec::with_capacity(BODY_BYTES);
+        self.look.write(&self.collection, &self.record, targets, &mut out)?;
+        self.body = Some(out.into());
+        Ok(())
+    }
+
+    /// Writes it with relations as ids, for an answer that must be given and would be too large.
+    fn unrelated(&mut self) -> Result<()> {
+        self.look.forget_relations();
+        self.relate(&mut Nothing)
+    }
+
+    /// Whether its body waits for [`Shown::relate`].
+    pub(super) fn is_open(&self) -> bool {
+        self.body.is_none() && !self.look.is_plain()
+    }
+
     /// What `If-Match` compares.
     pub fn version(&self) -> Position {
         self.record.version
     }
 
     /// What the answer depends on beside the record: `None` for the record as all see it under the definition that it
-    /// was written under.
-    pub fn representation(&self) -> Option<u32> {
-        let hidden = self.mask.hidden && self.collection.fields.iter().any(|field| field.hidden);
+    /// was written under. With related records that is the whole body, since their versions say nothing of who may see
+    /// them.
+    pub fn representation(&self) -> Option<u64> {
+        if let Some(body) = &self.body {
+            return Some(xxh3_64(body));
+        }
+        let mask = &self.look.mask;
+        let hidden = mask.hidden && self.collection.fields.iter().any(|field| field.hidden);
         let redefined = self.collection.version > self.record.version.seq;
-        if self.mask.fields.is_none() && !hidden && !redefined {
+        if mask.fields.is_none() && !hidden && !redefined {
             return None;
         }
         let mut hash = Xxh3::new();
         hash.update(&self.collection.version.0.to_le_bytes());
         let parts = [Part::Id, Part::CollectionId, Part::CollectionName];
-        hash.update(&parts.map(|part| u8::from(self.mask.shows(part))));
-        for field in self.collection.fields.iter().filter(|field| self.mask.shows_field(field)) {
+        hash.update(&parts.map(|part| u8::from(mask.shows(part))));
+        for field in self.collection.fields.iter().filter(|field| mask.shows_field(field)) {
             hash.update(&field.id.0.to_le_bytes());
         }
-        Some(hash.digest() as u32)
+        Some(u64::from(hash.digest() as u32))
     }
 
     /// Its id.
@@ -57,10 +100,12 @@ impl Shown {
     }
 
     /// As JSON.
-    pub fn body(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(512);
-        pipeline::format_record(&self.collection, &self.record, &self.mask, &mut out);
-        out
+    pub fn body(&self) -> Bytes {
+        self.body.clone().unwrap_or_else(|| {
+            let mut out = Vec::with_capacity(BODY_BYTES);
+            pipeline::format_record(&self.collection, &self.record, &self.look.mask, &mut out);
+            out.into()
+        })
     }
 }
 
@@ -68,37 +113,103 @@ impl Service {
     /// One record.
     ///
     /// # Errors
-    /// `NotFound` for the collection or the record; `Invalid` for the id or `fields`; by its rule; `min` not reached.
+    /// `NotFound` for the collection or the record; `Invalid` for the id or what is wanted; `Unprocessable` for too many
+    /// related records; by its rule; `min` not reached.
     pub async fn view_record(
         &self,
         asker: &Asker,
         collection: &str,
         id: &str,
-        fields: Option<&str>,
+        wanted: Wanted<'_>,
         min: Option<Position>,
     ) -> Result<Shown> {
         let view = self.view(min).await?;
-        let collection = find(&view.schema, collection)?;
-        let guard = asker.guard(&view.schema, collection)?;
-        guard.allow(Action::View)?;
-        let mask = mask(collection, fields, &guard)?;
-        let record = state::record(&view.stack, collection, &RecordId::new(id)?)?.ok_or_else(no_record)?;
-        if !state::permits(&view.stack, &view.schema, &guard, Action::View, &record.id, &record.fields)? {
-            return Err(no_record());
+        match view_in(&view, asker, collection, id, wanted, Allowance::inline) {
+            Err(error) if error.code_str() == OVER => {}
+            done => return done,
         }
-        Ok(Shown { collection: collection.clone(), record, mask })
+        // As with a list: no view is held while it waits for a thread.
+        drop(view);
+        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
+        let (core, asker, collection, id) = (self.core().clone(), asker.clone(), collection.to_owned(), id.to_owned());
+        let wanted = OwnedWanted::from(wanted);
+        let work = move || {
+            let full = || Allowance::new(limits::RELATED_READS_MAX, deadline);
+            view_in(&core.view(), &asker, &collection, &id, wanted.get(), full)
+        };
+        self.0.pool.run(deadline, work).await
     }
+
+    /// Gives records that were written, each with its caller, their related ones as they are now. What would be too large
+    /// is left as ids: it was written, so there must be an answer.
+    ///
+    /// # Errors
+    /// Of the state.
+    pub(super) async fn relate_written(&self, written: Vec<(&Asker, &mut Shown)>) -> Result<()> {
+        let mut open: Vec<_> = written.into_iter().filter(|(_, shown)| shown.is_open()).collect();
+        let pairs = open.iter_mut().map(|(asker, shown)| (*asker, &mut **shown));
+        if relate_all(&self.core().view(), pairs, Allowance::inline())? {
+            return Ok(());
+        }
+        let mut copies: Vec<(Asker, Shown)> =
+            open.iter().map(|(asker, shown)| ((*asker).clone(), (**shown).clone())).collect();
+        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
+        let core = self.core().clone();
+        let work = move || {
+            let pairs = copies.iter_mut().map(|(asker, shown)| (&*asker, shown));
+            relate_all(&core.view(), pairs, Allowance::new(limits::RELATED_READS_MAX, deadline))?;
+            Ok(copies)
+        };
+        match self.0.pool.run(deadline, work).await {
+            Ok(related) => open.iter_mut().zip(related).for_each(|((_, shown), (_, related))| **shown = related),
+            // No thread is free for it.
+            Err(error) if error.kind() == Kind::Unavailable => {}
+            Err(error) => return Err(error),
+        }
+        open.into_iter().filter(|(_, shown)| shown.is_open()).try_for_each(|(_, shown)| shown.unrelated())
+    }
+}
+
+/// Relates those that are open, in their order; whether all could be within the allowance.
+fn relate_all<'a>(
+    view: &Published,
+    written: impl Iterator<Item = (&'a Asker, &'a mut Shown)>,
+    mut allowance: Allowance,
+) -> Result<bool> {
+    for (asker, shown) in written.filter(|(_, shown)| shown.is_open()) {
+        match shown.relate(&mut Relations::new(view, asker, &mut allowance)) {
+            Err(error) if error.code_str() == OVER => return Ok(false),
+            done => done?,
+        }
+    }
+    Ok(true)
+}
+
+fn view_in(
+    view: &Published,
+    asker: &Asker,
+    collection: &str,
+    id: &str,
+    wanted: Wanted<'_>,
+    allowance: impl FnOnce() -> Allowance,
+) -> Result<Shown> {
+    let collection = find(&view.schema, collection)?;
+    let guard = asker.guard(&view.schema, collection)?;
+    guard.allow(Action::View)?;
+    let look = Look::new(&view.schema, collection, wanted, guard.is_superuser())?;
+    let record = state::record(&view.stack, collection, &RecordId::new(id)?)?.ok_or_else(no_record)?;
+    if !state::permits(&view.stack, &view.schema, &guard, Action::View, &record.id, &record.fields)? {
+        return Err(no_record());
+    }
+    let mut shown = Shown::new(collection.clone(), record, look);
+    if shown.is_open() {
+        shown.relate(&mut Relations::new(view, asker, &mut allowance()))?;
+    }
+    Ok(shown)
 }
 
 pub(super) fn find<'a>(schema: &'a Schema, name: &str) -> Result<&'a Arc<Collection>> {
     schema.find(name).ok_or_else(|| Error::new(Kind::NotFound, "there is no such collection"))
-}
-
-pub(super) fn mask(collection: &Collection, fields: Option<&str>, guard: &Guard) -> Result<Mask> {
-    match fields {
-        None => Ok(Mask::all(guard.is_superuser())),
-        Some(text) => Mask::parse(collection, text, guard.is_superuser()),
-    }
 }
 
 fn no_record() -> Error {

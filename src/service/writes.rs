@@ -1,4 +1,4 @@
-//! Writes to records: create, patch, put, delete.
+//! Writes to records: create, patch, put, delete. One alone is a transaction of one; `batch` has those of many.
 //!
 //! A write is checked against the definition of the view it began with; when that has moved by the time it is decided,
 //! it is checked again against the new one, a few times at most.
@@ -7,18 +7,81 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::{Position, RecordId};
+use crate::limits;
 use crate::model::command::{Command, Committed, Condition, Op, Write, Written};
 use crate::model::guard::{Action, Guard};
-use crate::model::mask::Mask;
+use crate::model::look::{Look, Wanted};
 use crate::model::pipeline;
 use crate::model::record::Record;
-use crate::model::schema::Collection;
-use crate::service::records::{Shown, find, mask};
+use crate::model::schema::{Collection, Schema};
+use crate::service::records::{Shown, find};
 use crate::service::{Asker, Service, ids};
 use crate::state;
 
 /// How often a write is checked anew because its collection's definition moved.
 pub(super) const STALE_TRIES: usize = 3;
+
+/// One write as a caller asks for it.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// Who asks, with what the request says.
+    pub asker: &'a Asker,
+    /// The collection's name or id.
+    pub collection: &'a str,
+    /// What the answer is to show of the record.
+    pub wanted: Wanted<'a>,
+    /// What is to be done.
+    pub deed: Deed<'a>,
+}
+
+/// What is to be done to a record. A body is JSON, an id is as the client gave it.
+#[derive(Clone, Debug)]
+pub enum Deed<'a> {
+    /// Makes one from a body.
+    Create {
+        /// All of it.
+        body: &'a [u8],
+    },
+    /// Puts a merge patch over one.
+    Merge {
+        /// Which.
+        id: &'a str,
+        /// The patch.
+        body: &'a [u8],
+        /// Refused with 412 unless it holds.
+        if_match: Option<Condition>,
+    },
+    /// Creates or replaces one.
+    Put {
+        /// Which; `None` for that of the body.
+        id: Option<&'a str>,
+        /// All of it.
+        body: &'a [u8],
+        /// Refused with 412 unless it holds.
+        if_match: Option<Condition>,
+        /// Refused with 412 if there is one.
+        create_only: bool,
+    },
+    /// Removes one, with what its relations' definitions say goes along.
+    Delete {
+        /// Which.
+        id: &'a str,
+        /// Refused with 412 unless it holds.
+        if_match: Option<Condition>,
+    },
+}
+
+impl Deed<'_> {
+    /// Which of the rules may allow it. Which one it is to be, `decide` sees from the record.
+    fn actions(&self) -> &'static [Action] {
+        match self {
+            Deed::Create { .. } => &[Action::Create],
+            Deed::Merge { .. } => &[Action::Update],
+            Deed::Put { .. } => &[Action::Create, Action::Update],
+            Deed::Delete { .. } => &[Action::Delete],
+        }
+    }
+}
 
 /// A record that was written.
 #[derive(Debug)]
@@ -31,64 +94,66 @@ pub struct Stored {
     pub shown: Shown,
 }
 
+/// What became of one write of a transaction.
+#[derive(Debug)]
+pub enum Done {
+    /// The record is there.
+    Stored(Stored),
+    /// The record is gone.
+    Gone,
+}
+
+/// Why nothing of a transaction was done.
+pub(super) enum Refused {
+    /// No write is to blame, or all.
+    Whole(Error),
+    /// These writes are, by their numbers.
+    Parts(Vec<(usize, Error)>),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        match error.write() {
+            Some(at) => Refused::Parts(vec![(at, error)]),
+            None => Refused::Whole(error),
+        }
+    }
+}
+
+impl Refused {
+    /// Of a transaction of one write: that one's own.
+    fn alone(self) -> Error {
+        match self {
+            Refused::Whole(error) => error,
+            Refused::Parts(parts) => parts
+                .into_iter()
+                .next()
+                .map_or_else(|| Error::internal("a write was refused without a reason"), |(_, error)| error),
+        }
+    }
+}
+
+/// How the record of an answer is shown.
+struct Answer {
+    collection: Arc<Collection>,
+    look: Look,
+}
+
 impl Service {
-    /// Makes a record from a body.
+    /// Makes, changes or replaces one record.
     ///
     /// # Errors
-    /// `Invalid` with all faults of the body; `Conflict`; by its rule; or the core's.
-    pub async fn create_record(
-        &self,
-        asker: &Asker,
-        collection: &str,
-        body: &[u8],
-        fields: Option<&str>,
-    ) -> Result<Stored> {
-        let fallback = self.new_id()?;
-        let make = |collection: &Collection| pipeline::create(collection, body, fallback.clone());
-        self.store(asker, collection, &[Action::Create], fields, make).await
+    /// `Invalid` with all faults of the body; `NotFound`; `Precondition`; `Conflict`; `Unprocessable`; by its rule; or the
+    /// core's.
+    pub async fn store_record(&self, ask: Ask<'_>) -> Result<Stored> {
+        let (_, mut done) = self.write_all(std::slice::from_ref(&ask)).await.map_err(Refused::alone)?;
+        match done.pop() {
+            Some(Done::Stored(stored)) => Ok(stored),
+            Some(Done::Gone) | None => Err(Error::internal("a write was answered as something else")),
+        }
     }
 
-    /// Puts a merge patch over a record.
-    ///
-    /// # Errors
-    /// As [`Service::create_record`]; `NotFound`; `Precondition`.
-    pub async fn merge_record(
-        &self,
-        asker: &Asker,
-        collection: &str,
-        id: &str,
-        body: &[u8],
-        if_match: Option<Condition>,
-        fields: Option<&str>,
-    ) -> Result<Stored> {
-        let id = RecordId::new(id)?;
-        let make = |collection: &Collection| pipeline::merge(collection, &id, body, if_match.clone());
-        self.store(asker, collection, &[Action::Update], fields, make).await
-    }
-
-    /// Creates or replaces a record; without an `id` that of the body.
-    ///
-    /// # Errors
-    /// As [`Service::create_record`]; `Precondition`.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the request; a struct would only rename them")]
-    pub async fn put_record(
-        &self,
-        asker: &Asker,
-        collection: &str,
-        id: Option<&str>,
-        body: &[u8],
-        if_match: Option<Condition>,
-        create_only: bool,
-        fields: Option<&str>,
-    ) -> Result<Stored> {
-        let fallback = self.new_id()?;
-        let make = |collection: &Collection| {
-            pipeline::put(collection, id, body, if_match.clone(), create_only, fallback.clone())
-        };
-        self.store(asker, collection, &[Action::Create, Action::Update], fields, make).await
-    }
-
-    /// Removes a record, with what its relations' definitions say goes along. Returns the commit.
+    /// Removes a record. Returns the commit.
     ///
     /// # Errors
     /// `NotFound`; `Precondition`; `Conflict` while others need it; by its rule; or the core's.
@@ -99,34 +164,112 @@ impl Service {
         id: &str,
         if_match: Option<Condition>,
     ) -> Result<Position> {
-        let id = RecordId::new(id)?;
-        let make = |_: &Collection| Ok(Op::Delete { id: id.clone(), if_match: if_match.clone() });
-        let (committed, ..) = self.write(asker, collection, &[Action::Delete], None, make).await?;
-        Ok(committed.position)
+        let ask = Ask { asker, collection, wanted: Wanted::default(), deed: Deed::Delete { id, if_match } };
+        let (position, _) = self.write_all(std::slice::from_ref(&ask)).await.map_err(Refused::alone)?;
+        Ok(position)
     }
 
-    async fn store(
-        &self,
-        asker: &Asker,
-        collection: &str,
-        actions: &[Action],
-        fields: Option<&str>,
-        make: impl Fn(&Collection) -> Result<Op>,
-    ) -> Result<Stored> {
-        let (mut committed, collection, mut mask) = self.write(asker, collection, actions, fields, make).await?;
-        let position = committed.position;
-        let (created, record) = match committed.writes.pop() {
-            Some(Written::Created(record)) => (true, record),
-            // What a caller put there itself it knows; of what was there before it learns nothing by changing it.
-            Some(Written::Updated(record)) => {
-                if !self.may_view(asker, &collection, &record)? {
-                    mask.hide_fields();
-                }
-                (false, record)
+    /// All of them in one transaction, or none. What becomes of each, in order.
+    pub(super) async fn write_all(&self, asks: &[Ask<'_>]) -> Result<(Position, Vec<Done>), Refused> {
+        for _ in 0..STALE_TRIES {
+            let schema = self.core().view().schema.clone();
+            let (writes, looks) = self.prepare_all(&schema, asks)?;
+            match self.core().submit(Command::Write(writes)).await {
+                Err(error) if error.code_str() == "stale_schema" => {}
+                Err(error) => return Err(error.into()),
+                Ok(committed) => return Ok(self.answer(asks, looks, committed).await?),
             }
-            Some(Written::Deleted) | None => return Err(Error::internal("a write was answered as something else")),
-        };
-        Ok(Stored { position, created, shown: Shown { collection, record, mask } })
+        }
+        let message = "the collection's definition keeps changing";
+        Err(Refused::Whole(Error::new(Kind::Unavailable, message).code("stale_schema")))
+    }
+
+    /// All that can be told of the writes without the records. Every one of them is looked at, so that one answer names
+    /// the faults of all, up to `limits::FAULTS_MAX`.
+    fn prepare_all(&self, schema: &Schema, asks: &[Ask<'_>]) -> Result<(Vec<Write>, Vec<Answer>), Refused> {
+        let (mut writes, mut looks) = (Vec::with_capacity(asks.len()), Vec::with_capacity(asks.len()));
+        let (mut refused, mut faults) = (Vec::new(), 0);
+        for (at, ask) in asks.iter().enumerate() {
+            match self.prepare(schema, ask) {
+                Ok((write, look)) if refused.is_empty() => {
+                    writes.push(write);
+                    looks.push(look);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    faults += error.field_faults().len().max(1);
+                    refused.push((at, error));
+                }
+            }
+            if faults >= limits::FAULTS_MAX {
+                break;
+            }
+        }
+        if refused.is_empty() { Ok((writes, looks)) } else { Err(Refused::Parts(refused)) }
+    }
+
+    /// The caller must be allowed at least one of the deed's actions.
+    fn prepare(&self, schema: &Schema, ask: &Ask<'_>) -> Result<(Write, Answer)> {
+        let collection = find(schema, ask.collection)?.clone();
+        let guard = ask.asker.guard(schema, &collection)?;
+        allow_one(&guard, ask.deed.actions())?;
+        let look = Look::new(schema, &collection, ask.wanted, guard.is_superuser())?;
+        let op = self.op(&collection, &ask.deed)?;
+        let write = Write { collection: collection.id, schema: collection.version, guard, op };
+        Ok((write, Answer { collection, look }))
+    }
+
+    fn op(&self, collection: &Collection, deed: &Deed<'_>) -> Result<Op> {
+        match deed {
+            Deed::Create { body } => pipeline::create(collection, body, self.new_id()?),
+            Deed::Merge { id, body, if_match } => {
+                pipeline::merge(collection, &RecordId::new(id)?, body, if_match.clone())
+            }
+            Deed::Put { id, body, if_match, create_only } => {
+                pipeline::put(collection, *id, body, if_match.clone(), *create_only, self.new_id()?)
+            }
+            Deed::Delete { id, if_match } => Ok(Op::Delete { id: RecordId::new(id)?, if_match: if_match.clone() }),
+        }
+    }
+
+    /// What each caller is told of its write.
+    async fn answer(
+        &self,
+        asks: &[Ask<'_>],
+        looks: Vec<Answer>,
+        committed: Committed,
+    ) -> Result<(Position, Vec<Done>)> {
+        let position = committed.position;
+        let mut done = Vec::with_capacity(asks.len());
+        for ((ask, Answer { collection, mut look }), written) in asks.iter().zip(looks).zip(committed.writes) {
+            let (created, record) = match written {
+                Written::Created(record) => (true, record),
+                // What a caller put there itself it knows; of what was there before it learns nothing by changing it.
+                Written::Updated(record) => {
+                    if !self.may_view(ask.asker, &collection, &record)? {
+                        look.hide_fields();
+                    }
+                    (false, record)
+                }
+                Written::Deleted => {
+                    done.push(Done::Gone);
+                    continue;
+                }
+            };
+            done.push(Done::Stored(Stored { position, created, shown: Shown::new(collection, record, look) }));
+        }
+        self.relate_done(asks, &mut done).await?;
+        Ok((position, done))
+    }
+
+    /// Gives the answers that show related records what they show.
+    async fn relate_done(&self, asks: &[Ask<'_>], done: &mut [Done]) -> Result<()> {
+        let open = asks.iter().zip(done).filter_map(|(ask, done)| match done {
+            Done::Stored(stored) if stored.shown.is_open() => Some((ask.asker, &mut stored.shown)),
+            _ => None,
+        });
+        let open: Vec<_> = open.collect();
+        if open.is_empty() { Ok(()) } else { self.relate_written(open).await }
     }
 
     /// Whether the caller may view a record as it stands now.
@@ -134,32 +277,6 @@ impl Service {
         let view = self.core().view();
         let guard = asker.guard(&view.schema, collection)?;
         state::permits(&view.stack, &view.schema, &guard, Action::View, &record.id, &record.fields)
-    }
-
-    /// Has the command that `make` gives decided. The caller must be allowed at least one of `actions`; which one it is
-    /// to be, `decide` sees from the record.
-    async fn write(
-        &self,
-        asker: &Asker,
-        collection: &str,
-        actions: &[Action],
-        fields: Option<&str>,
-        make: impl Fn(&Collection) -> Result<Op>,
-    ) -> Result<(Committed, Arc<Collection>, Mask)> {
-        for _ in 0..STALE_TRIES {
-            let schema = self.core().view().schema.clone();
-            let collection = find(&schema, collection)?.clone();
-            let guard = asker.guard(&schema, &collection)?;
-            allow_one(&guard, actions)?;
-            let mask = mask(&collection, fields, &guard)?;
-            let op = make(&collection)?;
-            let write = Write { collection: collection.id, schema: collection.version, guard, op };
-            match self.core().submit(Command::Write(vec![write])).await {
-                Err(error) if error.code_str() == "stale_schema" => {}
-                outcome => return outcome.map(|committed| (committed, collection, mask)),
-            }
-        }
-        Err(Error::new(Kind::Unavailable, "the collection's definition keeps changing").code("stale_schema"))
     }
 
     fn new_id(&self) -> Result<RecordId> {

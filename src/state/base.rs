@@ -21,6 +21,7 @@ use crate::limits;
 use crate::state::backend::{Backend, Shared};
 use crate::state::key;
 use crate::state::layer::Layer;
+use crate::state::warm::{FlushNumber, Warm};
 use crate::time::Millis;
 
 /// Name of the base's file.
@@ -72,6 +73,8 @@ pub struct BaseView {
     table: ReadOnlyTable<&'static [u8], &'static [u8]>,
     applied: Applied,
     shared: Arc<Shared>,
+    warm: Arc<Warm>,
+    flush: FlushNumber,
 }
 
 impl Base {
@@ -127,7 +130,11 @@ impl Base {
     /// `NoSpace`, `Damaged`, `Internal`. After one the base must be closed with `ok: false` and opened again: its last
     /// durable state is whole.
     pub fn apply(&mut self, layer: &Layer, applied: Applied) -> Result<()> {
-        self.write(Durability::None, |table| {
+        let flush = self.view.flush.next();
+        for (key, _) in layer.iter().filter(|(key, _)| key::is_row(key)) {
+            self.view.warm.change(key, flush);
+        }
+        self.write(flush, Durability::None, |table| {
             for (key, value) in layer.iter() {
                 match value {
                     Some(value) => drop(table.insert(&key[..], &value[..])?),
@@ -144,7 +151,7 @@ impl Base {
     /// As [`Base::apply`].
     pub fn checkpoint(&mut self) -> Result<()> {
         let applied = self.view.applied;
-        self.write(Durability::Immediate, |table| put_applied(table, applied))
+        self.write(self.view.flush, Durability::Immediate, |table| put_applied(table, applied))
     }
 
     /// Pushes what was applied to the medium when it is over `limits::BASE_WRITE_BACK_BYTES`. It is not durable by that,
@@ -193,7 +200,12 @@ impl Base {
         });
     }
 
-    fn write(&mut self, durability: Durability, fill: impl FnOnce(&mut Table<'_>) -> Outcome) -> Result<()> {
+    fn write(
+        &mut self,
+        flush: FlushNumber,
+        durability: Durability,
+        fill: impl FnOnce(&mut Table<'_>) -> Outcome,
+    ) -> Result<()> {
         let Some(database) = &self.database else {
             return Err(Error::internal("the base is closed"));
         };
@@ -203,7 +215,7 @@ impl Base {
             transaction.set_quick_repair(matches!(durability, Durability::Immediate));
             fill(&mut transaction.open_table(TABLE)?)?;
             transaction.commit()?;
-            BaseView::of(database, &self.shared)
+            BaseView::of(database, &self.shared, &self.view.warm, flush)
         });
         match result {
             Ok(view) => self.view = Arc::new(view),
@@ -268,7 +280,8 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
     let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
     let opened = guarded(&shared, || {
         let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
-        let view = BaseView::of(&database, &shared)?;
+        let warm = Arc::new(Warm::new((cache_bytes / 2).min(limits::BASE_ROWS_BYTES)));
+        let view = BaseView::of(&database, &shared, &warm, FlushNumber::default())?;
         Ok((database, view))
     });
     match opened {
@@ -333,7 +346,12 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<()> {
 }
 
 impl BaseView {
-    fn of(database: &Database, shared: &Arc<Shared>) -> std::result::Result<BaseView, redb::Error> {
+    fn of(
+        database: &Database,
+        shared: &Arc<Shared>,
+        warm: &Arc<Warm>,
+        flush: FlushNumber,
+    ) -> std::result::Result<BaseView, redb::Error> {
         let transaction: ReadTransaction = database.begin_read()?;
         let table = transaction.open_table(TABLE)?;
         let applied = match table.get(key::APPLIED)? {
@@ -341,7 +359,7 @@ impl BaseView {
             None => None,
         };
         let applied = applied.ok_or_else(|| redb::Error::Corrupted("no applied position".to_owned()))?;
-        Ok(BaseView { table, applied, shared: shared.clone() })
+        Ok(BaseView { table, applied, shared: shared.clone(), warm: warm.clone(), flush })
     }
 
     /// How far it reaches.
@@ -350,7 +368,16 @@ impl BaseView {
     }
 
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        guarded(&self.shared, || Ok(self.table.get(key)?.map(|value| Bytes::copy_from_slice(value.value()))))
+        let is_row = key::is_row(key);
+        if is_row && let Some(value) = self.warm.get(key, self.flush) {
+            return Ok(Some(value));
+        }
+        let read = || Ok(self.table.get(key)?.map(|value| Bytes::copy_from_slice(value.value())));
+        let value = guarded(&self.shared, read)?;
+        if is_row && let Some(value) = &value {
+            self.warm.keep(key, self.flush, value);
+        }
+        Ok(value)
     }
 
     pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<BaseRange> {

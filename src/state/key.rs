@@ -54,6 +54,11 @@ pub(super) const LAST_COLLECTION: &[u8] = &[COUNTER, 0x01];
 /// First key that is the same on every server, and the end of all keys.
 pub(super) const SHARED: (&[u8], &[u8]) = (&[DEFINITION], &[0xFF]);
 
+/// Whether a key is a row's.
+pub(super) fn is_row(key: &[u8]) -> bool {
+    key.first() == Some(&ROW)
+}
+
 /// Bytes of a key before the record id of a row.
 const ROW_HEAD: usize = 9;
 /// Bytes of a key before the values of an index entry.
@@ -396,13 +401,14 @@ fn floor_of(whole: i64) -> (f64, u16) {
 }
 
 /// What lies behind the value that `bytes` begin with.
-fn skip_value(bytes: &[u8], descending: bool) -> Option<&[u8]> {
+pub(super) fn skip_value(bytes: &[u8], descending: bool) -> Option<&[u8]> {
     let flip = if descending { 0xFF } else { 0x00 };
     let len = match bytes.first()? ^ flip {
         0x01 => 1,
         0x02 => 2,
         0x03 => 11,
         0x04 => 9,
+        0x08 => 22,
         0x05 => {
             let mut at = 1;
             loop {

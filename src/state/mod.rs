@@ -25,6 +25,7 @@ mod row;
 pub mod snapshot;
 mod stack;
 mod tally;
+mod warm;
 
 pub use base::{Applied, Base, BaseView, Opened, Pairs};
 pub use check::{Report, check};

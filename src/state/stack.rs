@@ -144,7 +144,7 @@ fn scan_through<'a>(
     to: &[u8],
     backwards: bool,
 ) -> Result<Scan<'a>> {
-    let mut scan = Scan { sources: Vec::with_capacity(4), backwards };
+    let mut scan = Scan { sources: Vec::with_capacity(4), alone: None, backwards };
     if from >= to {
         return Ok(scan);
     }
@@ -198,6 +198,8 @@ impl Head<'_> {
 /// The merging iterator. Its sources are in the order from the newest; one that has ended is taken out.
 pub struct Scan<'a> {
     sources: Vec<(Source<'a>, Head<'a>)>,
+    /// The last of them, once its head was given: there is nothing left to compare it with.
+    alone: Option<Source<'a>>,
     backwards: bool,
 }
 
@@ -231,15 +233,30 @@ impl<'a> Scan<'a> {
         Some(best)
     }
 
-    fn advance(&mut self) -> Result<Option<Pair<'a>>> {
-        while let Some(at) = self.foremost() {
-            let head = self.take(at)?;
-            // From the back: taking an ended source out moves those behind it.
-            for older in (0..self.sources.len()).rev() {
-                if self.sources[older].1.key() == head.key() {
-                    self.take(older)?;
-                }
+    /// The next head of all sources, tombstones among them.
+    fn head(&mut self) -> Result<Option<Head<'a>>> {
+        if let Some(alone) = &mut self.alone {
+            return alone.next(self.backwards);
+        }
+        if self.sources.len() == 1
+            && let Some((source, head)) = self.sources.pop()
+        {
+            self.alone = Some(source);
+            return Ok(Some(head));
+        }
+        let Some(at) = self.foremost() else { return Ok(None) };
+        let head = self.take(at)?;
+        // From the back: taking an ended source out moves those behind it.
+        for older in (0..self.sources.len()).rev() {
+            if self.sources[older].1.key() == head.key() {
+                self.take(older)?;
             }
+        }
+        Ok(Some(head))
+    }
+
+    fn advance(&mut self) -> Result<Option<Pair<'a>>> {
+        while let Some(head) = self.head()? {
             match head {
                 Head::Known(key, Some(value)) => return Ok(Some(Pair(Held::Known(key, value)))),
                 Head::Known(_, None) => {}
@@ -256,7 +273,7 @@ impl<'a> Iterator for Scan<'a> {
     fn next(&mut self) -> Option<Result<Pair<'a>>> {
         let next = self.advance();
         if next.is_err() {
-            self.sources.clear();
+            (self.sources, self.alone) = (Vec::new(), None);
         }
         next.transpose()
     }

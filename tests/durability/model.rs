@@ -161,7 +161,13 @@ pub(crate) fn command(collections: &[Collection; 2], requests: &[Request]) -> Co
             Request::Create(which, id, fields) => (which, Op::Create { id: record_id(id), fields }),
             Request::Merge(which, id, field, value) => (
                 which,
-                Op::Merge { id: record_id(id), patch: vec![(field, value)], merges: Vec::new(), if_match: None },
+                Op::Merge {
+                    id: record_id(id),
+                    patch: vec![(field, value)],
+                    merges: Vec::new(),
+                    adjusts: Vec::new(),
+                    if_match: None,
+                },
             ),
             Request::Put(which, id, fields) => {
                 (which, Op::Put { id: record_id(id), fields, if_match: None, create_only: false })

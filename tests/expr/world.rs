@@ -6,10 +6,11 @@ use std::sync::Arc;
 use millpond::id::{CollectionId, FieldId, RecordId};
 use millpond::model::definition;
 use millpond::model::expr::{Caller, Input, Relations, Row, Scope};
-use millpond::model::schema::{Collection, Schema};
+use millpond::model::schema::{Collection, FieldKind, Schema};
 use millpond::model::value::{Fields, Value};
 use millpond::time::Millis;
 
+use crate::naive::{self, V};
 use crate::rng::Rng;
 
 /// 2024-02-29 13:14:15.016Z
@@ -121,6 +122,102 @@ impl World {
             text += &format!("\n{name}:\n{}", of(collection, fields));
         }
         text
+    }
+}
+
+/// A world as plain maps.
+pub(crate) struct Plain {
+    records: naive::Records,
+    order: naive::Row,
+    old: Option<naive::Row>,
+    caller: Option<naive::Row>,
+    body: Vec<(String, V)>,
+    query: Vec<(String, String)>,
+    moments: Vec<(&'static str, V)>,
+}
+
+impl World {
+    /// The same for the naive interpreter.
+    pub(crate) fn plain(&self) -> Plain {
+        let mut records = naive::Records::default();
+        for collection in self.schema.iter() {
+            let kind = |kind: &FieldKind| match kind {
+                FieldKind::Relation { collection, .. } => {
+                    let target = self.schema.get(*collection).expect("a collection");
+                    naive::Kind::To(target.name.to_string(), kind.is_list())
+                }
+                other if other.is_list() => naive::Kind::List,
+                _ => naive::Kind::One,
+            };
+            let kinds = collection.fields.iter().map(|field| (field.name.to_string(), kind(&field.kind)));
+            records.kinds.insert(collection.name.to_string(), kinds.collect());
+            let own = self.records.iter().filter(|((id, _), _)| *id == collection.id);
+            let rows = own.map(|((_, id), fields)| (id.clone(), row(collection, fields)));
+            records.rows.insert(collection.name.to_string(), rows.collect());
+        }
+        let date = |text| V::Date(Millis::parse(text).expect("a date").0);
+        Plain {
+            records,
+            order: row(&self.orders, &self.order),
+            old: self.old.as_ref().map(|fields| row(&self.orders, fields)),
+            caller: self.caller.as_ref().map(|fields| row(&self.users[0], fields)),
+            body: self.body.iter().map(|(name, value)| (name.to_string(), plain(value))).collect(),
+            query: self.query.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect(),
+            moments: vec![
+                ("@todayStart", date("2024-02-29")),
+                ("@yearEnd", date("2024-12-31 23:59:59.999")),
+                ("@day", V::Int(29)),
+                ("@year", V::Int(2024)),
+            ],
+        }
+    }
+}
+
+impl Plain {
+    pub(crate) fn case(&self) -> naive::Case<'_> {
+        naive::Case {
+            old: self.old.as_ref(),
+            caller: ("users", "u1", self.caller.as_ref()),
+            body: &self.body,
+            query: &self.query,
+            method: "POST",
+            now: NOW,
+            moments: &self.moments,
+            ..naive::Case::of(&self.records, "orders", "o1", &self.order)
+        }
+    }
+}
+
+fn row(collection: &Collection, fields: &Fields) -> naive::Row {
+    let name = |id| collection.field_by_id(id).expect("a field").name.to_string();
+    fields.iter().map(|(id, value)| (name(id), plain(value))).collect()
+}
+
+fn plain(value: &Value) -> V {
+    match value {
+        Value::Null => V::Null,
+        Value::Bool(flag) => V::Bool(*flag),
+        Value::Int(int) => V::Int(*int),
+        Value::Number(number) => V::Number(*number),
+        Value::Text(text) => V::Text(text.to_string()),
+        Value::Date(at) => V::Date(at.0),
+        Value::List(items) => V::List(items.iter().map(plain).collect()),
+        Value::Json(text) => naive::json(serde_json::from_str(text).expect("json")),
+        Value::Point(..) => panic!("no field is a point"),
+    }
+}
+
+/// A naive value as the server has it.
+pub(crate) fn stored(v: V) -> Value {
+    match v {
+        V::Null => Value::Null,
+        V::Bool(flag) => Value::Bool(flag),
+        V::Int(int) => Value::Int(int),
+        V::Number(number) => Value::Number(number),
+        V::Text(text) => Value::text(text),
+        V::Date(at) => Value::Date(Millis(at)),
+        V::List(items) => Value::List(items.into_iter().map(stored).collect()),
+        V::Object(object) => Value::Json(object.to_string().into()),
     }
 }
 

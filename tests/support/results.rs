@@ -39,6 +39,11 @@ pub fn record(figure: &str, n: u64, failures: u64, started: Instant, seed: u64) 
     file.write_all(format!("{line}\n").as_bytes()).expect("room for a line");
 }
 
+/// Prints what was measured and is judged by nobody.
+pub fn note(text: &str) {
+    println!("{text}");
+}
+
 /// The size that this run has of the three that a figure can have.
 pub fn size<T>(quick: T, ci: T, release: T) -> T {
     let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "0" && value != "false");

@@ -14,10 +14,12 @@
 //! ```
 //!
 //! A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
-//! server made); in a request `NODE` and `ID` (the last one) stand for what was masked. `{x*300}` in a request is 300
-//! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters. What a target must escape is
-//! escaped, but for `%`, `&` and `+`. With `GOLDEN=write` in the environment the answers in the script are replaced by
-//! those that come.
+//! server made), `HASH` (of a body, in a tag); in a request `NODE`, `ID` and `HASH` (the last ones) stand for what was
+//! masked. `{x*300}` in a request is 300
+//! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters, `@data shop/records.json
+//! orders 0` what stands there in a file of `data`. What a target must escape is escaped, but for `%`, `&` and `+`. The
+//! lines of a form end in CRLF. With `GOLDEN=write` in the environment the answers in the script are replaced by those
+//! that come.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -68,6 +70,7 @@ struct Player {
     schema: Schema,
     node: String,
     id: String,
+    hash: String,
 }
 
 impl Player {
@@ -76,12 +79,13 @@ impl Player {
         let client = Client::new(server.address);
         let position = server.core.view().position;
         let (seen, schema, node) = (position.seq, Schema::default(), format!("{:08x}", position.epoch.node.0));
-        Player { server, client, seen, schema, node, id: "0".repeat(26) }
+        Player { server, client, seen, schema, node, id: "0".repeat(26), hash: String::new() }
     }
 
     /// Sends one request; its outcome as the script writes it.
     fn step(&mut self, request: &str) -> String {
-        let request = repeated(&request.replace("NODE", &self.node).replace("ID", &self.id));
+        let request =
+            repeated(&request.replace("NODE", &self.node).replace("ID", &self.id).replace("HASH", &self.hash));
         let (head, body) = request.split_once("\n\n").unwrap_or((&request, ""));
         let mut lines = head.lines().skip(1);
         let (method, target) = lines.next().and_then(|line| line.split_once(' ')).expect("a method and a target");
@@ -93,6 +97,8 @@ impl Player {
             headers.push(("content-type", "application/json"));
         }
         headers.retain(|(_, value)| *value != "none");
+        let is_form = headers.iter().any(|(_, value)| value.starts_with("multipart/"));
+        let body = if is_form { body.map(|body| with_line_ends(&body)) } else { body };
         // The times of two steps differ, or whether `updated` changes would be chance.
         std::thread::sleep(Duration::from_millis(2));
         let answer = self.client.request(method, &escaped(target), &headers, body.as_deref()).expect("an answer");
@@ -100,7 +106,9 @@ impl Player {
         let mut outcome = format!("\n=> {}\n", answer.status);
         for name in SHOWN {
             if let Some(value) = answer.header(name).filter(|value| *value != "application/json") {
-                writeln!(outcome, "{name}: {}", masked(&self.node, value)).expect("a string");
+                let value = masked(&self.node, value);
+                let value = body_hash(&value).map_or(value.clone(), |hash| value.replace(hash, "HASH"));
+                writeln!(outcome, "{name}: {value}").expect("a string");
             }
         }
         if !answer.body.is_empty() {
@@ -110,10 +118,13 @@ impl Player {
         outcome
     }
 
-    /// Takes note of the node and of a made id.
+    /// Takes note of the node, of a made id and of a body's hash.
     fn learn(&mut self, answer: &Answer) {
         if let Some(node) = answer.header("millpond-seq").and_then(|seq| seq.split('-').nth(1)) {
             self.node = node.to_owned();
+        }
+        if let Some(hash) = answer.header("etag").and_then(body_hash) {
+            self.hash = hash.to_owned();
         }
         if let Some(id) = answer.header("location").and_then(|place| place.rsplit('/').next()).filter(|id| is_made(id))
         {
@@ -125,10 +136,7 @@ impl Player {
         let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
             return masked(&self.node, answer.text());
         };
-        if let Some(id) = json.get_mut("requestId") {
-            assert_eq!(id.as_str(), answer.header("x-request-id"), "body and header name one request");
-            *id = "REQUEST".into();
-        }
+        mask_request(&mut json, answer.header("x-request-id"));
         let short = json.to_string();
         let text = if short.len() > ONE_LINE { serde_json::to_string_pretty(&json).expect("JSON") } else { short };
         masked(&self.node, &text)
@@ -154,6 +162,30 @@ impl Player {
             log.wait_past(self.seen, PATIENCE);
         }
     }
+}
+
+/// Masks the request's id, also in the problems of a batch's parts: all are of one request.
+fn mask_request(json: &mut serde_json::Value, header: Option<&str>) {
+    match json {
+        serde_json::Value::Object(members) => {
+            for (key, value) in members {
+                if key == "requestId" {
+                    assert_eq!(value.as_str(), header, "body and header name one request");
+                    *value = "REQUEST".into();
+                } else {
+                    mask_request(value, header);
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| mask_request(item, header)),
+        _ => {}
+    }
+}
+
+/// The hash in a tag, if it is one of a whole body, which may hold times.
+fn body_hash(tag: &str) -> Option<&str> {
+    let (_, hash) = tag.trim_matches('"').split_once('~')?;
+    (hash.len() > 8).then_some(hash)
 }
 
 /// Without what differs from run to run.
@@ -220,16 +252,37 @@ fn escaped(target: &str) -> String {
     out
 }
 
+/// A form's lines end as HTTP's do.
+fn with_line_ends(body: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(body).replace('\n', "\r\n").into_bytes()
+}
+
 fn body_of(text: &str) -> Vec<u8> {
     let number = |text: &str| text.parse::<usize>().expect("a number");
     if let Some(depth) = text.strip_prefix("@nest ") {
         let depth = number(depth);
         return format!("{{\"data\":{}{}}}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
     }
+    if let Some(place) = text.strip_prefix("@data ") {
+        return from_data(place).into_bytes();
+    }
     match text.strip_prefix("@long ") {
         Some(length) => format!("{{\"text\":\"{}\"}}", "x".repeat(number(length))).into_bytes(),
         None => text.as_bytes().to_vec(),
     }
+}
+
+/// The JSON at a place in a file of `data`: `shop/records.json orders 0`.
+fn from_data(place: &str) -> String {
+    let mut words = place.split(' ');
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(words.next().expect("a file"));
+    let text = std::fs::read_to_string(file).expect("a file of data");
+    let whole: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let step = |at: serde_json::Value, word: &str| match word.parse::<usize>() {
+        Ok(place) => at[place].clone(),
+        Err(_) => at[word].clone(),
+    };
+    words.fold(whole, step).to_string()
 }
 
 /// A change in a line.

@@ -7,9 +7,10 @@ use crate::id::{FieldId, RecordId};
 use crate::model::command::{Op, Write};
 use crate::model::expr::Row;
 use crate::model::guard::{Action, Rows};
+use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::Collection;
-use crate::model::value::{Fields, Value};
+use crate::model::value::{Fields, NULL, Value};
 use crate::state;
 
 /// What a client sent, by the fields' names; null where it was to become null.
@@ -82,9 +83,14 @@ fn body(collection: &Collection, op: &Op, old: Option<&Fields>) -> Body {
             let emptied = emptied.map(|(field, _)| (field, Value::Null));
             given.chain(emptied).filter_map(named).collect()
         }
-        Op::Merge { patch, merges, .. } => {
+        Op::Merge { patch, merges, adjusts, .. } => {
             let merges = merges.iter().map(|(field, text)| (*field, Value::Json(text.clone())));
-            patch.iter().cloned().chain(merges).filter_map(named).collect()
+            // As what it comes to. Where no number can hold that, the write is refused whatever the rule says.
+            let adjusts = adjusts.iter().map(|adjust| {
+                let stored = old.map_or(&NULL, |old| old.get(adjust.field));
+                (adjust.field, pipeline::adjusted(stored, adjust).unwrap_or(Value::Null))
+            });
+            patch.iter().cloned().chain(merges).chain(adjusts).filter_map(named).collect()
         }
         Op::Delete { .. } => Body::new(),
     }

@@ -20,21 +20,52 @@ use crate::state;
 
 /// All writes of one transaction, in order.
 pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
-    for write in writes {
-        let collection = current(draft, write)?;
-        let written = match &write.op {
-            Op::Create { id, fields } => create(draft, &collection, write, id, fields),
-            Op::Merge { id, patch, merges, if_match } => {
-                merge(draft, &collection, write, id, patch, merges, if_match.as_ref())
+    let mut answer_bytes = 0;
+    for (at, write) in writes.iter().enumerate() {
+        let written = one(draft, write).map_err(|refusal| refusal.at_write(at))?;
+        if writes.len() > 1 {
+            // Also what nothing changes is answered whole, and no entry bounds that.
+            answer_bytes += record_bytes(&written);
+            if answer_bytes > limits::TRANSACTION_ANSWER_BYTES_MAX {
+                return Err(too_much_answered().at_write(at));
             }
-            Op::Put { id, fields, if_match, create_only } => {
-                put(draft, &collection, write, id, fields, if_match.as_ref(), *create_only)
-            }
-            Op::Delete { id, if_match } => delete(draft, &collection, write, id, if_match.as_ref()),
-        }?;
+        }
         draft.committed.writes.push(written);
     }
     Ok(())
+}
+
+/// What an answer takes, at least: its texts.
+fn record_bytes(written: &Written) -> usize {
+    match written {
+        Written::Created(record) | Written::Updated(record) => {
+            record.fields.iter().map(|(_, value)| value.text_bytes()).sum()
+        }
+        Written::Deleted => 0,
+    }
+}
+
+fn too_much_answered() -> Error {
+    let max = limits::TRANSACTION_ANSWER_BYTES_MAX >> 20;
+    Error::new(Kind::TooLarge, format!("the records of one transaction's answer have at most {max} MiB"))
+}
+
+fn one(draft: &mut Draft<'_>, write: &Write) -> Result<Written> {
+    let collection = current(draft, write)?;
+    match &write.op {
+        Op::Create { id, fields } => create(draft, &collection, write, id, fields),
+        Op::Merge { id, patch, merges, adjusts, if_match } => {
+            let change = |fields: &mut Fields| {
+                overlay(fields, patch, merges);
+                pipeline::adjust(&collection, adjusts, fields)
+            };
+            merge(draft, &collection, write, id, if_match.as_ref(), change)
+        }
+        Op::Put { id, fields, if_match, create_only } => {
+            put(draft, &collection, write, id, fields, if_match.as_ref(), *create_only)
+        }
+        Op::Delete { id, if_match } => delete(draft, &collection, write, id, if_match.as_ref()),
+    }
 }
 
 /// The collection as the input was checked against, or `stale_schema`.
@@ -74,26 +105,15 @@ fn merge(
     collection: &Collection,
     write: &Write,
     id: &RecordId,
-    patch: &[(FieldId, Value)],
-    merges: &[(FieldId, Box<str>)],
     if_match: Option<&Condition>,
+    change: impl FnOnce(&mut Fields) -> Result<()>,
 ) -> Result<Written> {
     write.guard.allow(Action::Update)?;
     let before = existing(draft, collection, id)?;
     may_change(draft, collection, write, Action::Update, &before)?;
     check_condition(if_match, Some(&before))?;
     let mut after = before.fields.clone();
-    for (field, value) in patch {
-        after.set(*field, value.clone());
-    }
-    for (field, patch) in merges {
-        let old = match after.get(*field) {
-            Value::Json(text) => Some(&**text),
-            _ => None,
-        };
-        let merged = json::merge_json(old, patch);
-        after.set(*field, Value::Json(merged.into()));
-    }
+    change(&mut after)?;
     // A patch that changes nothing writes nothing: also `autodate` and computed fields stay.
     if after == before.fields {
         return Ok(Written::Updated(before));
@@ -102,6 +122,21 @@ fn merge(
     enrich::follow(draft, collection, &write.guard, id, &before.fields, &mut after)?;
     let record = update(draft, collection, before, after)?;
     Ok(Written::Updated(record))
+}
+
+/// Puts new values over the stored ones.
+fn overlay(fields: &mut Fields, patch: &[(FieldId, Value)], merges: &[(FieldId, Box<str>)]) {
+    for (field, value) in patch {
+        fields.set(*field, value.clone());
+    }
+    for (field, patch) in merges {
+        let old = match fields.get(*field) {
+            Value::Json(text) => Some(&**text),
+            _ => None,
+        };
+        let merged = json::merge_json(old, patch);
+        fields.set(*field, Value::Json(merged.into()));
+    }
 }
 
 fn put(

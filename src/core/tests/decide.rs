@@ -221,7 +221,8 @@ fn a_merge_goes_field_by_field_and_into_json() {
     ]);
     let mut core = filled();
     let must = core.collection("things").field("must").unwrap().id;
-    let emptied = Op::Merge { id: id("a"), patch: vec![(must, Value::Null)], merges: vec![], if_match: None };
+    let emptied =
+        Op::Merge { id: id("a"), patch: vec![(must, Value::Null)], merges: vec![], adjusts: vec![], if_match: None };
     let refusal = core.write(&[("things", emptied)]).unwrap_err();
     assert_eq!(
         (refusal.kind(), &*refusal.field_faults()[0].code),

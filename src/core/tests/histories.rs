@@ -110,7 +110,7 @@ fn write(core: &Stepped, rng: &mut Rng) -> Option<Write> {
                     (field.id, value(core, field, rng))
                 })
                 .collect();
-            Op::Merge { id, patch, merges: Vec::new(), if_match }
+            Op::Merge { id, patch, merges: Vec::new(), adjusts: Vec::new(), if_match }
         }
         _ => Op::Delete { id, if_match },
     };

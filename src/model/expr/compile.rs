@@ -198,7 +198,7 @@ impl Compiler<'_> {
                 }
                 (Node::Constant(value), Node::Track(From::Row, track)) if !value.is_null() => {
                     if let Some(field) = track.plain() {
-                        return Node::Test(field, mirrored(comparator), value.clone());
+                        return Node::Test(field, comparator.mirrored(), value.clone());
                     }
                 }
                 _ => {}
@@ -303,15 +303,4 @@ fn check_comparable(
         return Err(Fault::new(at, "two lists are compared by = or !="));
     }
     Ok(())
-}
-
-/// `10 < total` is `total > 10`.
-fn mirrored(comparator: Comparator) -> Comparator {
-    match comparator {
-        Comparator::Less => Comparator::Greater,
-        Comparator::LessOrEqual => Comparator::GreaterOrEqual,
-        Comparator::Greater => Comparator::Less,
-        Comparator::GreaterOrEqual => Comparator::LessOrEqual,
-        same => same,
-    }
 }

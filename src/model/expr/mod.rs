@@ -22,6 +22,8 @@ mod node;
 mod operand;
 mod parse;
 mod program;
+mod shape;
+mod spans;
 mod track;
 mod tree;
 mod types;
@@ -31,8 +33,11 @@ mod tests;
 
 pub use cache::Programs;
 pub use input::{Caller, Exhausted, Input, NoRelations, Relations, Row, Scope};
+pub use node::Hop;
 pub use parse::parse;
 pub use program::{Program, Uses};
+pub use shape::Shape;
+pub use spans::{Cut, Span, Spans};
 pub use tree::{Arithmetic, Expr, ExprKind, Modifier, Name, Sign};
 pub use types::{Many, Scalar, Type};
 

@@ -13,9 +13,6 @@ use super::node::{End, From, Hop, Moment, Node, Track};
 use super::tree::{Modifier, Name};
 use super::types::{Many, Scalar, Type};
 
-/// Between a collection's name and the name of its relation that points here.
-const VIA: &str = "_via_";
-
 const MOMENTS: [(&str, Moment, Type); 16] = [
     ("@now", Moment::Now, Type::DATE),
     ("@yesterday", Moment::Yesterday, Type::DATE),
@@ -172,7 +169,8 @@ impl<'s> Compiler<'s> {
                 };
                 return Ok(finished(hops, End::Field(field.id), keys, many, is));
             }
-            let (source, relation) = self.referring(collection, name).ok_or_else(unknown)?;
+            let (source, relation) =
+                self.scope.schema.referring(collection, name, self.scope.sees_hidden).ok_or_else(unknown)?;
             hops.push(Hop::From { collection: source.id, field: relation.id });
             self.uses.collection(source.id);
             many = true;
@@ -182,16 +180,6 @@ impl<'s> Compiler<'s> {
                 None => return Ok(finished(hops, End::Id, Box::new([]), many, Type::TEXT)),
             }
         }
-    }
-
-    /// `orders_via_user`: the collection `orders` and its relation `user`, if that points at `target`.
-    fn referring(&self, target: &Collection, name: &str) -> Option<(&'s Collection, &'s Field)> {
-        name.match_indices(VIA).find_map(|(at, _)| {
-            let source = self.scope.schema.find(&name[..at]).map(|found| &**found)?;
-            let field = self.visible(source, &name[at + VIA.len()..])?;
-            let points = matches!(field.kind, FieldKind::Relation { collection, .. } if collection == target.id);
-            points.then_some((source, field))
-        })
     }
 
     /// What the modifier behind a name makes of it.

@@ -74,11 +74,21 @@ pub(super) struct Track {
 
 /// A step from a record to others.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Hop {
+pub enum Hop {
     /// Over a relation to the records that it names.
-    To { field: FieldId, collection: CollectionId },
+    To {
+        /// The relation.
+        field: FieldId,
+        /// Where those lie.
+        collection: CollectionId,
+    },
     /// To the records whose relation names this one.
-    From { collection: CollectionId, field: FieldId },
+    From {
+        /// Where those lie.
+        collection: CollectionId,
+        /// Their relation.
+        field: FieldId,
+    },
 }
 
 /// Where a track ends.

@@ -90,6 +90,10 @@ impl Program {
         Ok(Program { root, is: Type::BOOL, uses: compiler.uses, patterns: compiler.patterns })
     }
 
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// What it gives, besides null.
     pub fn is(&self) -> Type {
         self.is

@@ -69,7 +69,8 @@ impl<'v> Machine<'v> {
                 }
             }
             Hop::From { collection, field } => {
-                let max = limits::EXPRESSION_STEPS_MAX / RECORD_STEPS;
+                // One more than there are steps for: never is one left out without a word.
+                let max = limits::EXPRESSION_STEPS_MAX / RECORD_STEPS + 1;
                 for (id, fields) in self.relations.referrers(*collection, *field, row.id, max) {
                     self.spend(RECORD_STEPS)?;
                     self.hop(Row { id: id.as_str(), fields: &fields }, rest, track, found)?;

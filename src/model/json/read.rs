@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
@@ -99,6 +99,33 @@ pub fn members(text: &str) -> Result<Vec<Member<'_>>> {
 pub fn elements(text: &str) -> Option<Vec<&str>> {
     let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
     Some(items.into_iter().map(RawValue::get).collect())
+}
+
+/// The first elements of an array as texts: up to `max`, and one more where there are more. `None` for another value.
+pub fn elements_up_to(text: &str, max: usize) -> Option<Vec<&str>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.deserialize_seq(FirstElements(max)).ok()
+}
+
+struct FirstElements(usize);
+
+impl<'de> Visitor<'de> for FirstElements {
+    type Value = Vec<&'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while items.len() <= self.0
+            && let Some(item) = seq.next_element::<&RawValue>()?
+        {
+            items.push(item.get());
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(items)
+    }
 }
 
 /// The characters of a JSON string; `None` for another value or where an escape is no character.
@@ -334,6 +361,21 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(compacted(text), expected.map(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_more_elements_are_kept_than_asked_for() {
+        let table = [
+            ("[]", Some(vec![])),
+            ("[1,[2]]", Some(vec!["1", "[2]"])),
+            ("[1,[2],3]", Some(vec!["1", "[2]", "3"])),
+            ("[1,[2],3,4,{}]", Some(vec!["1", "[2]", "3"])),
+            ("{}", None),
+            ("7", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(elements_up_to(text, 2), expected, "{text}");
         }
     }
 

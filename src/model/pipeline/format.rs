@@ -11,6 +11,18 @@ use crate::model::value::Value;
 /// Appends the record as an object: its id, its collection's id and name, its fields in the order of the definition,
 /// null where absent, as far as `mask` shows them.
 pub fn format_record(collection: &Collection, record: &Record, mask: &Mask, out: &mut Vec<u8>) {
+    let start = format_head(collection, record, mask, out);
+    for field in &collection.fields {
+        if mask.shows_field(field) {
+            member(out, start, &field.name);
+            write_value(record.fields.get(field.id), out);
+        }
+    }
+    out.push(b'}');
+}
+
+/// Appends the object's beginning, up to its fields; where its members begin.
+pub(crate) fn format_head(collection: &Collection, record: &Record, mask: &Mask, out: &mut Vec<u8>) -> usize {
     out.push(b'{');
     let start = out.len();
     if mask.shows(Part::Id) {
@@ -27,13 +39,7 @@ pub fn format_record(collection: &Collection, record: &Record, mask: &Mask, out:
         member(out, start, "collectionName");
         quoted(out, &collection.name);
     }
-    for field in &collection.fields {
-        if mask.shows_field(field) {
-            member(out, start, &field.name);
-            write_value(record.fields.get(field.id), out);
-        }
-    }
-    out.push(b'}');
+    start
 }
 
 /// Appends one value as JSON.
@@ -67,7 +73,8 @@ pub fn write_value(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-fn member(out: &mut Vec<u8>, start: usize, name: &str) {
+/// Appends the key of a member, and the comma before it. `start` is where the members begin.
+pub(crate) fn member(out: &mut Vec<u8>, start: usize, name: &str) {
     if out.len() > start {
         out.push(b',');
     }

@@ -8,8 +8,9 @@
 //!
 //! The first four run on the request's side against one version of a collection and need nothing but the body; every
 //! fault of it is in the one error they give, in the order of the body, then what is missing. What needs the stored
-//! record runs inside the order of writes, in `core::decide`, by [`Writing`] and [`check`].
+//! record runs inside the order of writes, in `core::decide`, by [`adjust`], [`Writing`] and [`check`].
 
+mod adjust;
 mod bounds;
 mod check;
 mod conform;
@@ -23,9 +24,11 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use adjust::{adjust, adjusted};
 pub use check::check;
 pub(crate) use check::is_empty;
 pub use enrich::Writing;
+pub(crate) use format::{format_head, member};
 pub use format::{format_record, write_value};
 pub(crate) use parse::parse;
 pub(crate) use validate::RESERVED_KEYS;
@@ -46,7 +49,7 @@ const REFUSED: &str = "the body has faults";
 pub fn create(collection: &Collection, body: &[u8], id: RecordId) -> Result<Op> {
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, validate::Id::Chosen, &mut faults);
+    let valid = validate::validate(collection, members, validate::Id::Chosen, false, &mut faults);
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
     faults.into_result(REFUSED)?;
     Ok(Op::Create { id: valid.id.unwrap_or(id), fields })
@@ -68,24 +71,25 @@ pub fn put(
     let rule = path_id.as_ref().map_or(validate::Id::Chosen, validate::Id::Given);
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, rule, &mut faults);
+    let valid = validate::validate(collection, members, rule, false, &mut faults);
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
     faults.into_result(REFUSED)?;
     let id = path_id.or(valid.id).unwrap_or(fallback);
     Ok(Op::Put { id, fields, if_match, create_only })
 }
 
-/// A body that is a JSON Merge Patch (RFC 7396) of the record `id`.
+/// A body that is a JSON Merge Patch (RFC 7396) of the record `id`, in which a key may also be `field+`, `+field` or
+/// `field-`: a change of what is stored.
 ///
 /// # Errors
 /// As [`create`].
 pub fn merge(collection: &Collection, id: &RecordId, body: &[u8], if_match: Option<Condition>) -> Result<Op> {
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, validate::Id::Given(id), &mut faults);
-    let (patch, merges) = transform::patch(collection, &valid, &mut faults);
+    let valid = validate::validate(collection, members, validate::Id::Given(id), true, &mut faults);
+    let (patch, merges, adjusts) = transform::patch(collection, &valid, &mut faults);
     faults.into_result(REFUSED)?;
-    Ok(Op::Merge { id: id.clone(), patch, merges, if_match })
+    Ok(Op::Merge { id: id.clone(), patch, merges, adjusts, if_match })
 }
 
 /// Of a record whose encoded fields are over `limits::RECORD_BYTES_MAX`.

@@ -90,7 +90,7 @@ fn text(raw: &str) -> Result<Cow<'_, str>, Flaw> {
     }
 }
 
-fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
+pub(super) fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
     if !raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
         return Err(wrong_type("a number", raw));
     }
@@ -143,7 +143,7 @@ fn wrong_type(wanted: &str, raw: &str) -> Flaw {
     Flaw::new("wrong_type", format!("must be {wanted}, not {}", kind_of(raw)))
 }
 
-fn kind_of(raw: &str) -> &'static str {
+pub(super) fn kind_of(raw: &str) -> &'static str {
     match raw.as_bytes().first() {
         Some(b'"') => "a text",
         Some(b'{') => "an object",

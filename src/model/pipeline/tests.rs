@@ -9,6 +9,7 @@ use crate::limits;
 use crate::model::compiled::Compiled;
 use crate::model::definition;
 use crate::model::expr::{Input, NoRelations};
+use crate::model::look::{Look, Wanted};
 use crate::model::mask::Mask;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
@@ -80,6 +81,11 @@ fn dated(collection: &Collection, before: &Fields, after: &mut Fields, now: Mill
     let input = Input { old: Some(before), ..Input::at(now) };
     let compiled = Compiled::default();
     Writing { collection, compiled: &compiled, id: "made", input, relations: &NoRelations }.date(after);
+}
+
+fn mask(collection: &Collection, names: &str, hidden: bool) -> Result<Mask> {
+    let wanted = Wanted { fields: Some(names), ..Wanted::default() };
+    Look::new(&Schema::default(), collection, wanted, hidden).map(|look| look.mask)
 }
 
 fn shown(collection: &Collection, fields: Fields, mask: &Mask) -> String {
@@ -223,7 +229,14 @@ fn keys_mean_one_field_and_only_those_a_client_may_set() {
         (r#"{"id": "a", "id": "a"}"#, "id: duplicate_key;"),
         (r#"{"expand": {}, "expand": {}}"#, "expand: duplicate_key;"),
         (r#"{"nope": 1, "Text": "ab"}"#, "nope: unknown_field;Text: unknown_field;"),
-        (r#"{"number+": 1}"#, "number+: not_known_yet;"),
+        (
+            r#"{"number+": 1, "+selects": "a", "title-": "x"}"#,
+            "number+: patch_only;+selects: patch_only;title-: patch_only;",
+        ),
+        (
+            r#"{"nope+": 1, "+": 1, "-": 1, "+number+": 1}"#,
+            "nope+: unknown_field;+: unknown_field;-: unknown_field;+number+: unknown_field;",
+        ),
         (r#"{"created": "2001-01-01"}"#, "created: read_only;"),
         (r#"{"sum": 1}"#, "sum: read_only;"),
         (r#"{"plus": null}"#, "plus: read_only;"),
@@ -342,6 +355,7 @@ fn a_merge_patch_replaces_removes_and_merges() {
         id: made(),
         patch: vec![(FieldId(2), Value::Null), (FieldId(1), Value::text("new"))],
         merges: vec![(FieldId(3), r#"{"x":null,"y":[1,2]}"#.into())],
+        adjusts: Vec::new(),
         if_match: None,
     };
     assert_eq!(op.expect("taken"), expected);
@@ -350,6 +364,59 @@ fn a_merge_patch_replaces_removes_and_merges() {
         assert_eq!(faults(&error), [("a", "required")]);
     }
     assert!(merge(&collection, &made(), b"{}", None).is_ok(), "nothing asked for, nothing missing");
+}
+
+#[test]
+fn a_patch_may_add_to_a_field_and_take_from_it() {
+    let collection = every_type();
+    let told = |body: &str| match merge(&collection, &made(), body.as_bytes(), None) {
+        Ok(Op::Merge { adjusts, .. }) => {
+            let told = adjusts.iter().map(|adjust| {
+                let mut by = Vec::new();
+                write_value(&adjust.by, &mut by);
+                format!("{} {:?} {};", adjust.field.0, adjust.way, String::from_utf8(by).expect("text"))
+            });
+            told.collect::<String>()
+        }
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => faults(&error).iter().map(|(field, code)| format!("{field}: {code};")).collect(),
+    };
+    let table = [
+        (r#"{"number+": 1.5, "whole-": 1e3}"#, "3 Add 1.5;5 Take 1000;"),
+        (r#"{"+number": -0.0}"#, "3 Prepend 0;"),
+        // The result is what has bounds, not what is added.
+        (r#"{"number+": 99999}"#, "3 Add 99999;"),
+        (r#"{"whole-": -9223372036854775808}"#, "5 Take -9223372036854775808;"),
+        (r#"{"selects+": "a"}"#, r#"9 Add ["a"];"#),
+        (r#"{"+selects": ["b", "a", "b"]}"#, r#"9 Prepend ["b","a"];"#),
+        (r#"{"relations-": ["x", "y", "z", "u", "v"]}"#, r#"11 Take ["x","y","z","u","v"];"#),
+        (r#"{"selects+": []}"#, "9 Add [];"),
+        (r#"{"whole+": 1.5}"#, "whole+: not_whole;"),
+        (r#"{"whole+": 9223372036854775808}"#, "whole+: out_of_range;"),
+        (r#"{"number+": 1e999}"#, "number+: out_of_range;"),
+        (r#"{"number+": "1", "whole-": null}"#, "number+: wrong_type;whole-: wrong_type;"),
+        (r#"{"number+": [1]}"#, "number+: wrong_type;"),
+        (
+            r#"{"selects+": "x", "relations+": ["a/b", 7]}"#,
+            "selects+: not_a_value;relations+.0: bad_id;relations+.1: wrong_type;",
+        ),
+        (r#"{"selects+": null, "relations-": {"a": 1}}"#, "selects+: wrong_type;relations-: wrong_type;"),
+        (
+            r#"{"text+": "x", "select+": "new", "relation-": "x", "json+": 1, "bool-": true, "date+": 1}"#,
+            "text+: not_addable;select+: not_addable;relation-: not_addable;json+: not_addable;bool-: not_addable;date+: not_addable;",
+        ),
+        // Also by another name of the field.
+        (r#"{"title+": "x"}"#, "title+: not_addable;"),
+        (r#"{"number": 1, "number+": 1}"#, "number+: duplicate_key;"),
+        (r#"{"number+": 1, "number-": 1}"#, "number-: duplicate_key;"),
+        (r#"{"+number": 1, "number+": 1, "number": 1}"#, "number+: duplicate_key;number: duplicate_key;"),
+        (r#"{"created+": 1, "nope+": 1, "id+": "x"}"#, "created+: read_only;nope+: unknown_field;id+: unknown_field;"),
+    ];
+    for (body, expected) in table {
+        assert_eq!(told(body), expected, "{body}");
+    }
+    let many: Vec<String> = (0..=limits::LIST_ITEMS_MAX).map(|n| format!("\"r{n}\"")).collect();
+    assert_eq!(told(&format!(r#"{{"relations-": [{}]}}"#, many.join(","))), "relations-: too_many;");
 }
 
 #[test]
@@ -372,7 +439,7 @@ fn what_the_server_adds_is_decided_by_what_it_is_given() {
     let mut fields = fields_of(create(&collection, b"{}", made()).expect("all is filled in"));
     enriched(&collection, None, &mut fields, NOW);
     check(&collection, &fields).expect("nothing is missing");
-    let all = Mask::parse(&collection, "status,tags,n,f,flag,at,on,meta,created,updated,touched", false).expect("mask");
+    let all = mask(&collection, "status,tags,n,f,flag,at,on,meta,created,updated,touched", false).expect("mask");
     let now = NOW.to_string();
     assert_eq!(
         shown(&collection, fields.clone(), &all),
@@ -387,7 +454,7 @@ fn what_the_server_adds_is_decided_by_what_it_is_given() {
     );
 
     let later = Millis(NOW.0 + 5);
-    let dates = Mask::parse(&collection, "status,created,updated,touched", false).expect("mask");
+    let dates = mask(&collection, "status,created,updated,touched", false).expect("mask");
     let mut merged = fields.clone();
     merged.set(FieldId(2), Value::Null);
     dated(&collection, &fields, &mut merged, later);
@@ -402,8 +469,8 @@ fn what_the_server_adds_is_decided_by_what_it_is_given() {
     let given = br#"{"status": "old", "tags": ["a"], "n": 0, "flag": true}"#;
     let mut fields = fields_of(create(&collection, given, made()).expect("taken"));
     enriched(&collection, None, &mut fields, NOW);
-    let mask = Mask::parse(&collection, "status,tags,n,flag", false).expect("mask");
-    assert_eq!(shown(&collection, fields, &mask), r#"{"status":"old","tags":["a"],"n":0,"flag":true}"#);
+    let some = mask(&collection, "status,tags,n,flag", false).expect("mask");
+    assert_eq!(shown(&collection, fields, &some), r#"{"status":"old","tags":["a"],"n":0,"flag":true}"#);
 }
 
 #[test]
@@ -443,13 +510,13 @@ fn a_record_is_shown_as_far_as_its_mask() {
         ("relations,relations", r#"{"relations":["x"]}"#),
     ];
     for (names, expected) in table {
-        let mask = Mask::parse(&collection, names, false).expect("mask");
-        assert_eq!(shown(&collection, fields.clone(), &mask), expected);
+        let some = mask(&collection, names, false).expect("mask");
+        assert_eq!(shown(&collection, fields.clone(), &some), expected);
     }
-    assert_eq!(Mask::parse(&collection, "text,*", false).expect("mask"), Mask::all(false));
-    assert_eq!(Mask::parse(&collection, "", true).expect("mask"), Mask::all(true));
-    let hidden = Mask::parse(&collection, "note", false).expect_err("hidden").to_string();
-    let unknown = Mask::parse(&collection, "nope", false).expect_err("unknown").to_string();
+    assert_eq!(mask(&collection, "text,*", false).expect("mask"), Mask::all(false));
+    assert_eq!(mask(&collection, "", true).expect("mask"), Mask::all(true));
+    let hidden = mask(&collection, "note", false).expect_err("hidden").to_string();
+    let unknown = mask(&collection, "nope", false).expect_err("unknown").to_string();
     assert_eq!(hidden.replace("note", "nope"), unknown, "a hidden field must look like an unknown one");
-    assert!(Mask::parse(&collection, "note", true).is_ok());
+    assert!(mask(&collection, "note", true).is_ok());
 }

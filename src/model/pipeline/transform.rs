@@ -3,17 +3,19 @@
 
 use crate::error::Result;
 use crate::id::FieldId;
+use crate::model::command::Adjust;
 use crate::model::faults::Faults;
 use crate::model::schema::{Collection, Field};
 use crate::model::value::{Fields, Value};
 
+use super::adjust;
 use super::check::{encoded_bytes_fit, is_missing};
 use super::parse::parse;
 use super::too_large;
 use super::validate::{Given, Valid};
 
-/// New values, and texts of merge patches for `json` fields.
-pub(super) type Patch = (Vec<(FieldId, Value)>, Vec<(FieldId, Box<str>)>);
+/// New values, texts of merge patches for `json` fields, and changes of what is stored.
+pub(super) type Patch = (Vec<(FieldId, Value)>, Vec<(FieldId, Box<str>)>, Vec<Adjust>);
 
 /// All fields of a new record. `body_bytes` is the length of the body that they come from.
 ///
@@ -50,8 +52,12 @@ pub(super) fn whole(
 /// The changes of a merge patch.
 pub(super) fn patch(collection: &Collection, valid: &Valid<'_>, faults: &mut Faults) -> Patch {
     let mut patch = Vec::with_capacity(valid.given.len());
-    let mut merges = Vec::new();
+    let (mut merges, mut adjusts) = (Vec::new(), Vec::new());
     for given in &valid.given {
+        if let Some(way) = given.way {
+            adjusts.extend(adjust::parse(collection, given.field, way, &given.key, given.raw, faults));
+            continue;
+        }
         let before = faults.len();
         let value = value(collection, given, faults);
         if faults.len() > before {
@@ -65,7 +71,7 @@ pub(super) fn patch(collection: &Collection, valid: &Valid<'_>, faults: &mut Fau
             value => patch.push((given.field.id, value)),
         }
     }
-    (patch, merges)
+    (patch, merges, adjusts)
 }
 
 fn value(collection: &Collection, given: &Given<'_>, faults: &mut Faults) -> Value {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use crate::id::RecordId;
+use crate::model::command::Way;
 use crate::model::faults::Faults;
 use crate::model::json::{self, Member};
 use crate::model::schema::{Collection, Field};
@@ -40,15 +41,18 @@ pub(super) struct Given<'a> {
     pub(super) key: Cow<'a, str>,
     /// What it means.
     pub(super) field: &'a Field,
+    /// How the stored value is to be changed; `None` sets it.
+    pub(super) way: Option<Way>,
     /// The value's text.
     pub(super) raw: &'a str,
 }
 
-/// Resolves every key.
+/// Resolves every key. Only a body that changes a stored record (`merge`) may add to a field and take from it.
 pub(super) fn validate<'a>(
     collection: &'a Collection,
     members: Vec<Member<'a>>,
     rule: Id<'_>,
+    merge: bool,
     faults: &mut Faults,
 ) -> Valid<'a> {
     let mut valid = Valid { id: None, given: Vec::with_capacity(members.len().min(collection.fields.len())) };
@@ -70,7 +74,7 @@ pub(super) fn validate<'a>(
             if std::mem::replace(&mut echoed_seen[at], true) {
                 twice(&key, &key, faults);
             }
-        } else if let Some(at) = position(collection, &key, next) {
+        } else if let Some((at, way)) = meaning(collection, &key, next) {
             next = at + 1;
             let field = &collection.fields[at];
             if let Some(other) = &seen[at] {
@@ -80,8 +84,10 @@ pub(super) fn validate<'a>(
             seen[at] = Some(key.clone());
             if field.is_set_by_server() {
                 faults.add(key, "read_only", "is set by the server");
+            } else if way.is_some() && !merge {
+                faults.add(key, "patch_only", "only a PATCH adds to a field and takes from it");
             } else {
-                valid.given.push(Given { key, field, raw });
+                valid.given.push(Given { key, field, way, raw });
             }
         } else {
             unknown(collection, &key, faults);
@@ -101,6 +107,21 @@ fn position(collection: &Collection, key: &str, next: usize) -> Option<usize> {
         .iter()
         .position(|field| &*field.name == key)
         .or_else(|| fields.iter().position(|field| field.aliases.iter().any(|alias| &**alias == key)))
+}
+
+/// What a key means: the field, or a change of the one it names: `field+`, `+field`, `field-`.
+fn meaning(collection: &Collection, key: &str, next: usize) -> Option<(usize, Option<Way>)> {
+    if let Some(at) = position(collection, key, next) {
+        return Some((at, None));
+    }
+    let (name, way) = if let Some(name) = key.strip_suffix('+') {
+        (name, Way::Add)
+    } else if let Some(name) = key.strip_prefix('+') {
+        (name, Way::Prepend)
+    } else {
+        (key.strip_suffix('-')?, Way::Take)
+    };
+    position(collection, name, next).map(|at| (at, Some(way)))
 }
 
 fn id(raw: &str, rule: Id<'_>, faults: &mut Faults) -> Option<RecordId> {
@@ -131,17 +152,11 @@ fn twice(key: &str, other: &str, faults: &mut Faults) {
     if key == other {
         faults.add(key, "duplicate_key", "stands twice in the body");
     } else {
-        faults.add(key, "duplicate_key", format!("is another name of {other}, which is in the body too"));
+        faults.add(key, "duplicate_key", format!("is about the same field as {other}, which is in the body too"));
     }
 }
 
-/// The fault of a key that no field has. Changes of the form `field+` are named for what they are.
 fn unknown(collection: &Collection, key: &str, faults: &mut Faults) {
-    let change = key.strip_suffix(['+', '-']).or_else(|| key.strip_prefix('+'));
-    if change.is_some_and(|name| position(collection, name, 0).is_some()) {
-        faults.add(key, "not_known_yet", "adding to and taking from a field is not known yet");
-    } else {
-        let shown: String = key.chars().take(crate::limits::NAME_BYTES_MAX).collect();
-        faults.add(shown, "unknown_field", format!("{} has no such field", collection.name));
-    }
+    let shown: String = key.chars().take(crate::limits::NAME_BYTES_MAX).collect();
+    faults.add(shown, "unknown_field", format!("{} has no such field", collection.name));
 }

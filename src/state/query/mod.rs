@@ -1,13 +1,17 @@
-//! Lists: choosing how to walk (`plan`) and walking (`list`).
+//! Lists: choosing where to walk (`plan`), walking there (`walk`), and making a page of what is met (`list`).
 //!
 //! The order of a list is total: the sort keys, then the record id in the direction of the last sort key (ascending if
 //! there is none). An index's entries end in ids of the direction of its last field, so a walk in either direction
-//! yields such an order whole.
+//! yields such an order whole. A record's `place` in it is bytes, which a cursor holds: a page goes on behind a place,
+//! not behind a number of records.
 //!
-//! Invariant: a query is run only under its guard, and never reads more rows than its budget.
+//! Invariants: a query is run only under its guard, and never reads more rows than its budget; whatever the plan, the
+//! records are those of which rule and filter hold.
 
 mod list;
+mod place;
 mod plan;
+mod walk;
 
 pub use list::{Budget, Page, list};
-pub use plan::plan;
+pub use plan::{Order, Plan, Step, Walk};

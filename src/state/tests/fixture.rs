@@ -23,7 +23,6 @@ pub(super) const DATE: FieldId = FieldId(5);
 pub(super) const TAGS: FieldId = FieldId(6);
 pub(super) const OWNER: FieldId = FieldId(7);
 pub(super) const JSON: FieldId = FieldId(8);
-pub(super) const SCALARS: [FieldId; 6] = [NAME, WHOLE, REAL, FLAG, DATE, OWNER];
 
 /// The folder that the base lies in.
 pub(super) const DIR: &str = "/state";

@@ -5,6 +5,7 @@ mod effects;
 mod fixture;
 mod golden;
 mod key;
+mod lists;
 mod query;
 mod snapshot;
 mod stack;

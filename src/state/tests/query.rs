@@ -1,222 +1,183 @@
-//! A list is what filtering and sorting all records yields, whatever way the planner chose.
+//! Lists by their plans: which index is taken, what is read, what is refused. That any plan yields the right records is
+//! shown in `lists`.
 
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Kind;
-use crate::id::{CollectionId, FieldId, IndexId, RecordId, Seq};
+use crate::id::{CollectionId, IndexId, RecordId, Seq};
 use crate::limits;
+use crate::model::expr::{Program, Scope};
 use crate::model::guard::{Guard, Rows};
-use crate::model::query::{Comparator, Comparison, Operand, Plan, Query, SortKey};
-use crate::model::value::{Fields, Value};
-use crate::state::query::{Budget, Page, list, plan};
+use crate::model::predicate::{Predicate, Request, Sight};
+use crate::model::query::Query;
+use crate::model::schema::{Collection, Schema};
+use crate::model::sort;
+use crate::state::query::{Budget, Order, Page, list};
 use crate::state::stack::{Read, Scan, Stack};
-use crate::state::tests::fixture::{DATE, Dice, FLAG, History, NAME, REAL, SCALARS, WHOLE, things};
-
-const COMPARATORS: [Comparator; 6] = [
-    Comparator::Equal,
-    Comparator::NotEqual,
-    Comparator::Less,
-    Comparator::LessOrEqual,
-    Comparator::Greater,
-    Comparator::GreaterOrEqual,
-];
+use crate::state::tests::fixture::{Dice, History};
+use crate::time::Millis;
 
 fn budget() -> Budget {
     Budget::new(1_000_000, Instant::now() + Duration::from_secs(60))
 }
 
-fn query(filter: Vec<Comparison>, sort: Vec<SortKey>) -> Query {
+fn condition(schema: &Schema, collection: &Collection, text: &str) -> Option<Predicate> {
+    if text.is_empty() {
+        return None;
+    }
+    let scope = Scope { schema, collection, callers: &[], sees_hidden: true };
+    let program = Program::condition(scope, text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
+    Some(Predicate { program: Arc::new(program), request: Arc::new(Request::at(Millis(0))), sight: Sight::All })
+}
+
+fn query(history: &History, filter: &str, sort: &str) -> Query {
+    let collection = &history.collection;
     Query {
         collection: CollectionId(1),
         schema: Seq(1),
         guard: Guard::for_superuser(),
-        filter,
-        sort,
+        filter: condition(&history.schema, collection, filter),
+        sort: sort::parse(collection, sort, true).unwrap(),
+        after: None,
         offset: 0,
         limit: 1_000,
         count: true,
     }
 }
 
-fn is(field: FieldId, comparator: Comparator, value: Value) -> Comparison {
-    Comparison { operand: Operand::Field(field), comparator, value }
-}
-
-fn by(field: FieldId, descending: bool) -> SortKey {
-    SortKey { operand: Operand::Field(field), descending }
-}
-
-/// Written apart from the planner's own: what the contract says of comparisons.
-fn true_of(record: (&RecordId, &Fields), one: &Comparison) -> bool {
-    let id = Value::text(record.0.as_str());
-    let value = match one.operand {
-        Operand::Id => &id,
-        Operand::Field(field) => record.1.get(field),
-    };
-    match (value.is_null(), one.value.is_null(), one.comparator) {
-        (true, true, comparator) => comparator == Comparator::Equal,
-        (false, true, comparator) => comparator == Comparator::NotEqual,
-        (true, false, _) => false,
-        (false, false, comparator) => match value.order(&one.value) {
-            Ordering::Less => {
-                matches!(comparator, Comparator::Less | Comparator::LessOrEqual | Comparator::NotEqual)
-            }
-            Ordering::Equal => {
-                matches!(comparator, Comparator::Equal | Comparator::LessOrEqual | Comparator::GreaterOrEqual)
-            }
-            Ordering::Greater => {
-                matches!(comparator, Comparator::Greater | Comparator::GreaterOrEqual | Comparator::NotEqual)
-            }
-        },
-    }
-}
-
-fn naive(history: &History, query: &Query) -> Vec<RecordId> {
-    let mut matches: Vec<(&RecordId, &Fields)> = history
-        .records
-        .iter()
-        .map(|(id, (_, fields))| (id, fields))
-        .filter(|record| query.filter.iter().all(|one| true_of(*record, one)))
-        .collect();
-    let turn = |order: Ordering, descending: bool| if descending { order.reverse() } else { order };
-    matches.sort_by(|a, b| {
-        for part in &query.sort {
-            let order = match part.operand {
-                Operand::Id => a.0.cmp(b.0),
-                Operand::Field(field) => a.1.get(field).order(b.1.get(field)),
-            };
-            if order.is_ne() {
-                return turn(order, part.descending);
-            }
-        }
-        turn(a.0.cmp(b.0), query.sort.last().is_some_and(|last| last.descending))
-    });
-    matches.into_iter().map(|(id, _)| id.clone()).collect()
+fn filled(what: &str, seed: u64) -> History {
+    let mut dice = Dice::new(what, seed);
+    let mut history = History::new(seed);
+    (0..80).for_each(|_| history.step(&mut dice));
+    assert!(history.records.len() > 60);
+    history
 }
 
 fn ids(page: &Page) -> Vec<RecordId> {
     page.records.iter().map(|record| record.id.clone()).collect()
 }
 
-fn random(dice: &mut Dice) -> Query {
-    let mut filter = Vec::new();
-    for _ in 0..dice.roll(4) {
-        let comparator = if dice.roll(2) == 0 { Comparator::Equal } else { *dice.pick(&COMPARATORS) };
-        if dice.roll(8) == 0 {
-            let value = Value::text(dice.id().as_str());
-            filter.push(Comparison { operand: Operand::Id, comparator, value });
-        } else {
-            let field = *dice.pick(&SCALARS);
-            filter.push(is(field, comparator, dice.value(field)));
+/// The plan on one line: each walk as `index =equal fields ~range <backwards xstretches`, then what it comes to.
+fn way(history: &History, page: &Page) -> String {
+    let plan = &page.plan;
+    let walks = plan.walks.iter().map(|walk| {
+        let index = walk.index.and_then(|id| history.collection.index(id)).map_or("rows", |index| &index.name);
+        let mut text = index.to_owned();
+        if walk.equal_fields > 0 {
+            text += &format!(" ={}", walk.equal_fields);
         }
-    }
-    let mut sort = Vec::new();
-    for _ in 0..dice.roll(4) {
-        let operand = if dice.roll(8) == 0 { Operand::Id } else { Operand::Field(*dice.pick(&SCALARS)) };
-        sort.push(SortKey { operand, descending: dice.roll(2) == 0 });
-    }
-    let mut query = query(filter, sort);
-    query.offset = dice.roll(6) as usize;
-    query.limit = 1 + dice.roll(40) as usize;
-    query.count = dice.roll(2) == 0;
-    query
-}
-
-#[test]
-fn a_list_is_what_filtering_and_sorting_everything_yields() {
-    let mut ways = BTreeSet::new();
-    for seed in 0..6 {
-        let mut dice = Dice::new("lists", seed);
-        let mut history = History::new(seed);
-        for _ in 0..60 {
-            history.step(&mut dice);
-            history.churn(&mut dice);
+        text += if walk.ranged { " ~" } else { "" };
+        text += if walk.backwards { " <" } else { "" };
+        if walk.stretches() != 1 {
+            text += &format!(" x{}", walk.stretches());
         }
-        for _ in 0..1_500 {
-            let query = random(&mut dice);
-            let all = naive(&history, &query);
-            let page = list(&history.stack, &history.schema, &query, &mut budget()).unwrap();
-            let expected: Vec<_> = all.iter().skip(query.offset).take(query.limit).cloned().collect();
-            assert_eq!(ids(&page), expected, "{query:?} by {:?}", page.plan);
-            assert_eq!(page.total, query.count.then_some(all.len()), "{query:?} by {:?}", page.plan);
-            for record in &page.records {
-                let (version, fields) = &history.records[&record.id];
-                assert_eq!((&record.version, &record.fields), (version, fields));
-            }
-            let Plan { index, ranged, backwards, ordered, covered, .. } = page.plan;
-            ways.insert((index, ranged, backwards, ordered, covered));
-        }
-    }
-    assert!(ways.len() > 40, "only {} ways of walking were met: {ways:?}", ways.len());
+        text
+    });
+    let walks = walks.collect::<Vec<_>>().join(" | ");
+    let order = match plan.order {
+        Order::Sorted => "sorted",
+        Order::Merged => "merged",
+        Order::Walked => "walked",
+    };
+    format!("{walks}: {order}{}", if plan.covered { ", covered" } else { "" })
 }
 
 #[test]
 fn the_planner_takes_equalities_then_a_range_then_an_order() {
-    let equal = |field, value| is(field, Comparator::Equal, value);
-    let text = || Value::text("a");
-    let less = |field, value| is(field, Comparator::Less, value);
-    let way = |index: Option<u32>, equal_fields, ranged, backwards, ordered, covered| Plan {
-        index: index.map(IndexId),
-        equal_fields,
-        ranged,
-        backwards,
-        ordered,
-        covered,
-    };
-    let id = |comparator| Comparison { operand: Operand::Id, comparator, value: text() };
     let table = [
-        (vec![], vec![], way(None, 0, false, false, true, true)),
-        (vec![], vec![SortKey { operand: Operand::Id, descending: true }], way(None, 0, false, true, true, true)),
-        (vec![], vec![by(NAME, false)], way(Some(1), 0, false, false, true, true)),
-        (vec![], vec![by(NAME, true)], way(Some(1), 0, false, true, true, true)),
-        (vec![], vec![by(WHOLE, true)], way(Some(2), 0, false, false, true, true)),
-        (vec![], vec![by(WHOLE, false)], way(Some(2), 0, false, true, true, true)),
-        (vec![], vec![by(REAL, false)], way(None, 0, false, false, false, true)),
-        (vec![equal(NAME, text())], vec![], way(Some(1), 1, false, false, true, true)),
-        (vec![equal(FLAG, Value::Bool(true))], vec![by(REAL, true)], way(Some(3), 1, false, false, true, true)),
-        (vec![equal(FLAG, Value::Bool(true))], vec![by(REAL, false)], way(Some(3), 1, false, true, true, true)),
-        (
-            vec![equal(FLAG, Value::Bool(true)), less(REAL, Value::Number(1.0))],
-            vec![by(NAME, false)],
-            way(Some(3), 1, true, false, false, true),
-        ),
-        (
-            vec![equal(DATE, Value::Null), equal(NAME, text()), less(WHOLE, Value::Int(1))],
-            vec![by(WHOLE, false)],
-            way(Some(4), 2, true, false, true, true),
-        ),
-        (vec![equal(NAME, text()), less(REAL, Value::Number(1.0))], vec![], way(Some(1), 1, false, false, true, false)),
-        (
-            vec![id(Comparator::Equal), equal(NAME, text())],
-            vec![by(REAL, true)],
-            way(None, 1, false, false, true, false),
-        ),
-        (vec![id(Comparator::Greater)], vec![], way(None, 0, true, false, true, true)),
+        ("", "", "rows: walked, covered"),
+        ("", "-id", "rows <: walked, covered"),
+        ("", "name", "name: walked, covered"),
+        ("", "-name", "name <: walked, covered"),
+        ("", "-whole", "whole: walked, covered"),
+        ("", "whole", "whole <: walked, covered"),
+        ("", "real", "rows: sorted, covered"),
+        ("name = 'a'", "", "name =1: walked, covered"),
+        ("name = null", "", "name =1: walked, covered"),
+        ("flag = true", "-real", "flag_real =1: walked, covered"),
+        ("flag", "real", "flag_real =1 <: walked, covered"),
+        ("!flag", "flag,real", "flag_real ~ x2: sorted, covered"),
+        ("flag = true && real < 1", "name", "flag_real =1 ~: sorted, covered"),
+        ("date = null && name = 'a' && whole < 1", "whole", "date_name_whole =2 ~: walked, covered"),
+        ("name = 'a' && real < 1", "", "name =1: walked"),
+        ("id = 'a' && name = 'a'", "-real", "rows =1: walked"),
+        ("id > 'a'", "", "rows ~: walked, covered"),
+        ("id in ['a', 'b']", "-id", "rows =1 < x2: walked, covered"),
+        ("name in ['a', 'b']", "name", "name =1 x2: walked, covered"),
+        ("name in ['a', 'b']", "", "name =1 x2: merged, covered"),
+        ("name = 'a' || name = 'b'", "", "name =1 x2: merged, covered"),
+        ("flag in [true, false]", "-real", "flag_real =1 x2: merged, covered"),
+        ("flag in [true, false] && real > 0", "-real", "flag_real =1 ~ x2: merged, covered"),
+        ("flag = true && (real < 1 || real > 5)", "-real", "flag_real =1 ~ x2: walked, covered"),
+        ("whole > 0 && whole <= 2", "-whole", "whole ~: walked, covered"),
+        ("whole > 0.5 && whole != 2", "-whole", "whole ~ x2: walked, covered"),
+        ("startsWith(name, 'a')", "name", "name ~: walked, covered"),
+        ("name = 'a' || owner = 'b'", "", "name =1 | _rel_owner =1: merged, covered"),
+        ("name = 'a' || real = 1", "name", "name: walked"),
+        ("flag = true && (name = 'a' || owner = 'b')", "-real", "flag_real =1: walked"),
+        ("tags = 'x'", "", "tags =1: walked"),
+        ("tags ?= 'x'", "", "tags =1: walked, covered"),
+        ("tags ?= 'x'", "-id", "tags =1 <: walked, covered"),
+        ("'x' in tags", "real", "tags =1: sorted, covered"),
+        ("tags in ['x', 'y']", "", "tags =1 x2: merged"),
+        ("tags ?> 'x'", "", "tags ~: sorted, covered"),
+        ("tags ?= 'x' && name = 'a'", "", "name =1: walked"),
+        ("name = 'a' && name = 'b'", "", ": walked, covered"),
+        ("name = 'a' && 1 = 2", "", ": walked, covered"),
+        ("name = 'a' || 1 = 1", "", "rows: walked, covered"),
+        ("name = @request.auth.id", "", ": walked, covered"),
     ];
-    let collection = things(1, 1);
-    for (filter, sort, expected) in table {
-        let query = query(filter, sort);
-        assert_eq!(plan(&collection, &query), expected, "{query:?}");
-    }
+    let history = filled("plans", 3);
+    let wrong: Vec<_> = table
+        .iter()
+        .filter_map(|(filter, sort, expected)| {
+            let page = list(&history.stack, &history.schema, &query(&history, filter, sort), &mut budget()).unwrap();
+            let way = way(&history, &page);
+            (way != *expected).then(|| format!("{filter} by {sort}: {way} for {expected}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_relation_is_followed_from_the_far_side() {
+    let history = filled("relations", 4);
+    let page = |text: &str| list(&history.stack, &history.schema, &query(&history, text, ""), &mut budget()).unwrap();
+    let near = page("owner.name = 'zz'");
+    assert!(near.plan.steps.iter().any(|step| step.index.as_deref() == Some("name") && step.found.is_some()));
+    assert!(near.plan.walks.iter().all(|walk| walk.index == Some(IndexId(6)) || walk.index.is_none()), "{near:?}");
+    let far = page("things1_via_owner.name ?= 'zz'");
+    assert!(far.plan.walks.iter().all(|walk| walk.index.is_none()), "by their ids: {far:?}");
+    // An index that is held to a value is good enough.
+    assert!(page("owner.name = 'zz' && name = 'a'").plan.steps.is_empty());
+}
+
+#[test]
+fn of_two_ways_the_one_with_fewer_entries_is_taken() {
+    let history = filled("ways", 6);
+    let few = query(&history, "whole = 1 && name > ''", "");
+    let page = list(&history.stack, &history.schema, &few, &mut budget()).unwrap();
+    assert_eq!(way(&history, &page), "whole =1 <: walked");
+    let many = Query { count: false, limit: 2, ..query(&history, "name != null", "-whole") };
+    let page = list(&history.stack, &history.schema, &many, &mut budget()).unwrap();
+    assert_eq!(way(&history, &page), "whole: walked", "a page of two in order beats sorting nearly all");
+    assert!(page.plan.probed > 2 && page.plan.probed <= history.records.len());
 }
 
 #[test]
 fn a_page_and_its_count_read_no_more_than_they_must() {
-    let mut dice = Dice::new("reads", 8);
-    let mut history = History::new(8);
-    (0..80).for_each(|_| history.step(&mut dice));
+    let history = filled("reads", 8);
     let records = history.records.len();
-    assert!(records > 60);
     let run = |query: &Query| list(&history.stack, &history.schema, query, &mut budget()).unwrap();
-
-    let mut first = query(vec![], vec![by(NAME, false)]);
+    let mut first = query(&history, "", "name");
     first.limit = 5;
     let page = run(&first);
-    assert_eq!((page.rows_read, page.total), (5, Some(records)), "an unfiltered count is the tally's");
+    assert_eq!((page.rows_read, page.total), (6, Some(records)), "an unfiltered count is the tally's");
     first.count = false;
-    assert_eq!(run(&first).rows_read, 5);
+    assert_eq!(run(&first).rows_read, 6, "one more, to know whether there are more");
+    first.after = run(&first).more;
+    assert_eq!(run(&first).rows_read, 6, "what lies before a cursor is not walked again");
 }
 
 /// A state that counts the rows that are looked up by id.
@@ -235,59 +196,57 @@ impl Read for Counting<'_> {
 
 #[test]
 fn a_count_by_an_index_that_covers_the_filter_reads_no_rows_but_the_pages() {
-    let mut dice = Dice::new("counts", 11);
-    let mut history = History::new(11);
-    (0..80).for_each(|_| history.step(&mut dice));
+    let history = filled("counts", 11);
     let run = |query: &Query| {
         let state = Counting(&history.stack, Default::default());
         let page = list(&state, &history.schema, query, &mut budget()).unwrap();
         (page, state.1.get())
     };
-    let flag = || is(FLAG, Comparator::Equal, Value::Bool(true));
-    let ways = [
-        (vec![flag()], vec![by(REAL, true)]),
-        (vec![flag(), is(REAL, Comparator::Less, Value::Number(2.0))], vec![by(REAL, false)]),
-        (vec![is(NAME, Comparator::GreaterOrEqual, Value::text("a"))], vec![by(NAME, true)]),
-    ];
-    for (filter, sort) in ways {
-        let mut query = query(filter, sort);
-        let matches = naive(&history, &query).len();
-        assert!(matches > 4, "{query:?}");
+    let matching = |text: &str| {
+        let page = list(&history.stack, &history.schema, &query(&history, text, ""), &mut budget()).unwrap();
+        page.records.len()
+    };
+    for (filter, sort) in [("flag = true", "-real"), ("flag = true && real < 2", "real"), ("name >= 'a'", "-name")] {
+        let mut query = query(&history, filter, sort);
+        let matches = matching(filter);
+        assert!(matches > 4, "{filter}");
         query.limit = 3;
         query.offset = 1;
         let (page, rows) = run(&query);
-        assert!(page.plan.covered && page.plan.ordered, "{query:?}");
-        assert_eq!((page.total, page.rows_read, rows), (Some(matches), matches, 3), "{query:?}");
+        assert!(page.plan.covered && page.plan.order == Order::Walked, "{filter}");
+        assert_eq!((page.total, page.rows_read, rows), (Some(matches), matches, 3), "{filter}");
     }
     // What the index does not decide, the rows must.
-    let open = query(vec![flag(), is(DATE, Comparator::NotEqual, Value::Null)], vec![]);
-    let (page, rows) = run(&open);
+    let (page, rows) = run(&query(&history, "flag = true && date != null", ""));
     assert!(!page.plan.covered && rows >= page.rows_read && rows > 0);
 }
 
 #[test]
 fn a_list_that_would_take_too_much_memory_is_refused_with_a_way_out() {
-    let mut dice = Dice::new("memory", 12);
-    let mut history = History::new(12);
-    (0..80).for_each(|_| history.step(&mut dice));
+    let history = filled("memory", 12);
     let run = |query: &Query, mut budget: Budget| list(&history.stack, &history.schema, query, &mut budget);
     let refused = |query: &Query, budget: Budget, way: &str| {
         let error = run(query, budget).unwrap_err();
         assert_eq!((error.kind(), error.code_str()), (Kind::Unprocessable, "query_too_large"));
         assert!(error.message().contains(way), "{error}");
     };
-    let mut sorted = query(vec![], vec![by(REAL, true)]);
+    let mut sorted = query(&history, "", "-real");
     let page = |bytes| Budget { page_bytes: bytes, ..budget() };
     let sort = |bytes| Budget { sort_bytes: bytes, ..budget() };
     refused(&sorted, sort(1_000), "index");
     refused(&sorted, page(1_000), "perPage");
-    refused(&query(vec![], vec![]), page(1_000), "perPage");
-    refused(&query(vec![is(NAME, Comparator::NotEqual, Value::Null)], vec![]), page(1_000), "perPage");
+    refused(&query(&history, "", ""), page(1_000), "perPage");
+    refused(&query(&history, "name != null", ""), page(1_000), "perPage");
+    refused(&query(&history, "tags ?> 'w'", ""), sort(1_000), "several ways");
     // What is thrown out of the heap again is given back, whatever order the rows come in.
-    sorted.limit = 3;
-    assert_eq!(ids(&run(&sorted, sort(400)).unwrap()), naive(&history, &sorted)[..3]);
-    sorted.sort = vec![by(REAL, false)];
-    assert_eq!(ids(&run(&sorted, Budget { page_bytes: 1_000, ..sort(400) }).unwrap()), naive(&history, &sorted)[..3]);
+    for order in ["-real", "real"] {
+        sorted.sort = sort::parse(&history.collection, order, true).unwrap();
+        sorted.limit = 1_000;
+        let all = ids(&run(&sorted, budget()).unwrap());
+        sorted.limit = 3;
+        let first = ids(&run(&sorted, Budget { page_bytes: 1_000, ..sort(400) }).unwrap());
+        assert_eq!(first, all[..3]);
+    }
 }
 
 #[test]
@@ -298,10 +257,8 @@ fn the_memory_of_a_list_has_its_bounds() {
 
 #[test]
 fn a_query_over_its_budget_is_refused_with_a_way_out() {
-    let mut dice = Dice::new("budget", 9);
-    let mut history = History::new(9);
-    (0..80).for_each(|_| history.step(&mut dice));
-    let scan = query(vec![is(REAL, Comparator::Less, Value::Number(0.0))], vec![]);
+    let history = filled("budget", 9);
+    let scan = query(&history, "real < 0", "");
     let run = |mut budget: Budget| list(&history.stack, &history.schema, &scan, &mut budget);
     let records = history.records.len();
     let enough = Budget { rows: records, ..budget() };
@@ -320,13 +277,13 @@ fn a_query_over_its_budget_is_refused_with_a_way_out() {
 #[test]
 fn a_list_obeys_its_guard_and_its_schema() {
     let history = History::new(10);
-    let mut forbidden = query(vec![], vec![]);
+    let mut forbidden = query(&history, "", "");
     let run = |query: &Query| list(&history.stack, &history.schema, query, &mut budget()).unwrap_err();
     forbidden.guard = Guard::for_caller(true, [const { Rows::None }; 5]);
     assert_eq!(run(&forbidden).kind(), Kind::Forbidden);
     forbidden.guard = Guard::for_caller(false, [const { Rows::None }; 5]);
     assert_eq!(run(&forbidden).kind(), Kind::Unauthenticated);
-    let mut stale = query(vec![], vec![]);
+    let mut stale = query(&history, "", "");
     stale.schema = Seq(0);
     assert_eq!(run(&stale).code_str(), "stale_schema");
     stale.collection = CollectionId(2);

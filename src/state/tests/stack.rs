@@ -1,11 +1,12 @@
 //! A stack of layers is one ordered map: whatever was frozen and flushed between, it reads as a plain map does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::state::tests::fixture::{Dice, History, disk, open};
-use crate::state::{Applied, Key, Layer, Overlay, Read, Stack};
+use crate::state::tests::fixture::{Dice, History, disk, open, rounds, things};
+use crate::state::{Applied, BaseView, Key, Layer, Overlay, Read, Stack};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -117,5 +118,40 @@ fn a_published_stack_stays_as_it_was_while_work_goes_on() {
     }
     for (view, all) in views {
         assert_eq!(read_all(&view, &[1], &[0xFF], false), all);
+    }
+}
+
+/// A row lookup may be answered from memory: by each view what it would have read itself, whoever asked before it.
+#[test]
+fn every_view_of_the_base_has_the_rows_of_its_own_moment() {
+    for seed in 0..rounds(20, 200) {
+        let mut dice = Dice::new("views", seed);
+        let mut base = open(&disk(seed)).base;
+        let mut rows: BTreeMap<Vec<u8>, Bytes> = BTreeMap::new();
+        let mut views: Vec<(Arc<BaseView>, BTreeMap<Vec<u8>, Bytes>)> = vec![(base.view(), rows.clone())];
+        let collection = things(1, 1);
+        let row = |dice: &mut Dice| crate::state::key::row(collection.id, collection.generation, &dice.id());
+        for step in 0..60u32 {
+            let mut layer = Layer::new();
+            for _ in 0..dice.roll(5) {
+                let key = row(&mut dice);
+                let value = (dice.roll(4) > 0).then(|| Bytes::from(step.to_be_bytes().to_vec()));
+                match &value {
+                    Some(value) => rows.insert(key.clone(), value.clone()),
+                    None => rows.remove(&key),
+                };
+                layer.put(Key::from(&key[..]), value);
+            }
+            base.apply(&layer, Applied::default()).unwrap();
+            views.push((base.view(), rows.clone()));
+            if views.len() > 4 {
+                views.remove(dice.roll(4) as usize);
+            }
+            for _ in 0..40 {
+                let key = row(&mut dice);
+                let (view, expected) = dice.pick(&views);
+                assert_eq!(view.get(&key).unwrap().as_ref(), expected.get(&key), "seed {seed}, step {step}");
+            }
+        }
     }
 }

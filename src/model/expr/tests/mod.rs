@@ -5,6 +5,7 @@ mod checker;
 mod evaluator;
 mod parser;
 mod pieces;
+mod shapes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

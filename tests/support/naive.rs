@@ -1,16 +1,16 @@
 //! The meaning of each part of the language, in the simplest words: everything is copied, nothing is prepared, names
-//! are looked up each time. Shares with the server only the parser, the values of fields and the text of dates.
+//! are looked up each time. Shares with the server only the parser and the text of dates; records are plain maps.
+
+#![allow(dead_code, unreachable_pub, reason = "which part is unused differs from binary to binary")]
+
+use std::collections::BTreeMap;
 
 use millpond::model::expr::{Arithmetic, Expr, ExprKind, Modifier, Name, Sign};
 use millpond::model::query::Comparator;
-use millpond::model::schema::{Collection, FieldKind};
-use millpond::model::value::{Fields, Value};
 use millpond::time::Millis;
 
-use crate::world::{NOW, World};
-
 #[derive(Clone, Debug, PartialEq)]
-enum V {
+pub enum V {
     Null,
     Bool(bool),
     Int(i64),
@@ -19,6 +19,62 @@ enum V {
     Date(i64),
     List(Vec<V>),
     Object(serde_json::Value),
+}
+
+/// What a path has to know of a field.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    One,
+    List,
+    /// A relation to a collection, perhaps a list of them.
+    To(String, bool),
+}
+
+/// The fields of a record by their names; what is absent is null.
+pub type Row = BTreeMap<String, V>;
+
+/// All records that can be looked at, and what their fields are.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    pub kinds: BTreeMap<String, BTreeMap<String, Kind>>,
+    pub rows: BTreeMap<String, BTreeMap<String, Row>>,
+}
+
+/// What an expression is evaluated on: the first four are the record that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    pub records: &'a Records,
+    pub collection: &'a str,
+    pub id: &'a str,
+    pub row: &'a Row,
+    pub old: Option<&'a Row>,
+    /// The caller's collection and id, and the caller's own record if there is a caller.
+    pub caller: (&'a str, &'a str, Option<&'a Row>),
+    pub body: &'a [(String, V)],
+    pub query: &'a [(String, String)],
+    pub method: &'a str,
+    pub now: Millis,
+    /// The names made from `now` that may stand in the expression.
+    pub moments: &'a [(&'a str, V)],
+}
+
+impl<'a> Case<'a> {
+    /// A record alone.
+    pub fn of(records: &'a Records, collection: &'a str, id: &'a str, row: &'a Row) -> Case<'a> {
+        Case {
+            records,
+            collection,
+            id,
+            row,
+            old: None,
+            caller: ("", "", None),
+            body: &[],
+            query: &[],
+            method: "",
+            now: Millis(0),
+            moments: &[],
+        }
+    }
 }
 
 /// A value and what is known of it by how it was written.
@@ -34,38 +90,18 @@ fn plain(v: V) -> Got {
     Got { v, spread: false, query: false }
 }
 
-pub(crate) fn value(world: &World, tree: &Expr<'_>) -> Value {
-    out(eval(world, tree).v)
+/// What an expression gives.
+pub fn value(case: &Case<'_>, tree: &Expr<'_>) -> V {
+    eval(case, tree).v
 }
 
-fn out(v: V) -> Value {
-    match v {
-        V::Null => Value::Null,
-        V::Bool(flag) => Value::Bool(flag),
-        V::Int(int) => Value::Int(int),
-        V::Number(number) => Value::Number(number),
-        V::Text(text) => Value::text(text),
-        V::Date(at) => Value::Date(Millis(at)),
-        V::List(items) => Value::List(items.into_iter().map(out).collect()),
-        V::Object(object) => Value::Json(object.to_string().into()),
-    }
+/// Whether a condition holds.
+pub fn holds_of(case: &Case<'_>, tree: &Expr<'_>) -> bool {
+    is_true(&eval(case, tree).v)
 }
 
-fn stored(value: &Value) -> V {
-    match value {
-        Value::Null => V::Null,
-        Value::Bool(flag) => V::Bool(*flag),
-        Value::Int(int) => V::Int(*int),
-        Value::Number(number) => V::Number(*number),
-        Value::Text(text) => V::Text(text.to_string()),
-        Value::Date(at) => V::Date(at.0),
-        Value::List(items) => V::List(items.iter().map(stored).collect()),
-        Value::Json(text) => json(serde_json::from_str(text).expect("json")),
-        Value::Point(..) => V::Null,
-    }
-}
-
-fn json(value: serde_json::Value) -> V {
+/// The values of JSON, as a field of type `json` has them.
+pub fn json(value: serde_json::Value) -> V {
     use serde_json::Value as J;
     match value {
         J::Null => V::Null,
@@ -80,7 +116,7 @@ fn json(value: serde_json::Value) -> V {
     }
 }
 
-fn each(v: &V) -> Vec<V> {
+pub fn each(v: &V) -> Vec<V> {
     match v {
         V::Null => vec![],
         V::List(items) => items.clone(),
@@ -92,8 +128,8 @@ fn is_true(v: &V) -> bool {
     *v == V::Bool(true)
 }
 
-fn eval(world: &World, tree: &Expr<'_>) -> Got {
-    let inner = |expr: &Expr<'_>| eval(world, expr);
+fn eval(case: &Case<'_>, tree: &Expr<'_>) -> Got {
+    let inner = |expr: &Expr<'_>| eval(case, expr);
     match &tree.kind {
         ExprKind::Null => plain(V::Null),
         ExprKind::Bool(flag) => plain(V::Bool(*flag)),
@@ -101,8 +137,8 @@ fn eval(world: &World, tree: &Expr<'_>) -> Got {
         ExprKind::Number(number) => plain(V::Number(*number)),
         ExprKind::Text(text) => plain(V::Text(text.to_string())),
         ExprKind::List(items) => plain(V::List(items.iter().map(|item| inner(item).v).collect())),
-        ExprKind::Name(name) => named(world, name),
-        ExprKind::Call { name, arguments, path } => plain(call(world, name, arguments, path.as_ref())),
+        ExprKind::Name(name) => named(case, name),
+        ExprKind::Call { name, arguments, path } => plain(call(case, name, arguments, path.as_ref())),
         ExprKind::Not(of) => plain(V::Bool(!is_true(&inner(of).v))),
         ExprKind::Negate(of) => plain(match inner(of).v {
             V::Int(int) => int.checked_neg().map_or(V::Number(-(int as f64)), V::Int),
@@ -111,7 +147,7 @@ fn eval(world: &World, tree: &Expr<'_>) -> Got {
         }),
         ExprKind::All(parts) => plain(V::Bool(parts.iter().all(|part| is_true(&inner(part).v)))),
         ExprKind::Any(parts) => plain(V::Bool(parts.iter().any(|part| is_true(&inner(part).v)))),
-        ExprKind::Compare { left, sign, any, right } => plain(V::Bool(compare(world, left, *sign, *any, right))),
+        ExprKind::Compare { left, sign, any, right } => plain(V::Bool(compare(case, left, *sign, *any, right))),
         ExprKind::In { left, right } => {
             let (left, right) = (each(&inner(left).v), each(&inner(right).v));
             let found = |a: &V| right.iter().any(|b| holds(Comparator::Equal, a, b));
@@ -164,8 +200,8 @@ fn calculate(operator: Arithmetic, a: &V, b: &V) -> V {
     }
 }
 
-fn compare(world: &World, left: &Expr<'_>, sign: Sign, any: bool, right: &Expr<'_>) -> bool {
-    let (mut a, mut b) = (eval(world, left), eval(world, right));
+fn compare(case: &Case<'_>, left: &Expr<'_>, sign: Sign, any: bool, right: &Expr<'_>) -> bool {
+    let (mut a, mut b) = (eval(case, left), eval(case, right));
     let comparator = match sign {
         Sign::Order(comparator) => comparator,
         Sign::Like | Sign::NotLike => return like(&a, sign == Sign::NotLike, any, &b.v),
@@ -290,32 +326,29 @@ fn shown(v: &V) -> Option<String> {
     })
 }
 
-fn named(world: &World, name: &Name<'_>) -> Got {
-    let pairs =
-        |pairs: &[(Box<str>, Value)], key: &str| pairs.iter().find(|(name, _)| **name == *key).map(|(_, v)| stored(v));
-    let mut query = false;
-    let (v, mut spread) = match name.path {
-        "@now" => (V::Date(NOW.0), false),
-        "@todayStart" => (parsed("2024-02-29"), false),
-        "@yearEnd" => (parsed("2024-12-31 23:59:59.999"), false),
-        "@day" => (V::Int(29), false),
-        "@year" => (V::Int(2024), false),
-        "@request.method" => (V::Text("POST".into()), false),
-        "@request.query.min" => {
-            query = true;
-            (world.query.first().map_or(V::Null, |(_, text)| V::Text(text.to_string())), false)
-        }
-        path => {
-            match (path.strip_prefix("@request.body."), path.strip_prefix("@request.auth."), path.strip_prefix("@old."))
-            {
-                (Some(key), _, _) => (pairs(&world.body, key).unwrap_or(V::Null), false),
-                (_, Some(path), _) => walked(world, &world.users[0], "u1", world.caller.as_ref(), path),
-                (_, _, Some(path)) => walked(world, &world.orders, "o1", world.old.as_ref(), path),
-                _ => walked(world, &world.orders, "o1", Some(&world.order), path),
-            }
-        }
+fn named(case: &Case<'_>, name: &Name<'_>) -> Got {
+    let sent = |key: &str| case.body.iter().find(|(name, _)| name == key).map(|(_, v)| v.clone());
+    let asked = |key: &str| case.query.iter().find(|(name, _)| name == key).map(|(_, text)| V::Text(text.clone()));
+    let parts = (
+        name.path.strip_prefix("@request.body."),
+        name.path.strip_prefix("@request.query."),
+        name.path.strip_prefix("@request.auth."),
+        name.path.strip_prefix("@old."),
+    );
+    let (caller, caller_id, caller_row) = case.caller;
+    let (v, mut spread) = match parts {
+        (Some(key), ..) => (sent(key).unwrap_or(V::Null), false),
+        (_, Some(key), ..) => (asked(key).unwrap_or(V::Null), false),
+        (.., Some(path), _) => walked(case.records, caller, caller_id, caller_row, path),
+        (.., Some(path)) => walked(case.records, case.collection, case.id, case.old, path),
+        _ if name.path == "@request.method" => (V::Text(case.method.into()), false),
+        _ if name.path == "@now" => (V::Date(case.now.0), false),
+        _ => match case.moments.iter().find(|(known, _)| *known == name.path) {
+            Some((_, v)) => (v.clone(), false),
+            None => walked(case.records, case.collection, case.id, Some(case.row), name.path),
+        },
     };
-    let field = |path: &str, fields: &Fields| stored(fields.get(world.orders.field(path).expect("a field").id));
+    let field = |row: &Row, key: &str| row.get(key).cloned().unwrap_or(V::Null);
     let v = match name.modifier {
         None => v,
         Some(Modifier::Each) => {
@@ -327,74 +360,75 @@ fn named(world: &World, name: &Name<'_>) -> Got {
             _ => V::Null,
         },
         Some(Modifier::Length) => length(&v),
-        Some(Modifier::IsSet) => V::Bool(match name.path.rsplit_once('.') {
-            Some(("@request.body", key)) => pairs(&world.body, key).is_some(),
-            Some(("@request.query", _)) => !world.query.is_empty(),
+        Some(Modifier::IsSet) => V::Bool(match parts {
+            (Some(key), ..) => sent(key).is_some(),
+            (_, Some(key), ..) => asked(key).is_some(),
             _ => !each(&v).is_empty() && each(&v).iter().any(|item| *item != V::Null),
         }),
-        Some(Modifier::Changed) => V::Bool(match name.path.rsplit_once('.') {
-            Some((_, key)) => {
-                let before = field(key, world.old.as_ref().unwrap_or(&world.order));
-                pairs(&world.body, key).is_some_and(|sent| sent != before)
-            }
-            None => field(name.path, &world.order) != world.old.as_ref().map_or(V::Null, |old| field(name.path, old)),
+        Some(Modifier::Changed) => V::Bool(match parts.0 {
+            Some(key) => sent(key).is_some_and(|sent| sent != field(case.old.unwrap_or(case.row), key)),
+            None => field(case.row, name.path) != case.old.map_or(V::Null, |old| field(old, name.path)),
         }),
     };
-    Got { v, spread, query }
+    Got { v, spread, query: parts.1.is_some() }
 }
 
-fn parsed(text: &str) -> V {
-    Millis::parse(text).map_or(V::Null, |at| V::Date(at.0))
-}
-
-/// The value at a path from a record, and whether the way there went through a list.
-fn walked(world: &World, from: &Collection, id: &str, fields: Option<&Fields>, path: &str) -> (V, bool) {
-    let Some(fields) = fields else {
-        // The way is the same where there is nothing.
-        let (_, spread) = walked(world, from, id, Some(&Fields::new()), path);
-        return (V::Null, spread);
-    };
+/// The value at a path from a record, and whether its elements are compared one by one: the way there went through a
+/// list, or through relations to one.
+fn walked(records: &Records, from: &str, id: &str, row: Option<&Row>, path: &str) -> (V, bool) {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     if name == "id" {
-        return (V::Text(id.into()), false);
+        return (row.map_or(V::Null, |_| V::Text(id.into())), false);
     }
+    if name == "collectionName" {
+        return (row.map_or(V::Null, |_| V::Text(from.into())), false);
+    }
+    let none = Row::new();
     if let Some((source, relation)) = name.split_once("_via_") {
-        let source = world.schema.find(source).expect("a collection");
-        let field = source.field(relation).expect("a field").id;
+        let Some(_) = row else { return (V::Null, true) };
         let mut found = Vec::new();
-        for ((collection, other), fields) in &world.records {
-            if *collection == source.id && each(&stored(fields.get(field))).contains(&V::Text(id.into())) {
-                let v = walked(world, source, other, Some(fields), rest.expect("a path")).0;
+        for (other, row) in &records.rows[source] {
+            let points = match row.get(relation) {
+                Some(V::Text(one)) => one == id,
+                Some(V::List(items)) => items.iter().any(|item| matches!(item, V::Text(one) if one == id)),
+                _ => false,
+            };
+            if points {
+                let v = walked(records, source, other, Some(row), rest.unwrap_or("id")).0;
                 found.extend(if each(&v).is_empty() { vec![V::Null] } else { each(&v) });
             }
         }
         return (V::List(found), true);
     }
-    let field = from.field(name).expect("a field");
-    let v = stored(fields.get(field.id));
+    let v = row.unwrap_or(&none).get(name).cloned().unwrap_or(V::Null);
+    let kind = records.kinds[from].get(name).unwrap_or_else(|| panic!("there is no field {name:?} of {from:?}"));
     let Some(rest) = rest else { return (v, false) };
-    if let FieldKind::Relation { collection, .. } = field.kind {
+    if let Kind::To(target, many) = kind
+        && rest.parse::<usize>().is_err()
+    {
         if rest == "id" {
-            return (v, field.kind.is_list());
+            return (v, *many);
         }
-        let target = world.schema.get(collection).expect("a collection");
-        let nothing = walked(world, target, "", Some(&Fields::new()), rest);
-        let list = field.kind.is_list() || nothing.1;
-        // A list at the end of a way is one, also where the way is broken off.
-        let ends_in_list = rest.ends_with("roles");
+        // The way is the same where there is nothing.
+        let further = goes_through_a_list(records, target, rest);
+        let list = *many || further;
         let mut found = Vec::new();
         for other in each(&v) {
             let V::Text(other) = other else { panic!("an id") };
-            let Some(fields) = world.records.get(&(collection, other.clone())) else { continue };
-            let v = walked(world, target, &other, Some(fields), rest).0;
+            let Some(row) = records.rows[target].get(&other) else { continue };
+            let v = walked(records, target, &other, Some(row), rest).0;
             if list {
                 found.extend(if each(&v).is_empty() { vec![V::Null] } else { each(&v) });
             } else {
                 found.push(v);
             }
         }
-        let v = if list { V::List(found) } else { found.pop().unwrap_or(V::Null) };
-        return (v, list || ends_in_list);
+        let v = match row {
+            None => V::Null,
+            Some(_) if list => V::List(found),
+            Some(_) => found.pop().unwrap_or(V::Null),
+        };
+        return (v, list || ends_in_a_list(records, target, rest));
     }
     let v = rest.split('.').fold(v, |v, key| match (v, key.parse::<usize>()) {
         (V::List(items), Ok(at)) => items.get(at).cloned().unwrap_or(V::Null),
@@ -414,6 +448,29 @@ fn walked(world: &World, from: &Collection, id: &str, fields: Option<&Fields>, p
     (v, false)
 }
 
+fn goes_through_a_list(records: &Records, from: &str, path: &str) -> bool {
+    let Some((name, rest)) = path.split_once('.') else { return path.contains("_via_") };
+    match records.kinds[from].get(name) {
+        Some(Kind::To(_, many)) if rest == "id" => *many,
+        Some(Kind::To(target, many)) if rest.parse::<usize>().is_err() => {
+            *many || goes_through_a_list(records, target, rest)
+        }
+        Some(_) => false,
+        None => true,
+    }
+}
+
+fn ends_in_a_list(records: &Records, from: &str, path: &str) -> bool {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    match (records.kinds[from].get(name), rest) {
+        (Some(Kind::List | Kind::To(_, true)), None) => true,
+        (Some(Kind::To(target, _)), Some(rest)) if rest.parse::<usize>().is_err() => {
+            ends_in_a_list(records, target, rest)
+        }
+        _ => false,
+    }
+}
+
 fn length(v: &V) -> V {
     match v {
         V::Null => V::Int(0),
@@ -423,8 +480,8 @@ fn length(v: &V) -> V {
     }
 }
 
-fn call(world: &World, name: &str, arguments: &[Expr<'_>], path: Option<&Name<'_>>) -> V {
-    let values: Vec<V> = arguments.iter().map(|argument| eval(world, argument).v).collect();
+fn call(case: &Case<'_>, name: &str, arguments: &[Expr<'_>], path: Option<&Name<'_>>) -> V {
+    let values: Vec<V> = arguments.iter().map(|argument| eval(case, argument).v).collect();
     let items = |v: &V| each(v).into_iter().filter(|item| *item != V::Null).collect::<Vec<_>>();
     let when = |v: &V| match v {
         V::Date(at) => Some(Millis(*at)),
@@ -436,11 +493,10 @@ fn call(world: &World, name: &str, arguments: &[Expr<'_>], path: Option<&Name<'_
         None => V::Null,
     };
     match (name, values.as_slice()) {
-        ("now", _) => V::Date(NOW.0),
+        ("now", _) => V::Date(case.now.0),
         ("lookup", [V::Text(collection), V::Text(id)]) => {
-            let collection = world.schema.find(collection).expect("a collection");
-            let fields = world.records.get(&(collection.id, id.clone()));
-            walked(world, collection, id, fields.map(|fields| &**fields), path.expect("a path").path).0
+            let row = case.records.rows[collection].get(id);
+            walked(case.records, collection, id, row, path.expect("a path").path).0
         }
         ("lower", [V::Text(text)]) => V::Text(text.to_lowercase()),
         ("upper", [V::Text(text)]) => V::Text(text.to_uppercase()),

@@ -3,11 +3,14 @@
 //! The data goes the way all data goes: definitions and bodies through the pipeline, commands through the core. Run
 //! again on its folder it finds what it loaded.
 
+mod flights;
+mod shop;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{say, serve, trace};
 use crate::config::Settings;
@@ -21,9 +24,14 @@ use crate::model::{definition, pipeline};
 use crate::server::Server;
 use crate::service::access;
 
-const COLLECTIONS: &str = include_str!("../../data/flights/collections.json");
-const AIRPORTS: &str = include_str!("../../data/flights/airports.csv");
-const FLIGHTS: &str = include_str!("../../data/flights/flights-20k.json");
+/// Bodies of creates with the ids that they get.
+type Records = Vec<(RecordId, Map<String, Value>)>;
+
+/// What is built into the binary: definitions, and the records of each collection, those that are pointed at first.
+struct Filling {
+    collections: Vec<Value>,
+    records: Vec<(String, Records)>,
+}
 
 pub(super) fn run(settings: Settings) -> Result<()> {
     trace(&settings)?;
@@ -31,7 +39,7 @@ pub(super) fn run(settings: Settings) -> Result<()> {
     let server = Server::start(settings)?;
     let began = Instant::now();
     match load(server.core()) {
-        Ok(0) => say(format_args!("the flights are in {data} already")),
+        Ok(0) => say(format_args!("the flights and the shop are in {data} already")),
         Ok(records) => {
             let seconds = began.elapsed().as_secs_f64();
             say(format_args!("loaded {records} records into {data} in {seconds:.1} s"));
@@ -50,10 +58,16 @@ fn load(core: &Core) -> Result<usize> {
         .build()
         .map_err(|error| Error::internal("no runtime").source(error))?;
     runtime.block_on(async {
-        for wanted in parse::<Vec<Value>>(COLLECTIONS)? {
-            define(core, &wanted).await?;
+        let mut created = 0;
+        for filling in [flights::filling()?, shop::filling()?] {
+            for wanted in &filling.collections {
+                define(core, wanted).await?;
+            }
+            for (collection, records) in filling.records {
+                created += fill(core, &collection, records).await?;
+            }
         }
-        Ok(fill(core, "airports", airports()?).await? + fill(core, "flights", flights()?).await?)
+        Ok(created)
     })
 }
 
@@ -68,7 +82,7 @@ async fn define(core: &Core, wanted: &Value) -> Result<()> {
 }
 
 /// Creates those records that do not exist, a transaction for each `ENTRY_CHANGES_PIECE` of them.
-async fn fill(core: &Core, name: &str, records: Vec<(RecordId, Map<String, Value>)>) -> Result<usize> {
+async fn fill(core: &Core, name: &str, records: Records) -> Result<usize> {
     let view = core.view();
     let gone = || Error::new(Kind::NotFound, format!("the collection {name} is gone"));
     let collection = view.schema.find(name).ok_or_else(gone)?;
@@ -101,43 +115,6 @@ fn create(collection: &Collection, id: RecordId, fields: Map<String, Value>) -> 
     })
 }
 
-fn airports() -> Result<Vec<(RecordId, Map<String, Value>)>> {
-    let mut lines = AIRPORTS.lines();
-    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-    lines
-        .map(|line| {
-            // The file quotes nothing; its README says where it is from.
-            let mut fields: Map<String, Value> =
-                names.iter().zip(line.split(',')).map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
-            let id = fields.remove("iata").and_then(|id| RecordId::new(id.as_str()?).ok());
-            for name in ["latitude", "longitude"] {
-                let number = fields[name].as_str().and_then(|text| text.trim().parse::<f64>().ok());
-                fields.insert(name.to_owned(), json!(number));
-            }
-            for name in ["city", "state"] {
-                if fields[name] == "NA" {
-                    fields.insert(name.to_owned(), Value::Null);
-                }
-            }
-            Ok((id.ok_or_else(|| Error::internal("an airport without a code"))?, fields))
-        })
-        .collect()
-}
-
-fn flights() -> Result<Vec<(RecordId, Map<String, Value>)>> {
-    let flights: Vec<Map<String, Value>> = parse(FLIGHTS)?;
-    flights
-        .into_iter()
-        .enumerate()
-        .map(|(at, mut fields)| {
-            // 2001/01/01 00:47, the file's own way.
-            let date = fields["date"].as_str().unwrap_or_default().replace('/', "-");
-            fields.insert("date".to_owned(), json!(date));
-            Ok((RecordId::new(&format!("f{:05}", at + 1))?, fields))
-        })
-        .collect()
-}
-
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::internal("the built-in data are not readable").source(error))
 }
@@ -145,6 +122,7 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
 /// What a newcomer can try at once.
 fn tour(address: SocketAddr) -> String {
     let records = format!("http://{address}/api/collections/flights/records");
+    let orders = format!("http://{address}/api/collections/orders/records");
     format!(
         r#"
 millpond serves http://{address}; stop it with Ctrl-C. In another terminal:
@@ -154,6 +132,15 @@ an indexed filter: the flights from Honolulu that were over an hour late
 
 a sorted page: the ten longest delays
   curl -s '{records}?sort=-delay&perPage=10&skipTotal=1'
+
+related records by the relations' own indexes: orders that have something organic in them, by a user's name
+  curl -s -G {orders} --data-urlencode "filter=user.name ~ 'ada' && items.labels ?= 'organic'"
+
+an order with all of its fields, and its user beside it
+  curl -s '{orders}/o1?fields=*,expand.user.name&expand=user'
+
+a business rule: a paid order needs a total
+  curl -s {orders} -H 'Content-Type: application/json' -d '{{"user_id":"ada","items":["rye"],"status":"paid"}}'
 
 a refused body, with all its faults in one answer
   curl -s {records} -H 'Content-Type: application/json' -d '{{"date":"2001-02-30","delay":"late","distance":0,"origin":"HNL","gate":7}}'

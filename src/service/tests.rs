@@ -1,0 +1,136 @@
+//! The service over a core on a simulated disk: lists as they are answered.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config;
+use crate::core::{self, Threads};
+use crate::disk::Disk;
+use crate::disk::sim::{Rng, SimDisk};
+use crate::limits;
+use crate::service::lists::ListRequest;
+use crate::service::{Asker, Caller, Paging, Service};
+use crate::time::{Clock, Millis};
+
+const ITEMS: &str = r#"{"name":"items","fields":[{"name":"n","type":"number","integer":true},{"name":"t","type":"text"}],
+    "indexes":[{"name":"by_n","fields":["n"]}],"listRule":"","viewRule":"","createRule":"","updateRule":"","deleteRule":""}"#;
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(future)
+}
+
+fn start() -> (Service, Threads) {
+    let disk = SimDisk::new(1);
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    let settings = core::Settings { ballast_bytes: 4_096, ..core::Settings::default() };
+    let (core, threads) = core::start(Arc::new(disk), Path::new("/data"), &settings, Clock::manual(Millis(1))).unwrap();
+    (Service::new(core, &config::Settings::default()).unwrap(), threads)
+}
+
+fn superuser(service: &Service) -> Asker {
+    service.asker(Caller::Superuser, "GET", Vec::new())
+}
+
+fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
+    let paging = Paging { page: 1, per_page: 1, count };
+    ListRequest { filter, sort: None, fields: None, paging, cursor: None, explain: false, min: None }
+}
+
+fn total(service: &Service, filter: &'static str) -> i64 {
+    let asker = superuser(service);
+    let body = block_on(service.list_records(&asker, "items", request(Some(filter), true))).unwrap();
+    let page: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    page["totalItems"].as_i64().unwrap()
+}
+
+#[test]
+fn a_kept_total_is_right_after_every_write() {
+    const FILTERS: [(&str, fn(i64, &str) -> bool); 4] = [
+        ("n > 3", |n, _| n > 3),
+        ("n = 2 || t = 'b'", |n, t| n == 2 || t == "b"),
+        ("t ~ 'a'", |_, t| t.contains('a')),
+        ("!(n < 5)", |n, _| n >= 5),
+    ];
+    for seed in 0..4 {
+        eprintln!("totals: seed {seed}");
+        let mut rng = Rng::new(seed);
+        let (service, threads) = start();
+        block_on(service.create_collection(Caller::Superuser, ITEMS.as_bytes())).unwrap();
+        let asker = superuser(&service);
+        let mut records: BTreeMap<String, (i64, &str)> = BTreeMap::new();
+        for _ in 0..150 {
+            let id = format!("r{}", rng.below(20));
+            let (n, t) = (rng.below(8) as i64, ["a", "b", "ab"][rng.below(3) as usize]);
+            if records.contains_key(&id) && rng.below(3) == 0 {
+                block_on(service.delete_record(&asker, "items", &id, None)).unwrap();
+                records.remove(&id);
+            } else {
+                let body = format!(r#"{{"n":{n},"t":"{t}"}}"#);
+                let put = service.put_record(&asker, "items", Some(&id), body.as_bytes(), None, false, None);
+                block_on(put).unwrap();
+                records.insert(id, (n, t));
+            }
+            if rng.below(3) > 0 {
+                for (filter, holds) in FILTERS {
+                    let expected = records.values().filter(|(n, t)| holds(*n, t)).count();
+                    assert_eq!(total(&service, filter), expected as i64, "seed {seed}: {filter}");
+                }
+            }
+        }
+        drop(service);
+        threads.stop().unwrap();
+    }
+}
+
+#[test]
+fn a_total_is_carried_over_changes_and_counted_again_behind_too_many() {
+    let (service, threads) = start();
+    block_on(service.create_collection(Caller::Superuser, ITEMS.as_bytes())).unwrap();
+    let asker = superuser(&service);
+    let put = |n: usize| {
+        let (id, body) = (format!("r{n}"), format!(r#"{{"n":{n}}}"#));
+        block_on(service.put_record(&asker, "items", Some(&id), body.as_bytes(), None, false, None)).unwrap();
+    };
+    let read = |filter: &'static str| {
+        let kept = service.kept_total(&asker, "items", request(Some(filter), true));
+        (total(&service, filter), kept)
+    };
+    (0..20).for_each(put);
+    assert_eq!(read("n >= 5"), (15, None), "nothing is kept before it was asked");
+    assert_eq!(read("n >= 5"), (15, Some(15)));
+    (20..30).for_each(put);
+    assert_eq!(read("n >= 5"), (25, Some(25)));
+    assert_eq!(read("n >= 5").1, Some(25));
+    for _ in 0..2 {
+        assert_eq!(read("n >= 5 && n < @year"), (25, None), "what asks the clock is not kept");
+    }
+    (30..31 + limits::TOTALS_CHANGES_MAX).for_each(put);
+    let all = 26 + limits::TOTALS_CHANGES_MAX;
+    assert_eq!(read("n >= 5"), (all as i64, None), "too many changes lie between");
+    assert_eq!(read("n >= 5").1, Some(all));
+    drop(service);
+    threads.stop().unwrap();
+}
+
+#[test]
+fn kept_totals_are_bounded() {
+    use crate::id::{CollectionId, Generation, Seq};
+    use crate::service::totals::{Key, Totals};
+    let totals = Totals::default();
+    let key = |n: usize| Key {
+        collection: CollectionId(1),
+        generation: Generation(0),
+        schema: Seq(1),
+        ruled: false,
+        sees_hidden: false,
+        filter: format!("n = {n:01000}").into(),
+    };
+    for n in 0..10_000 {
+        totals.put(key(n), Seq(1), n);
+    }
+    let kept = totals.bytes();
+    assert!(kept > limits::TOTALS_BYTES_MAX / 4 && kept <= limits::TOTALS_BYTES_MAX, "{kept}");
+}
