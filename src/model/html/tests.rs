@@ -1,5 +1,7 @@
 //! Hostile and harmless HTML by tables, and what holds of any text at all.
 
+mod parsed;
+
 use proptest::prelude::*;
 
 use super::tokens::{Token, Tokens};
