@@ -129,6 +129,13 @@ impl Error {
         self
     }
 
+    /// Leaves out the faults of some fields, by their names.
+    #[must_use]
+    pub fn without_faults(mut self, left_out: impl Fn(&str) -> bool) -> Error {
+        self.faults.retain(|fault| !left_out(&fault.field));
+        self
+    }
+
     /// Keeps the cause; logged, never answered.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

@@ -167,6 +167,9 @@ pub const EXPRESSION_HOPS_MAX: usize = 6;
 /// Steps of one evaluation, of what depends on the record: elements, other records (50 each), 64 bytes of text searched
 /// or made. A step is some nanoseconds, so all of them are a few milliseconds; past it the evaluation is refused.
 pub const EXPRESSION_STEPS_MAX: usize = 200_000;
+/// Steps of all evaluations of one transaction: they run on the one thread that decides, so they are some tenths of a
+/// second at most. More is 422.
+pub const TRANSACTION_STEPS_MAX: usize = 4_000_000;
 /// Regular expressions in one expression: each takes up to a millisecond to compile.
 pub const EXPRESSION_PATTERNS_MAX: usize = 8;
 /// Compiled size of each of them, bytes: a filter comes from anyone, a `pattern` from the collection's owner.

@@ -13,6 +13,7 @@ use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal};
 use crate::id::Position;
 use crate::limits;
+use crate::model::predicate::QueryPairs;
 use crate::service::records::Shown;
 use crate::service::writes::Stored;
 use crate::service::{Asker, Caller};
@@ -25,14 +26,18 @@ pub(super) fn caller(extensions: &Extensions) -> Caller {
 /// The caller of a request with what it says.
 pub(super) fn asker(app: &App, extensions: &Extensions, method: &Method, query: Option<&str>) -> Asker {
     let method = METHODS.iter().find(|known| method.as_str() == **known).copied().unwrap_or_default();
-    app.service.asker(caller(extensions), method, query.map_or_else(Vec::new, pairs))
+    app.service.asker(caller(extensions), method, query_pairs(query))
 }
 
 /// What a rule may know a request's method by.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"];
 
 /// A query string for the rules that ask for it; whether it is well formed is each call's own question.
-pub(super) fn pairs(query: &str) -> Vec<(Box<str>, Box<str>)> {
+pub(super) fn query_pairs(query: Option<&str>) -> QueryPairs {
+    QueryPairs::of(query.unwrap_or_default(), pairs)
+}
+
+fn pairs(query: &str) -> Vec<(Box<str>, Box<str>)> {
     let read = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((decoded(name, true)?.into(), decoded(value, true)?.into()))

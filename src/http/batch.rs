@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use crate::error::{Error, Result};
-use crate::http::answer::{caller, json, pairs, position};
+use crate::http::answer::{caller, json, position, query_pairs};
 use crate::http::conditions::{create_only, if_match, refuse};
 use crate::http::inbound::gather;
 use crate::http::params::Params;
@@ -245,7 +245,7 @@ impl<'a> Inner<'a> {
             return Err(wrong("body", "bad_body", "must be empty for a DELETE"));
         }
         let (if_match, create_only) = (if_match(&written.headers)?, create_only(&written.headers)?);
-        let asker = app.service.asker(caller, method, query.map_or_else(Vec::new, pairs));
+        let asker = app.service.asker(caller, method, query_pairs(query));
         Ok(Inner { asker, collection, call, params, if_match, create_only, body: written.body.as_bytes() })
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a rule is its collection's owner's and sees every record; a filter is a caller's and sees of other records
 //! only those that caller may view, so that no answer tells of what is hidden.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::id::CollectionId;
 use crate::model::expr::{self, Input, Program};
@@ -21,14 +21,48 @@ pub struct Request {
     pub method: &'static str,
     /// The caller's own record and where it lies.
     pub principal: Option<(CollectionId, Arc<Record>)>,
-    /// Of the query string, decoded.
-    pub query: Vec<(Box<str>, Box<str>)>,
+    /// Of the query string.
+    pub query: QueryPairs,
+}
+
+/// The pairs of a query string, which are read when an expression asks for them: few do.
+#[derive(Clone, Debug)]
+pub struct QueryPairs {
+    text: Box<str>,
+    read: fn(&str) -> Pairs,
+    pairs: OnceLock<Pairs>,
+}
+
+type Pairs = Vec<(Box<str>, Box<str>)>;
+
+impl QueryPairs {
+    /// Those of a text, by that reader of it.
+    pub fn of(text: &str, read: fn(&str) -> Pairs) -> QueryPairs {
+        QueryPairs { text: text.into(), read, pairs: OnceLock::new() }
+    }
+
+    /// All of them, decoded.
+    pub fn get(&self) -> &[(Box<str>, Box<str>)] {
+        self.pairs.get_or_init(|| (self.read)(&self.text))
+    }
+}
+
+impl From<Pairs> for QueryPairs {
+    fn from(pairs: Pairs) -> QueryPairs {
+        QueryPairs { text: "".into(), read: |_| Vec::new(), pairs: pairs.into() }
+    }
+}
+
+impl PartialEq for QueryPairs {
+    fn eq(&self, other: &QueryPairs) -> bool {
+        self.get() == other.get()
+    }
 }
 
 impl Request {
     /// Nobody's, with nothing but a time.
     pub fn at(now: Millis) -> Request {
-        Request { now, method: "", principal: None, query: Vec::new() }
+        Request { now, method: "", principal: None, query: Vec::new().into() }
     }
 
     /// What an expression is evaluated with; `now` is the time of the write, or the request's own.
@@ -37,7 +71,7 @@ impl Request {
             collection: *collection,
             record: expr::Row { id: record.id.as_str(), fields: &record.fields },
         });
-        Input { now, method: self.method, caller, body, query: &self.query, old: None }
+        Input { now, method: self.method, caller, body, query: self.query.get(), old: None }
     }
 }
 
@@ -64,7 +98,10 @@ pub struct Predicate {
 impl Predicate {
     /// What it is evaluated with on a read: no body, no record before.
     pub fn input(&self) -> Input<'_> {
-        self.request.input(self.request.now, &[])
+        match self.program.uses().request {
+            true => self.request.input(self.request.now, &[]),
+            false => Input::at(self.request.now),
+        }
     }
 }
 

@@ -407,6 +407,11 @@ impl Collection {
 }
 
 impl Field {
+    /// Whether a new record can't be without a client's value.
+    pub fn is_asked_for(&self) -> bool {
+        self.required && self.default.is_none() && !self.is_set_by_server()
+    }
+
     /// Whether a client can't set it.
     pub fn is_set_by_server(&self) -> bool {
         self.computed.is_some() || matches!(self.kind, FieldKind::Autodate { .. })

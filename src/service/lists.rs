@@ -59,7 +59,7 @@ impl Service {
     pub async fn list_records(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Result<Vec<u8>> {
         let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let view = self.view(request.min).await?;
-        let listing = Listing::new(&self.0.lists, asker, collection, request, view)?;
+        let mut listing = Listing::new(&self.0.lists, asker, collection, request, view)?;
         if listing.is_short()
             && let Some(body) = listing.run_inline(self.core())?
         {
@@ -70,7 +70,7 @@ impl Service {
         let (core, lists) = (self.core().clone(), self.0.lists.clone());
         let (asker, asked) = (asker.clone(), Asked::new(collection, request));
         let work = move || {
-            let listing = Listing::new(&lists, &asker, &asked.collection, asked.request(), core.view())?;
+            let mut listing = Listing::new(&lists, &asker, &asked.collection, asked.request(), core.view())?;
             listing.run(&core, limits::QUERY_ROWS_MAX, deadline)
         };
         self.0.pool.run(deadline, work).await
@@ -79,11 +79,17 @@ impl Service {
 
 #[cfg(test)]
 impl Service {
-    /// The total that a list would be answered with, uncounted.
-    pub(super) fn kept_total(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Option<usize> {
+    /// The total that a list would be answered with, uncounted, if it can be told by then.
+    pub(super) fn kept_total(
+        &self,
+        asker: &Asker,
+        collection: &str,
+        request: ListRequest<'_>,
+        deadline: Instant,
+    ) -> Option<usize> {
         let listing = Listing::new(&self.0.lists, asker, collection, request, self.core().view()).expect("a list");
         let (key, at) = (listing.total.as_ref()?, listing.view.position.seq);
-        self.0.lists.totals.at(key, at, self.core().log(), &listing.conditions())
+        self.0.lists.totals.at(key, at, self.core().log(), &listing.conditions(), deadline)
     }
 }
 
@@ -182,26 +188,20 @@ impl<'k> Listing<'k> {
     }
 
     /// The page, unless it takes more rows or time than may be taken on the request's own thread.
-    fn run_inline(&self, core: &Core) -> Result<Option<Vec<u8>>> {
+    fn run_inline(&mut self, core: &Core) -> Result<Option<Vec<u8>>> {
         match self.run(core, limits::INLINE_ROWS_MAX, Instant::now() + limits::INLINE_TIME_MAX) {
             Err(error) if error.code_str() == OVER_BUDGET => Ok(None),
             done => done.map(Some),
         }
     }
 
-    fn run(&self, core: &Core, rows: usize, deadline: Instant) -> Result<Vec<u8>> {
+    fn run(&mut self, core: &Core, rows: usize, deadline: Instant) -> Result<Vec<u8>> {
         let mut budget = queries::Budget::new(rows, deadline);
         let at = self.view.position.seq;
-        let kept = self.total.as_ref().and_then(|key| self.kept.totals.at(key, at, core.log(), &self.conditions()));
-        let counted;
-        let query = match kept {
-            Some(_) => {
-                counted = Query { count: false, ..self.query.clone() };
-                &counted
-            }
-            None => &self.query,
-        };
-        let page = queries::list(&self.view.stack, &self.view.schema, query, &mut budget)?;
+        let totals = &self.kept.totals;
+        let kept = self.total.as_ref().and_then(|key| totals.at(key, at, core.log(), &self.conditions(), deadline));
+        self.query.count = self.paging.count && kept.is_none();
+        let page = queries::list(&self.view.stack, &self.view.schema, &self.query, &mut budget)?;
         if let (None, Some(key), Some(total)) = (kept, &self.total, page.total) {
             self.kept.totals.put(key.clone(), at, total);
         }

@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::core::{Core, Published};
 use crate::error::Result;
 use crate::id::Position;
-use crate::model::predicate::Request;
+use crate::model::predicate::{QueryPairs, Request};
 
 pub use access::{Asker, Caller};
 use scan_pool::ScanPool;
@@ -74,8 +74,8 @@ impl Service {
         access::caller_of_form(caller, origin, token)
     }
 
-    /// A caller with what its request says: its method, and its query string as decoded pairs.
-    pub fn asker(&self, caller: Caller, method: &'static str, query: Vec<(Box<str>, Box<str>)>) -> Asker {
+    /// A caller with what its request says: its method, and its query string.
+    pub fn asker(&self, caller: Caller, method: &'static str, query: QueryPairs) -> Asker {
         let now = self.core().clock().now();
         Asker { caller, request: Arc::new(Request { now, method, principal: None, query }) }
     }

@@ -178,7 +178,8 @@ fn relate_all<'a>(
 ) -> Result<bool> {
     for (asker, shown) in written.filter(|(_, shown)| shown.is_open()) {
         match shown.relate(&mut Relations::new(view, asker, &mut allowance)) {
-            Err(error) if error.code_str() == OVER => return Ok(false),
+            // Over a bound, this one's or one of a rule's.
+            Err(error) if error.kind() == Kind::Unprocessable => return Ok(false),
             done => done?,
         }
     }

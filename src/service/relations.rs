@@ -21,8 +21,10 @@ use crate::state;
 /// What is said of an answer that takes more than it may: also of one that only takes more than is done at once.
 pub(super) const OVER: &str = "query_too_large";
 
-/// Reads between two looks at the clock: each may ask a rule that takes a millisecond.
+/// Reads between two looks at the clock.
 const CLOCK_READS: usize = 16;
+/// The same of records that are shown.
+const CLOCK_SHOWN: usize = 256;
 
 /// What the related records of an answer may cost; counted down.
 #[derive(Clone, Debug)]
@@ -51,7 +53,11 @@ impl Allowance {
             .reads
             .checked_sub(1)
             .ok_or_else(|| too_large(format_args!("reads more than {} related records", limits::RELATED_READS_MAX)))?;
-        if self.reads.is_multiple_of(CLOCK_READS) && Instant::now() > self.deadline {
+        if self.reads.is_multiple_of(CLOCK_READS) { self.in_time() } else { Ok(()) }
+    }
+
+    fn in_time(&self) -> Result<()> {
+        if Instant::now() > self.deadline {
             return Err(too_large(format_args!("takes longer than {:?}", limits::QUERY_TIME_MAX)));
         }
         Ok(())
@@ -62,7 +68,7 @@ impl Allowance {
             .shown
             .checked_sub(1)
             .ok_or_else(|| too_large(format_args!("shows more than {} related records", limits::RELATED_SHOWN_MAX)))?;
-        Ok(())
+        if self.shown.is_multiple_of(CLOCK_SHOWN) { self.in_time() } else { Ok(()) }
     }
 
     fn hold(&mut self, bytes: usize) -> Result<()> {
@@ -110,6 +116,10 @@ impl<'a> Relations<'a> {
         self.allowance.read()?;
         let (stack, schema) = (&self.view.stack, &self.view.schema);
         let Some(record) = state::record(stack, collection, &id)? else { return Ok(None) };
+        // A rule may take milliseconds.
+        if *guard.rows(Action::View) != Rows::All {
+            self.allowance.in_time()?;
+        }
         if !state::permits(stack, schema, guard, Action::View, &record.id, &record.fields)? {
             return Ok(None);
         }

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::core::{self, Threads};
 use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::limits;
+use crate::model::look::Wanted;
 use crate::service::lists::ListRequest;
+use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Caller, Paging, Service};
 use crate::time::{Clock, Millis};
 
@@ -31,12 +34,17 @@ fn start() -> (Service, Threads) {
 }
 
 fn superuser(service: &Service) -> Asker {
-    service.asker(Caller::Superuser, "GET", Vec::new())
+    service.asker(Caller::Superuser, "GET", Vec::new().into())
 }
 
 fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
     let paging = Paging { page: 1, per_page: 1, count };
-    ListRequest { filter, sort: None, fields: None, paging, cursor: None, explain: false, min: None }
+    ListRequest { filter, sort: None, wanted: Wanted::default(), paging, cursor: None, explain: false, min: None }
+}
+
+fn put(service: &Service, asker: &Asker, id: &str, body: &str) {
+    let deed = Deed::Put { id: Some(id), body: body.as_bytes(), if_match: None, create_only: false };
+    block_on(service.store_record(Ask { asker, collection: "items", wanted: Wanted::default(), deed })).unwrap();
 }
 
 fn total(service: &Service, filter: &'static str) -> i64 {
@@ -48,7 +56,8 @@ fn total(service: &Service, filter: &'static str) -> i64 {
 
 #[test]
 fn a_kept_total_is_right_after_every_write() {
-    const FILTERS: [(&str, fn(i64, &str) -> bool); 4] = [
+    type Holds = fn(i64, &str) -> bool;
+    const FILTERS: [(&str, Holds); 4] = [
         ("n > 3", |n, _| n > 3),
         ("n = 2 || t = 'b'", |n, t| n == 2 || t == "b"),
         ("t ~ 'a'", |_, t| t.contains('a')),
@@ -69,8 +78,7 @@ fn a_kept_total_is_right_after_every_write() {
                 records.remove(&id);
             } else {
                 let body = format!(r#"{{"n":{n},"t":"{t}"}}"#);
-                let put = service.put_record(&asker, "items", Some(&id), body.as_bytes(), None, false, None);
-                block_on(put).unwrap();
+                put(&service, &asker, &id, &body);
                 records.insert(id, (n, t));
             }
             if rng.below(3) > 0 {
@@ -92,16 +100,19 @@ fn a_total_is_carried_over_changes_and_counted_again_behind_too_many() {
     let asker = superuser(&service);
     let put = |n: usize| {
         let (id, body) = (format!("r{n}"), format!(r#"{{"n":{n}}}"#));
-        block_on(service.put_record(&asker, "items", Some(&id), body.as_bytes(), None, false, None)).unwrap();
+        self::put(&service, &asker, &id, &body);
     };
     let read = |filter: &'static str| {
-        let kept = service.kept_total(&asker, "items", request(Some(filter), true));
+        let soon = Instant::now() + limits::QUERY_TIME_MAX;
+        let kept = service.kept_total(&asker, "items", request(Some(filter), true), soon);
         (total(&service, filter), kept)
     };
     (0..20).for_each(put);
     assert_eq!(read("n >= 5"), (15, None), "nothing is kept before it was asked");
     assert_eq!(read("n >= 5"), (15, Some(15)));
     (20..30).for_each(put);
+    let past = Instant::now() - Duration::from_millis(1);
+    assert_eq!(service.kept_total(&asker, "items", request(Some("n >= 5"), true), past), None, "no time to carry it");
     assert_eq!(read("n >= 5"), (25, Some(25)));
     assert_eq!(read("n >= 5").1, Some(25));
     for _ in 0..2 {

@@ -214,19 +214,19 @@ impl Service {
         let guard = ask.asker.guard(schema, &collection)?;
         allow_one(&guard, ask.deed.actions())?;
         let look = Look::new(schema, &collection, ask.wanted, guard.is_superuser())?;
-        let op = self.op(&collection, &ask.deed)?;
+        let op = self.op(&collection, &ask.deed, guard.is_superuser())?;
         let write = Write { collection: collection.id, schema: collection.version, guard, op };
         Ok((write, Answer { collection, look }))
     }
 
-    fn op(&self, collection: &Collection, deed: &Deed<'_>) -> Result<Op> {
+    fn op(&self, collection: &Collection, deed: &Deed<'_>, sees_hidden: bool) -> Result<Op> {
         match deed {
-            Deed::Create { body } => pipeline::create(collection, body, self.new_id()?),
+            Deed::Create { body } => pipeline::create(collection, body, self.new_id()?, sees_hidden),
             Deed::Merge { id, body, if_match } => {
-                pipeline::merge(collection, &RecordId::new(id)?, body, if_match.clone())
+                pipeline::merge(collection, &RecordId::new(id)?, body, if_match.clone(), sees_hidden)
             }
             Deed::Put { id, body, if_match, create_only } => {
-                pipeline::put(collection, *id, body, if_match.clone(), *create_only, self.new_id()?)
+                pipeline::put(collection, *id, body, if_match.clone(), *create_only, self.new_id()?, sees_hidden)
             }
             Deed::Delete { id, if_match } => Ok(Op::Delete { id: RecordId::new(id)?, if_match: if_match.clone() }),
         }

@@ -95,6 +95,9 @@ pub struct Related<'a> {
     kept: RefCell<Kept>,
     /// The first thing that went wrong: [`Relations`] has no way to say it.
     fault: RefCell<Option<Error>>,
+    /// Steps that evaluations have taken, and may take in all.
+    steps: Cell<usize>,
+    steps_max: usize,
 }
 
 /// Whose allowance is spent.
@@ -144,7 +147,27 @@ impl<'a> Related<'a> {
     }
 
     fn spending(read: &'a dyn Read, schema: &'a Schema, sight: &'a Sight, allowance: Spent<'a>) -> Related<'a> {
-        Related { read, schema, sight, allowance, kept: RefCell::default(), fault: RefCell::new(None) }
+        Related {
+            read,
+            schema,
+            sight,
+            allowance,
+            kept: RefCell::default(),
+            fault: RefCell::new(None),
+            steps: Cell::new(0),
+            steps_max: usize::MAX,
+        }
+    }
+
+    /// The same, where all evaluations together may take no more than so many steps.
+    #[must_use]
+    pub fn at_most(self, steps: usize) -> Related<'a> {
+        Related { steps_max: steps, ..self }
+    }
+
+    /// Steps that evaluations have taken.
+    pub fn steps_taken(&self) -> usize {
+        self.steps.get()
     }
 
     fn allowance(&self) -> &Allowance {
@@ -239,6 +262,14 @@ impl Relations for Related<'_> {
         }
         self.noted(self.find_referrers(collection, field, id, max)).unwrap_or_default()
     }
+
+    fn steps(&self) -> usize {
+        self.steps_max.saturating_sub(self.steps.get())
+    }
+
+    fn spent(&self, steps: usize) {
+        self.steps.set(self.steps.get().saturating_add(steps));
+    }
 }
 
 /// Whether a condition holds of a record in a view. `input` is the predicate's own, on a write with more in it.
@@ -265,6 +296,7 @@ pub fn permits(
     permits_within(read, schema, guard, action, id, fields, &Allowance::single())
 }
 
+/// As [`permits`], for a query, which counts what is read.
 fn permits_within(
     read: &dyn Read,
     schema: &Schema,
@@ -281,5 +313,30 @@ fn permits_within(
             let related = Related::within(read, schema, &rule.sight, allowance);
             related.outcome(rule.program.holds(Row { id: id.as_str(), fields }, &rule.input(), &related))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_condition_reads_a_bounded_number_of_other_records() {
+        let allowance = Allowance::single();
+        for _ in 0..limits::RELATED_ROWS_MAX {
+            allowance.spend().expect("within the bound");
+        }
+        assert_eq!(allowance.spend().expect_err("past it").code_str(), "too_costly");
+    }
+
+    #[test]
+    fn what_is_kept_of_other_records_is_bounded() {
+        let mut kept = Kept::default();
+        let row_bytes = 2_000;
+        for n in 0..10_000 {
+            kept.put(CollectionId(1), &format!("r{n}"), &None, row_bytes);
+            assert!(kept.bytes <= limits::RELATED_KEPT_BYTES_MAX);
+        }
+        assert!(kept.get(CollectionId(1), "r0").is_none() && kept.get(CollectionId(1), "r9999").is_some());
     }
 }

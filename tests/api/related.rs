@@ -40,7 +40,7 @@ impl Shop {
         let writes: Vec<Write> = records
             .map(|record| {
                 let spare = RecordId::new("spare").expect("an id");
-                let op = pipeline::create(collection, record.to_string().as_bytes(), spare).expect("sound");
+                let op = pipeline::create(collection, record.to_string().as_bytes(), spare, true).expect("sound");
                 assert!(matches!(op, Op::Create { .. }));
                 Write { collection: collection.id, schema: collection.version, guard: access::for_server(), op }
             })

@@ -2,9 +2,10 @@
 
 use millpond::id::{Position, RecordId};
 use millpond::model::expr::{Input, Program, Row, parse};
+use millpond::model::look::{Look, Wanted};
 use millpond::model::pattern::Pattern;
 use millpond::model::schema::{Collection, Schema};
-use millpond::model::{definition, json, mask, sort};
+use millpond::model::{definition, json, sort};
 use millpond::time::Millis;
 
 use crate::mutate::Corpus;
@@ -233,8 +234,12 @@ fn no_word_panics_or_hangs() {
         let position = text.parse::<Position>().is_ok_and(|at| at.to_string().parse::<Position>().is_ok());
         let date = Millis::parse(&text).is_some_and(|at| Millis::parse(&at.to_string()) == Some(at));
         let sort = sort::parse(orders, &text, false).is_ok();
-        let mask = mask::Mask::parse(orders, &text, false).is_ok();
-        let pattern = Pattern::new(&text).is_ok_and(|pattern| pattern.matches("ab-12") || true);
-        id || position || date || sort || mask || pattern
+        let look = (0..3).any(|which| {
+            let of = |one: usize| (one == which).then_some(&*text);
+            let wanted = Wanted { fields: of(0), expand: of(1), embed: of(2) };
+            Look::new(&world.schema, orders, wanted, which == 0).is_ok()
+        });
+        let pattern = Pattern::new(&text).is_ok_and(|pattern| pattern.matches("AB-12") || !pattern.matches(&text));
+        id || position || date || sort || look || pattern
     });
 }

@@ -6,7 +6,6 @@ use serde_json::{Map, Value as Json};
 
 use crate::definitions::Holds;
 use crate::filters::sort_text;
-use crate::known::KNOWN;
 use crate::model::{Model, Place, Question, Write, typed};
 use crate::naive::V;
 use crate::support::http::{Answer, Client};
@@ -101,7 +100,9 @@ pub(crate) fn page_of(path: &str, answer: &Answer) -> Result<Page, String> {
 pub(crate) fn by_pages(client: &mut Client, model: &mut Model, asked: &Question, reading: Reading) -> Check {
     let Some(expected) = model.answer(asked) else { return refused(client, asked, reading) };
     let pages = expected.len().div_ceil(reading.per_page);
-    for number in 1..=pages + 1 {
+    // One page too many is empty.
+    let empty = usize::from(reading.whole || expected.is_empty());
+    for number in 1..=pages + empty {
         let path = path(asked, reading, &format!("&page={number}"));
         let got = page(client, asked, &path)?;
         let from = expected.len().min((number - 1) * reading.per_page);
@@ -120,9 +121,6 @@ pub(crate) fn by_cursor(
     reading: Reading,
     mut between: impl FnMut(&mut Client, &mut Model) -> Check,
 ) -> Check {
-    if !KNOWN.cursor {
-        return Ok(());
-    }
     let mut last: Option<Place> = None;
     let mut cursor: Option<String> = None;
     let mut walked = Walked::default();
@@ -288,4 +286,37 @@ pub(crate) fn write(client: &mut Client, model: &mut Model, write: &Write) -> Ch
 pub(crate) fn made(answer: &Answer) -> Option<V> {
     let json: Json = serde_json::from_slice(&answer.body).ok()?;
     json.get("made").filter(|made| !made.is_null()).map(|made| typed(Holds::Made, made))
+}
+
+/// A caller who must not know of a field is told what he is told of one that is not there, wherever he names it.
+pub(crate) fn hidden_is_unknown(client: &mut Client, asked: &Question, field: &str) -> Check {
+    // Of the same length, so that columns are the same.
+    let other: String = field.chars().rev().collect();
+    let ways = |name: &str| {
+        let filter =
+            encoded(&format!("({}) && {name} != 'x'", if asked.filter.is_empty() { "1 = 1" } else { &asked.filter }));
+        [
+            format!("filter={filter}"),
+            format!("filter=boss.{name}%20=%20'a'"),
+            format!("filter=users_via_boss.{name}:isset"),
+            format!("sort=name,-{name}"),
+            format!("fields=id,{name}"),
+            format!("fields=id,boss.{name}"),
+            format!("expand={name}"),
+            format!("embed=boss(id,{name})"),
+        ]
+    };
+    for (hidden, unknown) in ways(field).iter().zip(ways(&other)) {
+        let mut told = |query: &str, name: &str| -> Result<(u16, String), String> {
+            let answer = get(client, asked, &format!("/api/collections/users/records?{query}"))?;
+            let mut json = answer.json();
+            json.as_object_mut().map(|json| json.remove("requestId"));
+            Ok((answer.status, json.to_string().replace(name, "NAME")))
+        };
+        let (hidden_told, unknown_told) = (told(hidden, field)?, told(&unknown, &other)?);
+        if hidden_told != unknown_told || hidden_told.0 == 200 {
+            return Err(format!("{hidden} is told from {unknown}\n{hidden_told:?}\n{unknown_told:?}"));
+        }
+    }
+    Ok(())
 }

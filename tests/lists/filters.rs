@@ -3,7 +3,6 @@
 use serde_json::Value as Json;
 
 use crate::definitions::{CHOICES, HIDDEN, Holds, NAMES};
-use crate::known::KNOWN;
 use crate::model::{self, Model, any_key, pick};
 use crate::support::rng::Rng;
 
@@ -72,10 +71,6 @@ fn smaller_parts(parts: &[Filter], make: impl Fn(Vec<Filter>) -> Filter) -> Vec<
 /// A filter over a collection with records.
 pub(crate) fn filter(rng: &mut Rng, model: &Model, collection: &'static str, anonymous: bool) -> Filter {
     let make = Make { model: Some(model), collection, sees_hidden: !anonymous };
-    if !KNOWN.language {
-        let parts = (0..1 + rng.below(3)).map(|_| make.by_index(rng)).collect();
-        return Filter::All(parts);
-    }
     let depth = rng.below(4);
     let mut filter = make.condition(rng, depth);
     // What an index can decide, and the rest.
@@ -253,14 +248,14 @@ impl Make<'_> {
             }
         };
         let path = Path { text: name.to_owned(), holds, many: false };
-        if holds.is_list() && KNOWN.language {
+        if holds.is_list() {
             return Filter::Atom(format!("{name} ?= {}", self.literal(rng, &path)));
         }
         let path = if holds.is_list() { Path { text: "id".into(), holds: Holds::Text, many: false } } else { path };
         Filter::Atom(match rng.below(9) {
             0 => format!("{} {} null", path.text, pick(rng, &["=", "!="])),
-            1 if KNOWN.language => format!("{} {}in {}", path.text, self.or_not(rng), self.list(rng, &path)),
-            2 if KNOWN.language && holds == Holds::Text => {
+            1 => format!("{} {}in {}", path.text, self.or_not(rng), self.list(rng, &path)),
+            2 if holds == Holds::Text => {
                 format!("{} ~ '{}%'", path.text, pick(rng, &["a", "al", "1"]))
             }
             3 if path.holds != Holds::Flag => {
@@ -294,7 +289,7 @@ impl Make<'_> {
             Holds::Whole if rng.once_in(6) => (*pick(rng, &["1.5", "-0.5", "1e300", "9007199254740992.0"])).to_owned(),
             Holds::Number if rng.once_in(6) => (*pick(rng, &["1", "9007199254740993", "-1", "100"])).to_owned(),
             // Not beside what was made in this very millisecond.
-            Holds::Date if KNOWN.language && rng.once_in(6) => (*pick(rng, &["@now", "now()"])).to_owned(),
+            Holds::Date if rng.once_in(6) => (*pick(rng, &["@now", "now()"])).to_owned(),
             holds => loop {
                 let value = model::random_value(rng, holds, |_, _| None);
                 if value != Json::Null {

@@ -5,7 +5,6 @@ mod ask;
 mod definitions;
 mod filters;
 mod hostile;
-mod known;
 mod model;
 #[path = "../support/naive.rs"]
 mod naive;
@@ -25,7 +24,7 @@ use support::server::Running;
 
 const THREADS: u64 = 2;
 /// Cases over the same definitions.
-const CASES_OF_A_ROUND: u64 = 250;
+const CASES_OF_A_ROUND: u64 = 400;
 
 #[test]
 fn a_list_is_what_a_full_scan_gives() {

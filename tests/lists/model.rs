@@ -296,10 +296,10 @@ impl Model {
                                     row.remove(field.name);
                                 }
                             }
+                            // Once it is gone it is not met again, but in a circle.
                             one if *one == target && field.cascades => {
-                                if !gone.contains(&(name.to_owned(), other.clone())) {
-                                    going.push((name.to_owned(), other.clone()));
-                                }
+                                let falls = (name.to_owned(), other.clone());
+                                going.extend((!gone.contains(&falls)).then_some(falls));
                             }
                             one if *one == target => drop(row.remove(field.name)),
                             _ => {}
@@ -331,7 +331,10 @@ pub(crate) fn place(id: &str, row: &Row, sort: &[(&'static str, bool)]) -> Place
         name => row.get(name).cloned().unwrap_or(V::Null),
     };
     let last = sort.last().is_some_and(|(_, descending)| *descending);
-    let keys = sort.iter().copied().chain([("id", last)]);
+    // No two have one id, so nothing behind it has a part in the order.
+    let keys = sort.iter().copied().take_while(|(name, _)| *name != "id");
+    let by_id = sort.iter().find(|(name, _)| *name == "id").map_or(last, |(_, descending)| *descending);
+    let keys = keys.chain([("id", by_id)]);
     Place(keys.map(|(name, descending)| (value(name), descending)).collect())
 }
 
@@ -369,7 +372,7 @@ pub(crate) fn random_value(rng: &mut Rng, holds: Holds, id: impl Fn(&mut Rng, &'
             }
             json!(found)
         }
-        Holds::Json => serde_json::from_str(*pick(rng, &JSONS)).expect("json"),
+        Holds::Json => serde_json::from_str(pick::<&str>(rng, &JSONS)).expect("json"),
     }
 }
 

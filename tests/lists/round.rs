@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::ask::{self, Check, Reading};
-use crate::definitions::{Definition, NAMES};
+use crate::definitions::{Definition, HIDDEN, NAMES};
 use crate::filters::{self, Filter};
-use crate::known::KNOWN;
 use crate::model::{Model, Question, Write, pick};
 use crate::storm;
 use crate::support::http::Client;
@@ -32,9 +31,7 @@ impl<'a> Round<'a> {
     /// Defines the collections and fills them.
     pub(crate) fn new(client: &'a mut Client, address: SocketAddr, mut rng: Rng) -> Result<Round<'a>, String> {
         let mut definitions: Vec<Definition> = NAMES.map(|name| Definition::random(&mut rng, name)).into();
-        if KNOWN.rules {
-            definitions.iter_mut().for_each(|one| one.make_rules(&mut rng));
-        }
+        definitions.iter_mut().for_each(|one| one.make_rules(&mut rng));
         for name in NAMES.iter().rev() {
             let answer = client.request("DELETE", &format!("/api/collections/{name}"), &[], None);
             let status = answer.map_err(|error| error.to_string())?.status;
@@ -107,7 +104,7 @@ impl<'a> Round<'a> {
     fn question(&mut self) -> (Question, Option<Filter>) {
         let rng = &mut self.rng;
         let collection = *pick(rng, &["teams", "users", "users", "orders", "orders", "orders"]);
-        let anonymous = KNOWN.rules && rng.once_in(3);
+        let anonymous = rng.once_in(3);
         let filter = (!rng.once_in(12)).then(|| filters::filter(rng, &self.model, collection, anonymous));
         let sort = filters::sort(rng, &self.model, collection, anonymous);
         let text = filter.as_ref().map_or(String::new(), Filter::text);
@@ -128,6 +125,10 @@ impl<'a> Round<'a> {
         if let Err(error) = self.compare(&question, reading) {
             return Err(self.smallest(question, filter, reading, error));
         }
+        if question.anonymous && question.collection == "users" && self.rng.once_in(10) {
+            ask::hidden_is_unknown(self.client, &question, HIDDEN)
+                .map_err(|error| format!("{error}\n{}", self.shown()))?;
+        }
         if self.rng.once_in(10) {
             self.walk_among_writes(&question)?;
         }
@@ -141,9 +142,6 @@ impl<'a> Round<'a> {
 
     /// By cursor, with writes between the pages.
     fn walk_among_writes(&mut self, question: &Question) -> Check {
-        if !KNOWN.cursor {
-            return Ok(());
-        }
         let reading = Reading { per_page: 1 + self.rng.below(12) as usize, whole: true, count: self.rng.once_in(2) };
         let mut rng = Rng::new(self.rng.next());
         let mut writes = Vec::new();

@@ -14,7 +14,7 @@ use crate::support::rng::Rng;
 
 const WRITERS: u64 = 3;
 const READERS: usize = 2;
-const WRITES_OF_EACH: u64 = 25;
+const WRITES_OF_EACH: u64 = 15;
 const COLLECTION: &str = "orders";
 
 /// Lets them loose on the orders; the questions are the readers'. The model is carried on by what was accepted.

@@ -111,7 +111,7 @@ fn create(collection: &Collection, id: RecordId, fields: Map<String, Value>) -> 
         collection: collection.id,
         schema: collection.version,
         guard: access::for_server(),
-        op: pipeline::create(collection, body.as_bytes(), id)?,
+        op: pipeline::create(collection, body.as_bytes(), id, true)?,
     })
 }
 

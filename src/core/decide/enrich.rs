@@ -107,8 +107,11 @@ fn with(
     let compiled = schema.compiled(collection)?;
     let mut input = guard.request().map_or(Input::at(now), |request| request.input(now, &[]));
     input.old = before;
-    let related = Related::new(draft.state()?, schema, &Sight::All);
+    let steps = draft.steps;
+    let related = Related::new(draft.state()?, schema, &Sight::All).at_most(steps);
     let writing = Writing { collection, compiled: &compiled, id: id.as_str(), input, relations: &related };
     let outcome = evaluate(&writing);
-    related.outcome(Ok(outcome))
+    let (outcome, steps) = (related.outcome(Ok(outcome)), related.steps_taken());
+    draft.spend(steps)?;
+    outcome
 }

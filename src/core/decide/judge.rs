@@ -11,7 +11,7 @@ use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::Collection;
 use crate::model::value::{Fields, NULL, Value};
-use crate::state;
+use crate::state::{self, Related};
 
 /// What a client sent, by the fields' names; null where it was to become null.
 type Body = Vec<(Box<str>, Value)>;
@@ -36,15 +36,29 @@ pub(super) fn may_change(
     action: Action,
     stored: &Record,
 ) -> Result<()> {
+    if may_replace(draft, collection, write, action, stored)? { Ok(()) } else { Err(no_record()) }
+}
+
+/// The same; false where the caller is to be answered as if the record were not there.
+pub(super) fn may_replace(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    write: &Write,
+    action: Action,
+    stored: &Record,
+) -> Result<bool> {
     if holds(draft, collection, write, action, &stored.id, &stored.fields, Some(&stored.fields))? {
-        return Ok(());
+        return Ok(true);
     }
     let schema = draft.schema;
     if state::permits(draft.state()?, schema, &write.guard, Action::View, &stored.id, &stored.fields)? {
-        Err(write.guard.refusal())
-    } else {
-        Err(Error::new(Kind::NotFound, "there is no such record"))
+        return Err(write.guard.refusal());
     }
+    Ok(false)
+}
+
+pub(super) fn no_record() -> Error {
+    Error::new(Kind::NotFound, "there is no such record")
 }
 
 fn holds(
@@ -61,24 +75,44 @@ fn holds(
         Rows::None => return Ok(false),
         Rows::Where(rule) => rule,
     };
-    let body = if rule.program.uses().body { body(collection, &write.op, old) } else { Body::new() };
+    let body = if rule.program.uses().body { body(collection, write, old) } else { Body::new() };
     let mut input = rule.request.input(draft.now, &body);
     input.old = old;
-    let schema = draft.schema;
-    state::holds(draft.state()?, schema, rule, Row { id: id.as_str(), fields }, &input)
+    let (schema, steps) = (draft.schema, draft.steps);
+    let related = Related::new(draft.state()?, schema, &rule.sight).at_most(steps);
+    let holds = related.outcome(rule.program.holds(Row { id: id.as_str(), fields }, &input, &related));
+    let steps = related.steps_taken();
+    draft.spend(steps)?;
+    holds
+}
+
+/// Whether a replacement leaves a field as it is stored: one that its caller can't see.
+fn stays(collection: &Collection, write: &Write, field: FieldId) -> bool {
+    !write.guard.is_superuser() && collection.field_by_id(field).is_some_and(|field| field.hidden)
+}
+
+/// Puts into a replacement what its caller can't see of the record that it replaces. Whether there was such a field.
+pub(super) fn keep_unseen(collection: &Collection, write: &Write, before: &Fields, after: &mut Fields) -> bool {
+    let mut any = false;
+    for field in collection.fields.iter().filter(|field| stays(collection, write, field.id)) {
+        after.set(field.id, before.get(field.id).clone());
+        any = true;
+    }
+    any
 }
 
 /// What a write says of each field. A replacement says null of what it leaves out, where there was something.
-fn body(collection: &Collection, op: &Op, old: Option<&Fields>) -> Body {
+fn body(collection: &Collection, write: &Write, old: Option<&Fields>) -> Body {
     let name = |field: FieldId| collection.field_by_id(field).map(|field| field.name.clone());
     let named = |(field, value): (FieldId, Value)| Some((name(field)?, value));
-    match op {
+    match &write.op {
         Op::Create { fields, .. } | Op::Put { fields, .. } => {
-            let given = fields.iter().map(|(field, value)| (field, value.clone()));
+            let moves = |field: FieldId| old.is_none() || !stays(collection, write, field);
+            let given = fields.iter().filter(|(field, _)| moves(*field)).map(|(field, value)| (field, value.clone()));
             let emptied = old.into_iter().flat_map(Fields::iter).filter(|(field, _)| {
                 let settable =
                     |field: FieldId| collection.field_by_id(field).is_some_and(|field| !field.is_set_by_server());
-                fields.get(*field).is_null() && settable(*field)
+                fields.get(*field).is_null() && settable(*field) && moves(*field)
             });
             let emptied = emptied.map(|(field, _)| (field, Value::Null));
             given.chain(emptied).filter_map(named).collect()

@@ -58,12 +58,27 @@ struct Draft<'a> {
     /// How many of `changes` the overlay has.
     seen: usize,
     committed: Committed,
+    /// Steps that evaluations may still take.
+    steps: usize,
 }
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
         let committed = Committed { position, writes: Vec::new(), collection: None };
-        Draft { schema, state: Overlay::new(state), position, now, changes: Vec::new(), bytes: 0, seen: 0, committed }
+        let (state, steps) = (Overlay::new(state), limits::TRANSACTION_STEPS_MAX);
+        Draft { schema, state, position, now, changes: Vec::new(), bytes: 0, seen: 0, committed, steps }
+    }
+
+    /// Evaluations have taken so many steps.
+    ///
+    /// # Errors
+    /// `Unprocessable` with code `too_costly` where that is more than one transaction may take.
+    fn spend(&mut self, steps: usize) -> Result<()> {
+        self.steps = self.steps.checked_sub(steps).ok_or_else(|| {
+            let message = "the expressions of one transaction take too many steps: write fewer records at once";
+            Error::new(Kind::Unprocessable, message).code("too_costly")
+        })?;
+        Ok(())
     }
 
     /// Adds a change, within the bounds of an entry: what is over them is never held in memory.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::judge::{may_change, may_create};
+use super::judge::{keep_unseen, may_change, may_create, may_replace, no_record};
 use super::{Draft, enrich, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
@@ -22,7 +22,7 @@ use crate::state;
 pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
     let mut answer_bytes = 0;
     for (at, write) in writes.iter().enumerate() {
-        let written = one(draft, write).map_err(|refusal| refusal.at_write(at))?;
+        let written = one(draft, write).map_err(|refusal| seen(draft, write, refusal).at_write(at))?;
         if writes.len() > 1 {
             // Also what nothing changes is answered whole, and no entry bounds that.
             answer_bytes += record_bytes(&written);
@@ -33,6 +33,16 @@ pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
         draft.committed.writes.push(written);
     }
     Ok(())
+}
+
+/// A refusal as its caller may see it: hidden fields have no names.
+fn seen(draft: &Draft<'_>, write: &Write, refusal: Error) -> Error {
+    match draft.schema.get(write.collection) {
+        Some(collection) if !write.guard.is_superuser() => {
+            refusal.without_faults(|name| collection.field(name).is_some_and(|field| field.hidden))
+        }
+        _ => refusal,
+    }
 }
 
 /// What an answer takes, at least: its texts.
@@ -148,17 +158,28 @@ fn put(
     if_match: Option<&Condition>,
     create_only: bool,
 ) -> Result<Written> {
-    let before = state::record(draft.state()?, collection, id)?;
-    write.guard.allow(if before.is_some() { Action::Update } else { Action::Create })?;
-    if let Some(before) = &before {
-        may_change(draft, collection, write, Action::Update, before)?;
+    let mut before = state::record(draft.state()?, collection, id)?;
+    let mut unseen = false;
+    if let Some(stored) = &before
+        && !may_replace(draft, collection, write, Action::Update, stored)?
+    {
+        // Answered as if there were nothing to replace, as far as that goes.
+        unseen = true;
+        before = None;
+    }
+    if before.is_none() {
+        write.guard.allow(Action::Create)?;
     }
     check_condition(if_match, before.as_ref())?;
     let mut after = fields.clone();
     match before {
         Some(_) if create_only => Err(precondition("the record exists already")),
         Some(before) => {
+            let kept = keep_unseen(collection, write, &before.fields, &mut after);
             enrich::fill_in(draft, collection, &write.guard, id, &before.fields, &mut after)?;
+            if kept {
+                pipeline::check(collection, &after)?;
+            }
             if same_as_sent(collection, &before.fields, &after) {
                 return Ok(Written::Updated(before));
             }
@@ -169,6 +190,10 @@ fn put(
             let complete = enrich::complete(draft, collection, &write.guard, id, &mut after)?;
             may_create(draft, collection, write, id, &after)?;
             complete?;
+            if unseen {
+                write.guard.allow(Action::Update)?;
+                return Err(no_record());
+            }
             Ok(Written::Created(insert(draft, collection, id, after)?))
         }
     }
@@ -384,7 +409,14 @@ fn check_record(
     for field in collection.fields.iter().filter(|field| moved(field.id)) {
         let FieldKind::Relation { collection: target, .. } = &field.kind else { continue };
         let target = schema.get(*target).ok_or_else(no_collection)?;
-        for value in after.get(field.id).each() {
+        // What it pointed at before is still there: nothing goes while it is pointed at.
+        let known: BTreeSet<&str> = match before.map(|before| before.get(field.id)) {
+            Some(before) => before.each().iter().filter_map(Value::as_text).collect(),
+            None => BTreeSet::new(),
+        };
+        for value in
+            after.get(field.id).each().iter().filter(|value| value.as_text().is_none_or(|id| !known.contains(id)))
+        {
             let Some(wanted) = value.as_text().and_then(|text| RecordId::new(text).ok()) else { continue };
             let itself = target.id == collection.id && wanted == *id;
             if !itself && !state::exists(state, target, &wanted)? {
@@ -403,7 +435,7 @@ fn check_record(
 }
 
 fn existing(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId) -> Result<Record> {
-    state::record(draft.state()?, collection, id)?.ok_or_else(|| Error::new(Kind::NotFound, "there is no such record"))
+    state::record(draft.state()?, collection, id)?.ok_or_else(no_record)
 }
 
 fn check_condition(condition: Option<&Condition>, record: Option<&Record>) -> Result<()> {

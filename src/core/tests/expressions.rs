@@ -65,7 +65,7 @@ fn delete(core: &mut Stepped, name: &str, record: &str) -> Outcome {
 }
 
 /// A refusal with its faults: `Unprocessable computed vat:too_large`.
-fn refusal(outcome: Outcome) -> String {
+pub(super) fn refusal(outcome: Outcome) -> String {
     let error = outcome.expect_err("refused");
     let faults = error.field_faults().iter().map(|fault| format!(" {}:{}", fault.field, fault.code));
     faults.fold(refused(error.kind(), error.code_str()), |all, fault| all + &fault)
@@ -95,7 +95,7 @@ fn guard(core: &Stepped, name: &str, caller: Option<&str>) -> Guard {
     Guard::for_caller(caller.is_some(), rows).of_request(request)
 }
 
-fn write_as(core: &mut Stepped, caller: Option<&str>, name: &str, op: Op) -> Outcome {
+pub(super) fn write_as(core: &mut Stepped, caller: Option<&str>, name: &str, op: Op) -> Outcome {
     let collection = core.collection(name);
     let guard = guard(core, name, caller);
     core.submit(Command::Write(vec![Write { collection: collection.id, schema: collection.version, guard, op }]))
@@ -422,7 +422,9 @@ fn update_and_delete_rules_see_the_stored_record_and_the_change() {
         // What a replacement leaves out, it empties: that is a change as well.
         ("ann", put("unlocked", r#"{"owner":"ann","n":3}"#), "Forbidden forbidden"),
         ("ann", put("a", r#"{"n":51}"#), "Unprocessable computed double:too_large"),
-        ("bob", put("a", r#"{"n":51}"#), "NotFound not_found"),
+        // As if there were nothing: which may not be created.
+        ("bob", put("a", r#"{"n":51}"#), "Forbidden forbidden"),
+        ("bob", put("a", r#"{"n":1}"#), "NotFound not_found"),
         ("ann", delete("a"), "Forbidden forbidden"),
         ("bob", delete("a"), "NotFound not_found"),
         ("bob", delete("open"), "Forbidden forbidden"),

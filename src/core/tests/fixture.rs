@@ -130,15 +130,15 @@ impl Stepped {
 
     /// A create of a JSON body, which names its id.
     pub(super) fn create(&self, name: &str, body: &str) -> Op {
-        pipeline::create(&self.collection(name), body.as_bytes(), id("made")).unwrap()
+        pipeline::create(&self.collection(name), body.as_bytes(), id("made"), true).unwrap()
     }
 
     pub(super) fn put(&self, name: &str, record: &str, body: &str, if_match: Option<Condition>, new: bool) -> Op {
-        pipeline::put(&self.collection(name), Some(record), body.as_bytes(), if_match, new, id("made")).unwrap()
+        pipeline::put(&self.collection(name), Some(record), body.as_bytes(), if_match, new, id("made"), true).unwrap()
     }
 
     pub(super) fn merge(&self, name: &str, record: &str, body: &str, if_match: Option<Condition>) -> Op {
-        pipeline::merge(&self.collection(name), &id(record), body.as_bytes(), if_match).unwrap()
+        pipeline::merge(&self.collection(name), &id(record), body.as_bytes(), if_match, true).unwrap()
     }
 
     /// Creates that must be accepted, one transaction.

@@ -1,6 +1,7 @@
 //! What the core guarantees: decisions by tables, deletions with all they take along, random histories that must be
 //! the same by every way to build them, and the threads under load, faults and stops. Each random run prints its seed.
 
+mod access;
 mod adjusts;
 mod decide;
 mod deletes;

@@ -26,7 +26,7 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
     let id = format!("^$|{ID_PATTERN}");
     let id = json!({"type": ["string", "null"], "pattern": id, "maxLength": limits::RECORD_ID_BYTES_MAX});
     properties.insert("id".to_owned(), id);
-    for field in collection.fields.iter().filter(|field| sees_hidden || !field.hidden || is_asked_for(field)) {
+    for field in collection.fields.iter().filter(|field| sees_hidden || !field.hidden || field.is_asked_for()) {
         let names: Vec<&str> = std::iter::once(&*field.name).chain(field.aliases.iter().map(|name| &**name)).collect();
         let shape = property(schema, collection, field);
         for name in &names {
@@ -38,7 +38,7 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
             }
         }
         match &names[..] {
-            _ if !is_asked_for(field) => {}
+            _ if !field.is_asked_for() => {}
             [name] => required.push(json!(name)),
             names => {
                 any_of.push(json!({"anyOf": names.iter().map(|name| json!({"required": [name]})).collect::<Json>()}))
@@ -67,18 +67,13 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
     serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
 }
 
-/// Whether a body must have it.
-fn is_asked_for(field: &Field) -> bool {
-    field.required && field.default.is_none() && !field.is_set_by_server()
-}
-
 fn property(schema: &Schema, collection: &Collection, field: &Field) -> Json {
     let mut shape = if field.kind.is_list() { list(schema, collection, field) } else { one(schema, collection, field) };
     if field.is_set_by_server() {
         // `readOnly` alone is a note, and the server refuses it.
         shape.insert("readOnly".to_owned(), json!(true));
         shape.insert("not".to_owned(), json!({}));
-    } else if !is_asked_for(field) {
+    } else if !field.is_asked_for() {
         nullable(&mut shape);
     }
     if let Some(DefaultValue::Value(value)) = &field.default {
@@ -105,7 +100,7 @@ fn list(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, 
     if let FieldKind::Select { max_select, min_select, .. } | FieldKind::Relation { max_select, min_select, .. } =
         &field.kind
     {
-        let fewest = (*min_select).max(usize::from(is_asked_for(field)));
+        let fewest = (*min_select).max(usize::from(field.is_asked_for()));
         shape.insert("minItems".to_owned(), json!(fewest));
         shape.insert("maxItems".to_owned(), json!(max_select));
     }
@@ -121,7 +116,7 @@ fn one(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, J
         }
     };
     let longest = |max: usize| if collection.is_indexed(field.id) { max.min(INDEXED_CHARS_MAX) } else { max };
-    let shortest = usize::from(is_asked_for(field));
+    let shortest = usize::from(field.is_asked_for());
     match &field.kind {
         FieldKind::Text { min, max, pattern } => {
             put("type", json!("string"));

@@ -20,12 +20,13 @@ pub struct Programs {
     kept: Mutex<Kept>,
 }
 
+/// Two ages: what is asked for becomes new, and when the new are half of all, the old go. So neither keeping nor letting
+/// go looks at more than one.
 #[derive(Debug, Default)]
 struct Kept {
-    by_text: BTreeMap<Key, Entry>,
-    bytes: usize,
-    /// Counts the uses.
-    clock: u64,
+    new: BTreeMap<Key, Entry>,
+    old: BTreeMap<Key, Entry>,
+    new_bytes: usize,
 }
 
 /// A program belongs to one version of the schema, and to those who see or don't see hidden fields.
@@ -35,7 +36,6 @@ type Key = (CollectionId, Seq, bool, Box<str>);
 struct Entry {
     program: Arc<Program>,
     bytes: usize,
-    used: u64,
 }
 
 impl Programs {
@@ -46,34 +46,40 @@ impl Programs {
     /// As [`Program::condition`].
     pub fn condition(&self, scope: Scope<'_>, schema: Seq, text: &str) -> Result<Arc<Program>, Fault> {
         let key: Key = (scope.collection.id, schema, scope.sees_hidden, text.into());
-        {
-            let mut kept = self.kept.lock();
-            kept.clock += 1;
-            let now = kept.clock;
-            if let Some(entry) = kept.by_text.get_mut(&key) {
-                entry.used = now;
-                return Ok(entry.program.clone());
-            }
+        if let Some(program) = self.kept.lock().get(&key) {
+            return Ok(program);
         }
         let program = Arc::new(Program::condition(scope, text)?);
-        self.kept.lock().put(key, &program);
+        let bytes = program.bytes(key.3.len());
+        self.kept.lock().put(key, Entry { program: program.clone(), bytes });
         Ok(program)
     }
 }
 
 impl Kept {
-    fn put(&mut self, key: Key, program: &Arc<Program>) {
-        let bytes = program.bytes(key.3.len());
-        while self.bytes + bytes > limits::PROGRAMS_BYTES_MAX {
-            let oldest = self.by_text.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
-            let Some(gone) = oldest.and_then(|key| self.by_text.remove(&key)) else { return };
-            self.bytes -= gone.bytes;
+    fn get(&mut self, key: &Key) -> Option<Arc<Program>> {
+        if let Some(entry) = self.new.get(key) {
+            return Some(entry.program.clone());
         }
-        let entry = Entry { program: program.clone(), bytes, used: self.clock };
-        self.bytes += bytes;
+        let (key, entry) = self.old.remove_entry(key)?;
+        let program = entry.program.clone();
+        self.put(key, entry);
+        Some(program)
+    }
+
+    fn put(&mut self, key: Key, entry: Entry) {
+        const HALF: usize = limits::PROGRAMS_BYTES_MAX / 2;
+        if entry.bytes > HALF {
+            return;
+        }
+        if self.new_bytes + entry.bytes > HALF {
+            self.old = std::mem::take(&mut self.new);
+            self.new_bytes = 0;
+        }
+        self.new_bytes += entry.bytes;
         // Two threads may have compiled the same text.
-        if let Some(other) = self.by_text.insert(key, entry) {
-            self.bytes -= other.bytes;
+        if let Some(other) = self.new.insert(key, entry) {
+            self.new_bytes -= other.bytes;
         }
     }
 }
@@ -86,7 +92,7 @@ mod tests {
     use crate::time::Millis;
 
     #[test]
-    fn a_text_is_compiled_once_and_the_least_used_goes_first() {
+    fn a_text_is_compiled_once_and_what_is_not_used_goes() {
         let body = br#"{"name": "c", "fields": [{"name": "n", "type": "number"}, {"name": "t", "type": "text"}]}"#;
         let collection = definition::parse(&Schema::default(), body, Millis(0)).expect("sound");
         let schema = Schema::default();
@@ -102,11 +108,15 @@ mod tests {
         for n in 0..200 {
             get(1, &format!("matches(t, 'x{n}')"));
             assert!(Arc::ptr_eq(&first, &get(1, "n = 1")), "what is used stays");
-            assert!(programs.kept.lock().bytes <= limits::PROGRAMS_BYTES_MAX);
+            let kept = programs.kept.lock();
+            let sum = |age: &BTreeMap<Key, Entry>| age.values().map(|entry| entry.bytes).sum::<usize>();
+            assert_eq!(kept.new_bytes, sum(&kept.new));
+            assert!(sum(&kept.new) + sum(&kept.old) <= limits::PROGRAMS_BYTES_MAX);
         }
         let kept = programs.kept.lock();
-        assert!(kept.by_text.len() < 100, "{} kept", kept.by_text.len());
-        assert_eq!(kept.bytes, kept.by_text.values().map(|entry| entry.bytes).sum::<usize>());
-        assert!(!kept.by_text.keys().any(|(_, version, ..)| *version == Seq(2)), "what is not used goes");
+        let count = kept.new.len() + kept.old.len();
+        assert!((20..100).contains(&count), "{count} kept");
+        let is_other = |(_, version, ..): &Key| *version == Seq(2);
+        assert!(!kept.new.keys().chain(kept.old.keys()).any(is_other), "what is not used goes");
     }
 }

@@ -26,12 +26,20 @@ pub(super) struct Machine<'v> {
     pub(super) row: Row<'v>,
     pub(super) input: &'v Input<'v>,
     pub(super) relations: &'v dyn Relations,
+    /// What it began with.
+    steps: usize,
     left: Cell<usize>,
 }
 
 impl<'v> Machine<'v> {
     pub(super) fn new(row: Row<'v>, input: &'v Input<'v>, relations: &'v dyn Relations) -> Machine<'v> {
-        Machine { row, input, relations, left: Cell::new(limits::EXPRESSION_STEPS_MAX) }
+        let steps = relations.steps().min(limits::EXPRESSION_STEPS_MAX);
+        Machine { row, input, relations, steps, left: Cell::new(steps) }
+    }
+
+    /// Says what it took. An evaluation that asks for nothing is a step as well.
+    pub(super) fn done(&self) {
+        self.relations.spent(1 + self.steps - self.left.get());
     }
 
     pub(super) fn spend(&self, steps: usize) -> Result<(), Exhausted> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind};
 use crate::id::{CollectionId, FieldId, RecordId};
+use crate::limits;
 use crate::model::schema::{Collection, Schema};
 use crate::model::value::{Fields, Value};
 use crate::time::Millis;
@@ -74,6 +75,14 @@ pub trait Relations {
     /// The records of `collection` whose relation `field` holds `id`, in order of their ids, `max` at most.
     fn referrers(&self, collection: CollectionId, field: FieldId, id: &str, max: usize)
     -> Vec<(RecordId, Arc<Fields>)>;
+
+    /// Steps that the next evaluation may take, where that is less than any may.
+    fn steps(&self) -> usize {
+        limits::EXPRESSION_STEPS_MAX
+    }
+
+    /// An evaluation has taken so many.
+    fn spent(&self, _steps: usize) {}
 }
 
 /// No other records: every relation leads nowhere.

@@ -120,7 +120,10 @@ impl Program {
     /// # Errors
     /// [`Exhausted`] where it takes too many steps.
     pub fn holds(&self, row: Row<'_>, input: &Input<'_>, relations: &dyn Relations) -> Result<bool, Exhausted> {
-        Machine::new(row, input, relations).truth(&self.root)
+        let machine = Machine::new(row, input, relations);
+        let holds = machine.truth(&self.root);
+        machine.done();
+        holds
     }
 
     /// Its value for a record.
@@ -128,6 +131,9 @@ impl Program {
     /// # Errors
     /// [`Exhausted`] where it takes too many steps.
     pub fn value(&self, row: Row<'_>, input: &Input<'_>, relations: &dyn Relations) -> Result<Value, Exhausted> {
-        Ok(Machine::new(row, input, relations).value(&self.root)?.into_value())
+        let machine = Machine::new(row, input, relations);
+        let value = machine.value(&self.root);
+        machine.done();
+        Ok(value?.into_value())
     }
 }

@@ -261,7 +261,7 @@ fn unlike(comparator: Comparator) -> Spans {
 /// Whole numbers against one that may be none.
 fn whole(comparator: Comparator, number: f64) -> Spans {
     const TWO_63: f64 = 9_223_372_036_854_775_808.0;
-    if number >= TWO_63 || number < -TWO_63 {
+    if !(-TWO_63..TWO_63).contains(&number) {
         return beyond(comparator, number > 0.0);
     }
     let floor = number.floor();

@@ -7,8 +7,28 @@ use super::tokens::{Token, Tokens};
 
 /// Elements that stand on lines of their own.
 const BLOCKS: [&str; 22] = [
-    "address", "article", "blockquote", "dd", "div", "dl", "dt", "figure", "footer", "h1", "h2", "h3", "h4", "h5", "h6",
-    "header", "hr", "li", "p", "pre", "section", "tr",
+    "address",
+    "article",
+    "blockquote",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "figure",
+    "footer",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "li",
+    "p",
+    "pre",
+    "section",
+    "tr",
 ];
 
 /// The text of some HTML: without tags, comments, scripts and styles, its character references as characters, a new

@@ -2,8 +2,7 @@
 //! browser would not show (`<script>…</script>`) are left out.
 
 /// Elements whose content is no markup to a browser, or not to be shown.
-const HIDDEN: [&str; 9] =
-    ["script", "style", "iframe", "noembed", "noframes", "noscript", "xmp", "title", "textarea"];
+const HIDDEN: [&str; 9] = ["script", "style", "iframe", "noembed", "noframes", "noscript", "xmp", "title", "textarea"];
 
 /// Attributes of one tag that are kept: the list of what is allowed is shorter.
 const ATTRIBUTES_MAX: usize = 32;

@@ -42,14 +42,15 @@ use crate::model::schema::Collection;
 
 const REFUSED: &str = "the body has faults";
 
-/// A body that makes a record. `id` is the id it gets if it names none.
+/// A body that makes a record. `id` is the id it gets if it names none. To a client that sees no hidden fields
+/// (`sees_hidden`) they are unknown, but for those that a body can't do without.
 ///
 /// # Errors
 /// `Invalid` with all faults of the body; `TooLarge` over `limits::RECORD_BYTES_MAX`.
-pub fn create(collection: &Collection, body: &[u8], id: RecordId) -> Result<Op> {
+pub fn create(collection: &Collection, body: &[u8], id: RecordId, sees_hidden: bool) -> Result<Op> {
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, validate::Id::Chosen, false, &mut faults);
+    let valid = validate::validate(collection, members, validate::Id::Chosen, false, sees_hidden, &mut faults);
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
     faults.into_result(REFUSED)?;
     Ok(Op::Create { id: valid.id.unwrap_or(id), fields })
@@ -66,12 +67,13 @@ pub fn put(
     if_match: Option<Condition>,
     create_only: bool,
     fallback: RecordId,
+    sees_hidden: bool,
 ) -> Result<Op> {
     let path_id = id.map(RecordId::new).transpose()?;
     let rule = path_id.as_ref().map_or(validate::Id::Chosen, validate::Id::Given);
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, rule, false, &mut faults);
+    let valid = validate::validate(collection, members, rule, false, sees_hidden, &mut faults);
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
     faults.into_result(REFUSED)?;
     let id = path_id.or(valid.id).unwrap_or(fallback);
@@ -83,10 +85,16 @@ pub fn put(
 ///
 /// # Errors
 /// As [`create`].
-pub fn merge(collection: &Collection, id: &RecordId, body: &[u8], if_match: Option<Condition>) -> Result<Op> {
+pub fn merge(
+    collection: &Collection,
+    id: &RecordId,
+    body: &[u8],
+    if_match: Option<Condition>,
+    sees_hidden: bool,
+) -> Result<Op> {
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, validate::Id::Given(id), true, &mut faults);
+    let valid = validate::validate(collection, members, validate::Id::Given(id), true, sees_hidden, &mut faults);
     let (patch, merges, adjusts) = transform::patch(collection, &valid, &mut faults);
     faults.into_result(REFUSED)?;
     Ok(Op::Merge { id: id.clone(), patch, merges, adjusts, if_match })

@@ -97,7 +97,7 @@ fn shown(collection: &Collection, fields: Fields, mask: &Mask) -> String {
 
 /// What one field becomes: its JSON when taken, its fault's code when not.
 fn taken(collection: &Collection, body: &str) -> String {
-    match create(collection, body.as_bytes(), made()) {
+    match create(collection, body.as_bytes(), made(), true) {
         Ok(op) => {
             let fields = fields_of(op);
             let mut out = Vec::new();
@@ -262,14 +262,14 @@ fn all_faults_come_in_one_answer_in_the_order_of_the_body() {
         {"name": "d", "type": "email", "required": true}
     ]}"#,
     );
-    let error = create(&collection, br#"{"x": 1, "d": "no", "c": 1, "a": ""}"#, made()).expect_err("refused");
+    let error = create(&collection, br#"{"x": 1, "d": "no", "c": 1, "a": ""}"#, made(), true).expect_err("refused");
     assert_eq!(error.kind(), Kind::Invalid);
     assert_eq!(
         faults(&error),
         [("x", "unknown_field"), ("d", "not_an_email"), ("c", "wrong_type"), ("a", "required"), ("b", "required")]
     );
     let many: String = (0..10_000).map(|n| format!("\"x{n}\": 1,")).collect();
-    let error = create(&collection, format!("{{{many}\"y\":1}}").as_bytes(), made()).expect_err("refused");
+    let error = create(&collection, format!("{{{many}\"y\":1}}").as_bytes(), made(), true).expect_err("refused");
     assert_eq!(error.field_faults().len(), limits::FAULTS_MAX);
 }
 
@@ -288,9 +288,9 @@ fn hostile_bodies_are_refused_with_their_place_and_nothing_panics() {
     ];
     for (body, code) in table {
         for result in [
-            create(&collection, &body, made()),
-            put(&collection, Some("x"), &body, None, false, made()),
-            merge(&collection, &made(), &body, None),
+            create(&collection, &body, made(), true),
+            put(&collection, Some("x"), &body, None, false, made(), true),
+            merge(&collection, &made(), &body, None, true),
         ] {
             let error = result.expect_err("refused");
             assert_eq!(error.code_str(), code, "{error}");
@@ -303,12 +303,12 @@ fn hostile_bodies_are_refused_with_their_place_and_nothing_panics() {
 fn records_and_indexed_texts_are_bounded() {
     let collection = every_type();
     let body = |key: &str, length: usize| format!(r#"{{"{key}": "{}"}}"#, "x".repeat(length));
-    assert!(create(&collection, body("key", limits::INDEXED_TEXT_BYTES_MAX).as_bytes(), made()).is_ok());
+    assert!(create(&collection, body("key", limits::INDEXED_TEXT_BYTES_MAX).as_bytes(), made(), true).is_ok());
     assert_eq!(taken(&collection, &body("key", limits::INDEXED_TEXT_BYTES_MAX + 1)), "key: too_long_for_index;");
-    assert!(create(&collection, body("note", limits::INDEXED_TEXT_BYTES_MAX + 1).as_bytes(), made()).is_ok());
+    assert!(create(&collection, body("note", limits::INDEXED_TEXT_BYTES_MAX + 1).as_bytes(), made(), true).is_ok());
 
     let unbounded = self::collection(r#"{"name": "c", "fields": [{"name": "t", "type": "text"}]}"#);
-    assert!(create(&unbounded, body("t", limits::TEXT_CHARS_DEFAULT_MAX).as_bytes(), made()).is_ok());
+    assert!(create(&unbounded, body("t", limits::TEXT_CHARS_DEFAULT_MAX).as_bytes(), made(), true).is_ok());
     assert_eq!(taken(&unbounded, &body("t", limits::TEXT_CHARS_DEFAULT_MAX + 1)), "t: too_long;");
 
     let wide = self::collection(
@@ -316,7 +316,7 @@ fn records_and_indexed_texts_are_bounded() {
     );
     let half = "x".repeat(limits::RECORD_BYTES_MAX / 2);
     let body = format!(r#"{{"a": "{half}", "b": "{half}"}}"#);
-    assert_eq!(create(&wide, body.as_bytes(), made()).expect_err("refused").kind(), Kind::TooLarge);
+    assert_eq!(create(&wide, body.as_bytes(), made(), true).expect_err("refused").kind(), Kind::TooLarge);
     let fields: Fields =
         [(FieldId(1), Value::text(half.as_str())), (FieldId(2), Value::text(half.as_str()))].into_iter().collect();
     assert_eq!(check(&wide, &fields).expect_err("refused").kind(), Kind::TooLarge);
@@ -326,18 +326,18 @@ fn records_and_indexed_texts_are_bounded() {
 fn an_id_comes_from_the_path_then_the_body_then_is_made() {
     let collection = every_type();
     let id = |result: Result<Op>| result.map(|op| op.id().to_string()).map_err(|error| error.to_string());
-    assert_eq!(id(create(&collection, b"{}", made())), Ok("made".into()));
-    assert_eq!(id(create(&collection, br#"{"id": "own"}"#, made())), Ok("own".into()));
-    assert_eq!(id(create(&collection, br#"{"id": ""}"#, made())), Ok("made".into()));
-    assert_eq!(id(create(&collection, br#"{"id": null}"#, made())), Ok("made".into()));
-    assert_eq!(id(put(&collection, Some("p"), br#"{"id": "p"}"#, None, false, made())), Ok("p".into()));
-    assert_eq!(id(put(&collection, None, br#"{"id": "b"}"#, None, false, made())), Ok("b".into()));
-    assert_eq!(id(put(&collection, None, b"{}", None, false, made())), Ok("made".into()));
-    assert!(put(&collection, Some("p"), br#"{"id": "q"}"#, None, false, made()).is_err());
-    let error = put(&collection, Some("a/b"), b"{}", None, false, made()).expect_err("refused");
+    assert_eq!(id(create(&collection, b"{}", made(), true)), Ok("made".into()));
+    assert_eq!(id(create(&collection, br#"{"id": "own"}"#, made(), true)), Ok("own".into()));
+    assert_eq!(id(create(&collection, br#"{"id": ""}"#, made(), true)), Ok("made".into()));
+    assert_eq!(id(create(&collection, br#"{"id": null}"#, made(), true)), Ok("made".into()));
+    assert_eq!(id(put(&collection, Some("p"), br#"{"id": "p"}"#, None, false, made(), true)), Ok("p".into()));
+    assert_eq!(id(put(&collection, None, br#"{"id": "b"}"#, None, false, made(), true)), Ok("b".into()));
+    assert_eq!(id(put(&collection, None, b"{}", None, false, made(), true)), Ok("made".into()));
+    assert!(put(&collection, Some("p"), br#"{"id": "q"}"#, None, false, made(), true).is_err());
+    let error = put(&collection, Some("a/b"), b"{}", None, false, made(), true).expect_err("refused");
     assert_eq!(error.code_str(), "bad_id");
-    assert!(merge(&collection, &made(), br#"{"id": "made"}"#, None).is_ok());
-    let error = merge(&collection, &made(), br#"{"id": "other"}"#, None).expect_err("refused");
+    assert!(merge(&collection, &made(), br#"{"id": "made"}"#, None, true).is_ok());
+    let error = merge(&collection, &made(), br#"{"id": "other"}"#, None, true).expect_err("refused");
     assert_eq!(faults(&error), [("id", "read_only")]);
 }
 
@@ -350,7 +350,7 @@ fn a_merge_patch_replaces_removes_and_merges() {
         {"name": "j", "type": "json"}
     ]}"#,
     );
-    let op = merge(&collection, &made(), br#"{"b": null, "j": {"x" : null, "y": [1, 2]}, "a": "new"}"#, None);
+    let op = merge(&collection, &made(), br#"{"b": null, "j": {"x" : null, "y": [1, 2]}, "a": "new"}"#, None, true);
     let expected = Op::Merge {
         id: made(),
         patch: vec![(FieldId(2), Value::Null), (FieldId(1), Value::text("new"))],
@@ -360,16 +360,16 @@ fn a_merge_patch_replaces_removes_and_merges() {
     };
     assert_eq!(op.expect("taken"), expected);
     for body in [r#"{"a": null}"#, r#"{"a": ""}"#] {
-        let error = merge(&collection, &made(), body.as_bytes(), None).expect_err("refused");
+        let error = merge(&collection, &made(), body.as_bytes(), None, true).expect_err("refused");
         assert_eq!(faults(&error), [("a", "required")]);
     }
-    assert!(merge(&collection, &made(), b"{}", None).is_ok(), "nothing asked for, nothing missing");
+    assert!(merge(&collection, &made(), b"{}", None, true).is_ok(), "nothing asked for, nothing missing");
 }
 
 #[test]
 fn a_patch_may_add_to_a_field_and_take_from_it() {
     let collection = every_type();
-    let told = |body: &str| match merge(&collection, &made(), body.as_bytes(), None) {
+    let told = |body: &str| match merge(&collection, &made(), body.as_bytes(), None, true) {
         Ok(Op::Merge { adjusts, .. }) => {
             let told = adjusts.iter().map(|adjust| {
                 let mut by = Vec::new();
@@ -436,7 +436,7 @@ fn what_the_server_adds_is_decided_by_what_it_is_given() {
         {"name": "touched", "type": "autodate", "onUpdate": true}
     ]}"#,
     );
-    let mut fields = fields_of(create(&collection, b"{}", made()).expect("all is filled in"));
+    let mut fields = fields_of(create(&collection, b"{}", made(), true).expect("all is filled in"));
     enriched(&collection, None, &mut fields, NOW);
     check(&collection, &fields).expect("nothing is missing");
     let all = mask(&collection, "status,tags,n,f,flag,at,on,meta,created,updated,touched", false).expect("mask");
@@ -462,12 +462,12 @@ fn what_the_server_adds_is_decided_by_what_it_is_given() {
     let expected = format!(r#"{{"status":"new","created":"{now}","updated":"{later}","touched":"{later}"}}"#);
     assert_eq!(shown(&collection, merged, &dates), expected);
 
-    let mut replaced = fields_of(put(&collection, Some("x"), b"{}", None, false, made()).expect("taken"));
+    let mut replaced = fields_of(put(&collection, Some("x"), b"{}", None, false, made(), true).expect("taken"));
     enriched(&collection, Some(&fields), &mut replaced, later);
     assert_eq!(shown(&collection, replaced, &dates), expected, "a replace keeps the date of the create");
 
     let given = br#"{"status": "old", "tags": ["a"], "n": 0, "flag": true}"#;
-    let mut fields = fields_of(create(&collection, given, made()).expect("taken"));
+    let mut fields = fields_of(create(&collection, given, made(), true).expect("taken"));
     enriched(&collection, None, &mut fields, NOW);
     let some = mask(&collection, "status,tags,n,flag", false).expect("mask");
     assert_eq!(shown(&collection, fields, &some), r#"{"status":"old","tags":["a"],"n":0,"flag":true}"#);
@@ -496,7 +496,7 @@ fn a_stored_record_is_checked_once_more() {
 fn a_record_is_shown_as_far_as_its_mask() {
     let collection = every_type();
     let body = br#"{"text": "a\"\n\\b", "note": "secret", "number": 5.0, "relations": ["x"]}"#;
-    let fields = fields_of(create(&collection, body, made()).expect("taken"));
+    let fields = fields_of(create(&collection, body, made(), true).expect("taken"));
     let everything = shown(&collection, fields.clone(), &Mask::all(true));
     let start =
         r#"{"id":"made","collectionId":"7","collectionName":"things","text":"a\"\n\\b","code":null,"number":5,"#;
@@ -519,4 +519,39 @@ fn a_record_is_shown_as_far_as_its_mask() {
     let unknown = mask(&collection, "nope", false).expect_err("unknown").to_string();
     assert_eq!(hidden.replace("note", "nope"), unknown, "a hidden field must look like an unknown one");
     assert!(mask(&collection, "note", true).is_ok());
+}
+
+#[test]
+fn a_hidden_field_is_unknown_to_those_who_do_not_see_it() {
+    let collection = collection(
+        r#"{"name": "c", "fields": [
+        {"name": "a", "type": "number"},
+        {"name": "h", "type": "number", "hidden": true, "aliases": ["g"]},
+        {"name": "d", "type": "number", "hidden": true, "required": true, "default": 1},
+        {"name": "s", "type": "number", "hidden": true, "computed": "a"},
+        {"name": "t", "type": "autodate", "hidden": true, "onCreate": true},
+        {"name": "r", "type": "number", "hidden": true, "required": true}
+    ]}"#,
+    );
+    let codes = |outcome: Result<Op>| match outcome {
+        Ok(_) => String::new(),
+        Err(error) => faults(&error).iter().map(|(field, code)| format!("{field}: {code};")).collect(),
+    };
+    for key in ["h", "g", "d", "s", "t", "h+", "+h", "d-", "g+", "s+"] {
+        let unknown = format!("{key}: unknown_field;");
+        let body = format!(r#"{{"r": 1, "{key}": 1}}"#);
+        assert_eq!(codes(create(&collection, body.as_bytes(), made(), false)), unknown);
+        assert_eq!(codes(put(&collection, Some("x"), body.as_bytes(), None, false, made(), false)), unknown);
+        let body = format!(r#"{{"{key}": 1}}"#);
+        assert_eq!(codes(merge(&collection, &made(), body.as_bytes(), None, false)), unknown);
+        assert_ne!(codes(merge(&collection, &made(), body.as_bytes(), None, true)), unknown);
+    }
+    // No record is without it, so whoever makes one says what it is. What it became is not theirs.
+    assert_eq!(codes(create(&collection, br#"{"r": 1}"#, made(), false)), "");
+    assert_eq!(codes(create(&collection, b"{}", made(), false)), "r: required;");
+    for key in ["r", "r+", "r-"] {
+        let body = format!(r#"{{"{key}": 1}}"#);
+        let refused = codes(merge(&collection, &made(), body.as_bytes(), None, false));
+        assert_eq!(refused, format!("{key}: unknown_field;"));
+    }
 }

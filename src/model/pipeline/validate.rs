@@ -1,7 +1,8 @@
 //! First stage: which field each key of a body means, and whether a client may set it. Looks at no value.
 //!
 //! Invariant: past it each field is given at most once, by its name or one of its aliases. A field that the server sets
-//! is a fault here, so no later stage can let it through.
+//! is a fault here, so no later stage can let it through; so is a hidden one that the client can't see, which looks as
+//! if it were not there.
 
 use std::borrow::Cow;
 
@@ -53,6 +54,7 @@ pub(super) fn validate<'a>(
     members: Vec<Member<'a>>,
     rule: Id<'_>,
     merge: bool,
+    sees_hidden: bool,
     faults: &mut Faults,
 ) -> Valid<'a> {
     let mut valid = Valid { id: None, given: Vec::with_capacity(members.len().min(collection.fields.len())) };
@@ -74,7 +76,9 @@ pub(super) fn validate<'a>(
             if std::mem::replace(&mut echoed_seen[at], true) {
                 twice(&key, &key, faults);
             }
-        } else if let Some((at, way)) = meaning(collection, &key, next) {
+        } else if let Some((at, way)) =
+            meaning(collection, &key, next).filter(|(at, _)| is_known(&collection.fields[*at], merge, sees_hidden))
+        {
             next = at + 1;
             let field = &collection.fields[at];
             if let Some(other) = &seen[at] {
@@ -94,6 +98,12 @@ pub(super) fn validate<'a>(
         }
     }
     valid
+}
+
+/// Whether a client may give a field. What it doesn't see it can't set, but where there would be no record without: then
+/// it may say what a new one begins with, and nothing more.
+fn is_known(field: &Field, merge: bool, sees_hidden: bool) -> bool {
+    !field.hidden || sees_hidden || (!merge && field.is_asked_for())
 }
 
 /// The place of the field that a key means. Clients mostly send fields in the order of the definition, so the one

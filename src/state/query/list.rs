@@ -76,7 +76,8 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
         .collect();
     let shape = shape(schema, collection, &conditions)?;
     let order = total_order(&query.sort);
-    let resume = query.after.as_deref().map(|mark| place::resume(read, collection, &order, mark)).transpose()?;
+    let sees = |record: &Record| if rule.is_some() { conditions[0].holds(record) } else { Ok(true) };
+    let resume = query.after.as_deref().map(|mark| place::resume(read, collection, &order, mark, sees)).transpose()?;
     // One more than the page holds, to know whether there are more.
     let rows = query.offset.saturating_add(query.limit).saturating_add(1);
     let known = known_total(read, collection, &shape)?;

@@ -7,8 +7,9 @@
 //! 01 | length of id | id | xxh3_128 of place | first bytes of place      where the place is long
 //! ```
 //!
-//! A long place is found again by its record, as long as that stands where it stood; else the list goes on from the
-//! first bytes, which may show again what lies behind them, but leaves nothing out.
+//! A long place is found again by its record, as long as that stands where it stood and the caller may see it; else the
+//! list goes on from the first bytes, which may show again what lies behind them, but leaves nothing out. A mark may be
+//! anyone's making: one of a record that a rule hides must not tell whether it has guessed that record's values.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::id::RecordId;
 use crate::limits;
 use crate::model::query::{Operand, SortKey};
+use crate::model::record::Record;
 use crate::model::schema::Collection;
 use crate::model::value::{Fields, Value};
 use crate::state::stack::Read;
@@ -114,11 +116,18 @@ pub(super) fn mark(place: &[u8], id: &RecordId) -> Box<[u8]> {
     [&head, id, &hash, &place[..limits::CURSOR_PLACE_BYTES_MAX - 256]].concat().into()
 }
 
-/// Where a mark leads.
+/// Where a mark leads. `sees` says whether the caller may see a record.
 ///
 /// # Errors
-/// `Invalid` with code `bad_cursor` for bytes that [`mark`] didn't make for such an order; those of the base.
-pub(super) fn resume(read: &dyn Read, collection: &Collection, order: &[SortKey], mark: &[u8]) -> Result<Resume> {
+/// `Invalid` with code `bad_cursor` for bytes that [`mark`] didn't make for such an order; those of the base and of
+/// `sees`.
+pub(super) fn resume(
+    read: &dyn Read,
+    collection: &Collection,
+    order: &[SortKey],
+    mark: &[u8],
+    sees: impl FnOnce(&Record) -> Result<bool>,
+) -> Result<Resume> {
     let bad = || Error::invalid("cursor: this is no cursor of such a list").code("bad_cursor");
     match mark.split_first() {
         Some((&WHOLE, place)) => {
@@ -130,7 +139,9 @@ pub(super) fn resume(read: &dyn Read, collection: &Collection, order: &[SortKey]
             let (id, rest) = rest.split_at_checked(usize::from(*len)).ok_or_else(bad)?;
             let (hash, start) = rest.split_at_checked(16).ok_or_else(bad)?;
             let id = key::id(id).ok_or_else(bad)?;
-            if let Some(record) = lookup::record(read, collection, &id)? {
+            if let Some(record) = lookup::record(read, collection, &id)?
+                && sees(&record)?
+            {
                 let mut place = Vec::new();
                 write(&mut place, order, &id, &record.fields);
                 if xxh3_128(&place).to_be_bytes() == hash {

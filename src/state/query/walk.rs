@@ -11,7 +11,7 @@ use crate::model::predicate::Predicate;
 use crate::model::query::{Operand, SortKey};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Index, Schema};
-use crate::model::value::Fields;
+use crate::model::value::{Fields, Value};
 use crate::state::query::place::{self, Resume};
 use crate::state::query::plan::{Order, Plan, Stretch, Walk};
 use crate::state::related::{Allowance, Related, too_large};
@@ -48,7 +48,7 @@ impl<'a> Condition<'a> {
         Condition { predicate, input: predicate.input(), related }
     }
 
-    fn holds(&self, record: &Record) -> Result<bool> {
+    pub(super) fn holds(&self, record: &Record) -> Result<bool> {
         let row = Row { id: record.id.as_str(), fields: &record.fields };
         self.related.outcome(self.predicate.program.holds(row, &self.input, &self.related))
     }
@@ -68,12 +68,22 @@ impl Ground<'_> {
     pub(super) fn row(&self, id: RecordId, key: &mut Vec<u8>) -> Result<Stored> {
         key::set_row(key, self.collection.id, self.collection.generation, &id);
         match self.read.get(key)? {
-            Some(bytes) => stored(id, &bytes),
+            Some(bytes) => self.stored(id, &bytes),
             None => Err(Error::damaged(format!(
                 "collection {} has an index entry of the record {id}, which it does not have",
                 self.collection.name
             ))),
         }
+    }
+
+    /// Decodes a row. A long one takes as long as many steps.
+    fn stored(&self, id: RecordId, bytes: &[u8]) -> Result<Stored> {
+        const LONG: usize = 16 << 10;
+        if bytes.len() >= LONG {
+            self.allowance.in_time()?;
+        }
+        let (version, fields) = row::decode(bytes)?;
+        Ok(Stored { record: Record { id, version, fields }, bytes: bytes.len() })
     }
 
     fn matches(&self, record: &Record) -> Result<bool> {
@@ -88,14 +98,11 @@ impl Ground<'_> {
     }
 }
 
-fn stored(id: RecordId, bytes: &[u8]) -> Result<Stored> {
-    let (version, fields) = row::decode(bytes)?;
-    Ok(Stored { record: Record { id, version, fields }, bytes: bytes.len() })
-}
-
 /// A stretch that is being walked.
 struct Running<'a> {
     index: Option<&'a Index>,
+    /// What its records have in common, by the walk and by the stretch.
+    fixed: [&'a [(Operand, Value)]; 2],
     scan: Scan<'a>,
 }
 
@@ -193,7 +200,7 @@ impl<'a> Matches<'a> {
         Matches { ground, covered: plan.covered, source, seen, key: Vec::new() }
     }
 
-    fn open(&self, walk: &Walk, stretch: &Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
+    fn open(&self, walk: &'a Walk, stretch: &'a Stretch, resume: Option<&Resume>) -> Result<Running<'a>> {
         let ground = self.ground;
         let index = walk.index.and_then(|id| ground.collection.index(id));
         let pieces = resume.and_then(|resume| resume.pieces(ground.order));
@@ -204,7 +211,7 @@ impl<'a> Matches<'a> {
                 ground.read.scan(&from, &to, walk.backwards)?
             }
         };
-        Ok(Running { index, scan })
+        Ok(Running { index, fixed: [&walk.fixed, &stretch.fixed], scan })
     }
 
     /// The next match of one stretch.
@@ -231,14 +238,20 @@ impl<'a> Matches<'a> {
         }
         let read = match index {
             Some(_) => self.ground.row(id.clone(), &mut self.key)?,
-            None => stored(id.clone(), pair.value())?,
+            None => self.ground.stored(id.clone(), pair.value())?,
         };
         let matches = self.covered || self.ground.matches(&read.record)?;
         Ok(matches.then_some(Found { id, read: Some(read) }))
     }
 
     fn head(&mut self, running: &mut Running<'a>, of: usize) -> Result<Option<Head>> {
-        let Some(mut found) = self.advance(running)? else { return Ok(None) };
+        let mut found = loop {
+            let Some(found) = self.advance(running)? else { return Ok(None) };
+            // Another way in has this one, in its order; here it may stand out of it.
+            if self.covered || keeps(running.fixed, &found) {
+                break found;
+            }
+        };
         let mut place = Vec::with_capacity(32);
         place_of(self.ground, &mut found, &mut self.key, &mut place)?;
         Ok(Some(Head { place, of, found }))
@@ -347,6 +360,19 @@ pub(super) fn place_of(
     Ok(place::write(bytes, ground.order, &found.id, fields))
 }
 
+/// Whether a record that was read has what its stretch is ordered by the help of.
+fn keeps(fixed: [&[(Operand, Value)]; 2], found: &Found) -> bool {
+    let same = |a: &Value, b: &Value| a.order(b).is_eq();
+    fixed.into_iter().flatten().all(|(operand, value)| match (operand, &found.read) {
+        (Operand::Id, _) => value.as_text() == Some(found.id.as_str()),
+        (Operand::Field(field), Some(stored)) => {
+            let is = stored.record.fields.get(*field);
+            same(is, value) || is.each().iter().any(|one| same(one, value))
+        }
+        (Operand::Field(_), None) => true,
+    })
+}
+
 /// What is left of a stretch that yields the order, behind a place in that order.
 fn behind(
     ground: &Ground<'_>,
@@ -358,6 +384,10 @@ fn behind(
     let (collection, backwards) = (ground.collection, walk.backwards);
     let all_fixed = || walk.fixed.iter().chain(&stretch.fixed);
     let fixed = |operand: Operand| all_fixed().find(|(of, _)| *of == operand).map(|(_, value)| value);
+    // One record at most, wherever it lies: the walk may know its id and nothing of what comes before that in the order.
+    if fixed(Operand::Id).is_some() {
+        return (stretch.from.clone(), stretch.to.clone());
+    }
     let mut parts = index.map_or(&[][..], |index| &index.fields).iter();
     let mut key = match index {
         Some(index) => key::entry_head(collection, index.id),

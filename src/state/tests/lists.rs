@@ -96,7 +96,7 @@ impl World {
         let principal = Record { id: RecordId::new("u1").unwrap(), version: Default::default(), fields: Fields::new() };
         let request = Request {
             principal: Some((USERS, Arc::new(principal))),
-            query: vec![("s".into(), "b".into()), ("n".into(), "2".into())],
+            query: vec![("s".into(), "b".into()), ("n".into(), "2".into())].into(),
             ..Request::at(NOW)
         };
         let mut world = World { history, records, request: Arc::new(request) };
@@ -466,6 +466,9 @@ fn pages_by_cursor_go_on_behind_the_last_record_whatever_is_written_between() {
                     world.write(&mut dice);
                     world.history.churn(&mut dice);
                     kept = world.records[&ORDERS].get(&last.0).is_some_and(|(_, fields)| *fields == last.1);
+                }
+                if let Rows::Where(rule) = query.guard.rows(crate::model::guard::Action::List) {
+                    kept &= world.holds(rule, &last.0, &last.1);
                 }
                 query.after = Some(more);
                 query.offset = 0;

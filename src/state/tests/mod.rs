@@ -6,6 +6,7 @@ mod fixture;
 mod golden;
 mod key;
 mod lists;
+mod pages;
 mod query;
 mod snapshot;
 mod stack;

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use crate::error::Kind;
 use crate::id::{CollectionId, IndexId, RecordId, Seq};
 use crate::limits;
+use crate::model::change::Change;
 use crate::model::expr::{Program, Scope};
 use crate::model::guard::{Guard, Rows};
 use crate::model::predicate::{Predicate, Request, Sight};
 use crate::model::query::Query;
 use crate::model::schema::{Collection, Schema};
 use crate::model::sort;
-use crate::state::query::{Budget, Order, Page, list};
+use crate::model::value::Value;
+use crate::state::query::{Budget, Order, Page, Walk, list};
 use crate::state::stack::{Read, Scan, Stack};
-use crate::state::tests::fixture::{Dice, History};
+use crate::state::tests::fixture::{Dice, History, NAME};
 use crate::time::Millis;
 
 fn budget() -> Budget {
@@ -151,6 +153,51 @@ fn a_relation_is_followed_from_the_far_side() {
     assert!(far.plan.walks.iter().all(|walk| walk.index.is_none()), "by their ids: {far:?}");
     // An index that is held to a value is good enough.
     assert!(page("owner.name = 'zz' && name = 'a'").plan.steps.is_empty());
+}
+
+#[test]
+fn a_plan_has_its_bounds() {
+    let mut history = filled("bounds", 5);
+    let (collection, generation) = (history.collection.id, history.collection.generation);
+    let many = limits::RELATED_IDS_MAX + 1;
+    let make = |n: usize| Change::Created {
+        collection,
+        generation,
+        id: RecordId::new(&format!("many{n}")).unwrap(),
+        after: [(NAME, Value::text(if n == 0 { "one" } else { "many" }))].into_iter().collect(),
+    };
+    history.commit((0..=many).map(make).collect());
+    let sorted = |text: &str, sort: &str| {
+        list(&history.stack, &history.schema, &query(&history, text, sort), &mut budget()).unwrap()
+    };
+    let page = |text: &str| sorted(text, "");
+    let walks = |text: &str| {
+        let page = page(text);
+        (page.plan.walks.len(), page.plan.walks.iter().map(Walk::stretches).sum::<usize>(), page.plan.order)
+    };
+    let any_of = |count: usize| (0..count).map(|n| format!("'x{n}'")).collect::<Vec<_>>().join(",");
+    let merged = limits::PLAN_MERGED_MAX;
+    assert_eq!(walks(&format!("name in [{}]", any_of(merged))), (1, merged, Order::Merged));
+    assert_eq!(walks(&format!("name in [{}]", any_of(merged + 1))), (1, merged + 1, Order::Sorted));
+    let (most, all) = (limits::PLAN_WALKS_MAX, "rows: walked");
+    let numbers = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let sets = |count: usize| format!("date = null && name in [{}] && whole in [{}]", any_of(40), numbers(count));
+    let stretches = |count: usize| sorted(&sets(count), "real").plan.walks[0].stretches();
+    assert_eq!(stretches(most / 40), most);
+    assert!(stretches(most / 40 + 1) < most, "by another index, or with the last field left to be asked");
+    let branches = |count: usize| (0..count).map(|n| format!("(name='x{n}'&&real>{n})")).collect::<Vec<_>>().join("||");
+    assert_eq!(walks(&branches(limits::PLAN_BRANCHES_MAX)).0, limits::PLAN_BRANCHES_MAX);
+    assert_eq!(way(&history, &page(&branches(limits::PLAN_BRANCHES_MAX + 1))), all);
+    let few = page("owner.name = 'one'");
+    assert_eq!(few.plan.steps[0].found, Some(1));
+    let found = page("owner.name = 'many'");
+    assert_eq!((found.plan.steps[0].found, way(&history, &found).as_str()), (None, all));
+    let lookups = |count: usize| {
+        let branches: Vec<_> = (0..count).map(|n| format!("owner.name='x{n}'")).collect();
+        page(&branches.join("||")).plan.steps.len()
+    };
+    assert_eq!(lookups(limits::PLAN_LOOKUPS_MAX), limits::PLAN_LOOKUPS_MAX);
+    assert_eq!(lookups(limits::PLAN_LOOKUPS_MAX + 1), 0);
 }
 
 #[test]

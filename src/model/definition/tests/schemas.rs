@@ -182,7 +182,7 @@ fn what_the_schema_takes_the_pipeline_takes() {
         let value: Json = serde_json::from_str(body).expect("JSON");
         assert_eq!(takes(&schema, &value), expected, "the schema of {body}");
         let made = RecordId::new("made").expect("an id");
-        let taken = pipeline::create(&collection, body.as_bytes(), made);
+        let taken = pipeline::create(&collection, body.as_bytes(), made, true);
         assert_eq!(taken.is_ok(), expected, "the pipeline of {body}: {taken:?}");
     };
     for (rest, expected) in table {

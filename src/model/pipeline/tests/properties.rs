@@ -66,7 +66,7 @@ proptest! {
         let collection = round_trip();
         let text = shown(&collection, fields.clone(), &Mask::all(false));
         prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
-        let op = put(&collection, Some("made"), text.as_bytes(), None, false, made());
+        let op = put(&collection, Some("made"), text.as_bytes(), None, false, made(), true);
         prop_assert_eq!(fields_of(op.expect("own text")), fields);
     }
 
@@ -106,9 +106,9 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let collection = every_type();
-        let _ = create(&collection, &bytes, made());
-        let _ = put(&collection, None, &bytes, None, true, made());
-        let _ = merge(&collection, &made(), &bytes, None);
+        let _ = create(&collection, &bytes, made(), true);
+        let _ = put(&collection, None, &bytes, None, true, made(), true);
+        let _ = merge(&collection, &made(), &bytes, None, true);
         let _ = definition::parse(&Schema::default(), &bytes, NOW);
     }
 
@@ -122,7 +122,7 @@ proptest! {
             *place = byte;
         }
         body.truncate(body.len().min(cut.max(1)));
-        let _ = create(&collection, &body, made());
-        let _ = merge(&collection, &made(), &body, None);
+        let _ = create(&collection, &body, made(), true);
+        let _ = merge(&collection, &made(), &body, None, true);
     }
 }

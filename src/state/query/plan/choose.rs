@@ -40,12 +40,13 @@ impl Planner<'_> {
             let counted = if one.is_narrow() { self.probe(one, cap)? } else { all };
             probed += if one.is_narrow() { counted } else { 0 };
             // Behind the bound may be anything. The worst of it is assumed of a walk that would end early.
-            let unknown = counted == cap && one.is_narrow() && one.order > Order::Sorted && !wanted.count;
-            entries.push(if unknown { all } else { counted });
+            let unknown = counted == cap && one.is_narrow();
+            let worst = unknown && one.order > Order::Sorted && !wanted.count;
+            entries.push(Entries { counted: if worst { all } else { counted }, unknown });
             matches = matches.min(counted);
         }
         let matches = matches.max(1);
-        let price = |(one, entries): (&Candidate, usize)| price(one, entries, matches, wanted);
+        let price = |(one, entries): (&Candidate, Entries)| price(one, entries, matches, wanted);
         let prices: Vec<f64> = candidates.iter().zip(entries).map(price).collect();
         let best = (0..candidates.len()).min_by(|a, b| prices[*a].total_cmp(&prices[*b])).unwrap_or(0);
         Ok((candidates.swap_remove(best), probed))
@@ -68,16 +69,28 @@ impl Planner<'_> {
     }
 }
 
+/// How many entries a candidate has, as far as is known.
+#[derive(Clone, Copy)]
+struct Entries {
+    counted: usize,
+    /// Whether there may be more.
+    unknown: bool,
+}
+
 /// In rows: an entry without its row is a fraction of one, the beginning of a scan some.
-fn price(candidate: &Candidate, entries: usize, matches: usize, wanted: &Wanted<'_>) -> f64 {
+fn price(candidate: &Candidate, entries: Entries, matches: usize, wanted: &Wanted<'_>) -> f64 {
     const ENTRY: f64 = 0.2;
     const SCAN: f64 = 3.0;
-    let entries = entries as f64;
+    const SORTED: f64 = 1.2;
+    let Entries { counted, unknown } = entries;
+    let entries = counted as f64;
     let by_id = wanted.order.first().is_some_and(|part| part.operand == Operand::Id);
     let each = if candidate.covered { ENTRY } else { 1.0 };
     let scans = SCAN * candidate.stretches() as f64;
     match candidate.order {
-        Order::Sorted => scans + entries * if candidate.covered && by_id { 2.0 * ENTRY } else { 1.2 },
+        // More of them than were counted: dear enough to lose against a walk that yields the order.
+        Order::Sorted if unknown => scans + entries * SORTED,
+        Order::Sorted => scans + entries * if candidate.covered && by_id { 2.0 * ENTRY } else { SORTED },
         _ if wanted.count => scans + entries * each,
         _ => {
             let share = if candidate.covered { 1.0 } else { entries / matches as f64 };

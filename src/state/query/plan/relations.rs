@@ -34,6 +34,7 @@ impl Planner<'_> {
             })
             .collect();
         for (hop, shape) in overs {
+            self.allowance.in_time()?;
             if self.lookups.get() == 0
                 || candidates::by_indexes(collection, facts, &[]).iter().any(|one| one.equal_fields() > 0)
             {

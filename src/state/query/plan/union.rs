@@ -29,6 +29,8 @@ impl Planner<'_> {
         let mut union =
             Candidate { walks: Vec::new(), order: Order::Merged, covered: true, repeats: true, used: bit(at) };
         for branch in *branches {
+            // There may be hundreds of such facts, and each branch is held against each index.
+            self.allowance.in_time()?;
             let mut facts = beside.clone();
             if !facts.add(branch.parts()) || !self.add_relations(collection, &mut facts)? {
                 continue;
