@@ -1,6 +1,7 @@
 //! What a parser by the standard finds in our output. `ammonia` reads it (by html5ever) once with our own lists and once
 //! with lists that let everything through: where both answers are one, nothing stands in it that isn't on our lists.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use ammonia::Builder;
@@ -91,6 +92,7 @@ static OURS: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .add_tag_attributes("a", ["rel"])
         .generic_attributes(ATTRIBUTES.into())
         .url_schemes(SCHEMES.into())
+        .clean_content_tags(HashSet::new())
         .link_rel(None);
     builder
 });
@@ -102,6 +104,7 @@ static ALL: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .tags(ELEMENTS.iter().map(|(name, _)| *name).chain(BANNED).collect())
         .generic_attribute_prefixes(LETTERS.into())
         .url_schemes(SCHEMES.into_iter().chain(["javascript", "vbscript", "data", "file", "blob", "feed"]).collect())
+        .clean_content_tags(HashSet::new())
         .link_rel(None)
         .strip_comments(false);
     builder
