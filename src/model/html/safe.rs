@@ -6,7 +6,7 @@ use super::entities::{decode, reference};
 use super::tokens::{Token, Tokens};
 
 /// The elements that stay, with their attributes beside those that all may have.
-const ELEMENTS: [(&str, &[&str]); 56] = [
+pub(super) const ELEMENTS: [(&str, &[&str]); 56] = [
     ("a", &["href", "target"]),
     ("abbr", &[]),
     ("address", &[]),
@@ -66,7 +66,7 @@ const ELEMENTS: [(&str, &[&str]); 56] = [
 ];
 
 /// Attributes that every element may have: text, and no more.
-const ATTRIBUTES: [&str; 3] = ["title", "lang", "dir"];
+pub(super) const ATTRIBUTES: [&str; 3] = ["title", "lang", "dir"];
 
 /// Elements without content.
 const VOID: [&str; 4] = ["br", "col", "hr", "img"];
@@ -75,10 +75,10 @@ const VOID: [&str; 4] = ["br", "col", "hr", "img"];
 const SELF_ENDING: [&str; 7] = ["p", "li", "dt", "dd", "tr", "td", "th"];
 
 /// Where a link or an image may lead, beside a place on the same site.
-const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
+pub(super) const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
 
-/// Elements in one another: no editor makes more, and browsers stop there too.
-const DEPTH_MAX: usize = 256;
+/// Elements in one another: no editor makes more, and each end tag looks through all that are open.
+const DEPTH_MAX: usize = 64;
 
 /// The HTML with only elements and attributes that do no harm, each element closed. Text stays, also that of elements
 /// that go, but for scripts and styles.
