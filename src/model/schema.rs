@@ -24,7 +24,7 @@ pub struct Schema {
     by_id: BTreeMap<CollectionId, Arc<Collection>>,
     /// Made when first asked for; all anew when a definition moves, since expressions reach over relations.
     compiled: Arc<RwLock<BTreeMap<CollectionId, Arc<Compiled>>>>,
-    /// The newest definition's entry.
+    /// Moves with every definition that comes, changes or goes.
     version: Seq,
     by_name: BTreeMap<Box<str>, CollectionId>,
     /// The highest collection id ever given out: a dropped one's is not used again.
@@ -477,6 +477,8 @@ impl Schema {
         let gone = self.by_id.remove(&id)?;
         self.by_name.remove(&gone.name);
         self.compiled = Arc::default();
+        // Below the entry that took it out, so no definition will ever have it.
+        self.version = Seq(self.version.0 + 1);
         Some(gone)
     }
 
@@ -494,7 +496,7 @@ impl Schema {
         Ok(compiled)
     }
 
-    /// The newest definition's entry: expressions compiled against another are not of this schema.
+    /// Another for every schema of one history: expressions compiled against another are not of this one.
     pub fn version(&self) -> Seq {
         self.version
     }
