@@ -148,7 +148,7 @@ fn a_referrer_counts_behind_however_many_that_are_hidden() {
     let hidden = limits::EXPRESSION_STEPS_MAX / 50 + 100;
     let owner = (OWNER, Value::text("t"));
     let mut changes = vec![created(&history, "t", &[])];
-    changes.extend((0..hidden).map(|at| created(&history, &format!("x{at}"), &[owner.clone()])));
+    changes.extend((0..hidden).map(|at| created(&history, &format!("x{at}"), std::slice::from_ref(&owner))));
     changes.push(created(&history, "z", &[owner, (FLAG, Value::Bool(true)), (WHOLE, Value::Int(5))]));
     history.commit(changes);
     let rows = || Rows::Where(Box::new(predicate(&history, "flag = true")));
