@@ -7,12 +7,15 @@
 //!
 //! ```text
 //!  HTTP ─▶ access ─▶ service ─▶ pipeline ─▶ [writer: decide ─▶ append + sync ─▶ publish view, position] ─▶ answer
-//!          (guard)              validate     404 409 412         the log             │
-//!                               sanitize     413                                     ▼
-//!                               parse                             fresh layer ─▶ frozen layer ─▶ [applier: redb]
-//!                               transform
-//!                               400
+//!          (guard)              validate     rules on rows     the log             │                        (look:
+//!                               sanitize     adjust, enrich                        ▼                        fields,
+//!                               parse        check           fresh layer ─▶ frozen layer ─▶ [applier: redb] expand,
+//!                               transform                                                                   embed)
+//!                               400          401 403 404 409 412 413 422
 //! ```
+//!
+//! Rules, filters, checks, computed fields and defaults are one language (`model::expr`), compiled once for each schema.
+//! A list is planned from its rule and its filter together (`state::query`) and read from one view.
 //!
 //! Reads take the newest published view, a stack of layers over redb, and never wait for the writer.
 //!
@@ -41,11 +44,13 @@
 //! - Only `service::access` makes a guard for a caller, and there is no query and no command without one.
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
+//! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.
 //!
 //! # Where to start reading
 //!
 //! [`model::change`] is what the log holds, `core::decide` how a command becomes one, `state::effects` what it does to
-//! the tables, `core::writer` the order of it all, and `http::routes` the whole surface on one screen.
+//! the tables, `core::writer` the order of it all, [`model::expr`] the language, `state::query::plan` how an index is chosen,
+//! and `http::routes` the whole surface on one screen.
 
 #![forbid(unsafe_code)]
 
