@@ -41,8 +41,16 @@ pub const INDEX_FIELDS_MAX: usize = 8;
 pub const NAME_BYTES_MAX: usize = 64;
 /// A `pattern` of a text field, bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_000;
-/// Compiled size of a `pattern`, bytes: `regex` refuses to grow past it.
+/// Compiled size of a `pattern`, bytes: its compiler refuses to grow past it.
 pub const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// What matching one text against a field's `pattern` may take, steps of some nanoseconds: the longest text takes two
+/// thirds of it, where the pattern is a plain one. Past it the text is refused.
+pub const PATTERN_STEPS_MAX: usize = 200_000;
+/// States of a pattern's automaton at once, bytes: full, they are let go and made anew. More where four of the widest
+/// take more.
+pub const PATTERN_STATES_BYTES: usize = 128 << 10;
+/// States of one pattern kept between searches, of all threads together, bytes; at least those of one.
+pub const PATTERN_KEPT_BYTES: usize = 256 << 10;
 /// Checks of one collection: each is evaluated at every write.
 pub const CHECKS_MAX: usize = 50;
 /// The message of a check, bytes.

@@ -17,9 +17,8 @@ use super::operand::{Operand, Standing, ordered};
 use super::tree::{Arithmetic, Sign};
 use super::types::Scalar;
 
-/// Bytes that cost a step; for a regular expression, which may have to go them many ways at once, fewer.
+/// Bytes that cost a step. A regular expression counts for itself.
 const STEP_BYTES: usize = 64;
-const STEP_PATTERN_BYTES: usize = 16;
 
 /// One evaluation.
 pub(super) struct Machine<'v> {
@@ -85,8 +84,10 @@ impl<'v> Machine<'v> {
             Node::In(left, right) => self.is_in(left, right)?,
             Node::Matches(text, pattern) => match self.value(text)? {
                 Operand::Text(text) => {
-                    self.spend(text.len() / STEP_PATTERN_BYTES)?;
-                    pattern.matches(&text)
+                    let mut left = self.left.get();
+                    let matches = pattern.matches(&text, &mut left);
+                    self.left.set(left);
+                    matches.map_err(|_| Exhausted)?
                 }
                 _ => false,
             },

@@ -106,8 +106,9 @@ impl Program {
 
     /// What it takes in memory when made from a text of that length: an estimate, in bytes, on the high side.
     pub(super) fn bytes(&self, text: usize) -> usize {
-        // A node is some ten times as long as its text; a pattern has a table of states beside its compiled form.
-        512 + 16 * text + 2 * limits::EXPRESSION_PATTERN_COMPILED_BYTES_MAX * self.patterns
+        // A node is some ten times as long as its text; a pattern keeps states beside its compiled form.
+        let pattern = limits::EXPRESSION_PATTERN_COMPILED_BYTES_MAX + limits::PATTERN_KEPT_BYTES;
+        512 + 16 * text + pattern * self.patterns
     }
 
     /// Its value, where that is always the same.

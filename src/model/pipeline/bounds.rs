@@ -3,6 +3,7 @@
 use crate::id::{FieldId, RecordId};
 use crate::limits;
 use crate::model::json::Flaw;
+use crate::model::pattern::TooCostly;
 use crate::model::schema::{Collection, FieldKind};
 use crate::model::value::Value;
 use crate::time::Millis;
@@ -13,12 +14,16 @@ pub(super) fn within(kind: &FieldKind, value: Value) -> Result<Value, Flaw> {
     match (kind, &value) {
         (FieldKind::Text { min, max, pattern }, Value::Text(text)) => {
             long_enough(text, min.unwrap_or(0), max.unwrap_or(limits::TEXT_CHARS_DEFAULT_MAX))?;
-            match pattern {
-                // An empty text in an optional field is "nothing said".
-                Some(pattern) if !text.is_empty() && !pattern.matches(text) => {
-                    return Err(Flaw::new("pattern", format!("must match {}", pattern.as_str())));
+            // An empty text in an optional field is "nothing said".
+            if let Some(pattern) = pattern
+                && !text.is_empty()
+            {
+                let flaw = |code, message: &str| Flaw::new(code, format!("{message} {}", pattern.as_str()));
+                match pattern.matches(text, &mut { limits::PATTERN_STEPS_MAX }) {
+                    Ok(true) => {}
+                    Ok(false) => return Err(flaw("pattern", "must match")),
+                    Err(TooCostly) => return Err(flaw("too_costly", "takes too long to match against")),
                 }
-                _ => {}
             }
         }
         (FieldKind::Editor { max }, Value::Text(text)) => {
