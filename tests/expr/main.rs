@@ -20,7 +20,7 @@ use world::{World, stored};
 #[test]
 fn a_compiled_expression_gives_what_a_naive_interpreter_gives() {
     let (seed, started) = (results::seed(), Instant::now());
-    let cases = results::size(10_000, 30_000, 100_000);
+    let cases = results::size(10_000, 300_000, 3_000_000);
     let mut rng = Rng::new(seed);
     let mut kinds = std::collections::BTreeMap::<String, u64>::new();
     let mut case = 0;
