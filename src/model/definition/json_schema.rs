@@ -1,9 +1,9 @@
 //! A collection as the JSON Schema (2020-12) of the body that makes a record: the first layer of validation, a client's.
 //!
-//! Invariant: a body that it takes is one that the pipeline takes. It may be the stricter of the two: it sees a text
-//! before it is sanitized, wants dates in the one form that JSON Schema knows, and takes no empty text where one of
-//! some length is asked for. What no schema can say (uniqueness, checks, that a relation's target is there) is left to
-//! the server.
+//! It is a form's first word, not the last one. Stricter than the pipeline: it sees a text before it is sanitized, wants
+//! dates in the one form that JSON Schema knows, and takes no empty text where one of some length is asked for. Looser:
+//! a text may be longer or shorter once it is sanitized, and `format` of e-mail addresses and URLs takes more than is
+//! taken here. What no schema can say (uniqueness, checks, that a relation's target is there) is left to the server.
 
 use serde_json::{Map, Value as Json, json};
 
