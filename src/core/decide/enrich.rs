@@ -57,11 +57,7 @@ pub(super) fn follow(
     before: &Fields,
     after: &mut Fields,
 ) -> Result<()> {
-    with(draft, collection, guard, id, Some(before), |writing| {
-        writing.date(after);
-        writing.compute(after)?;
-        check(writing, after)
-    })?
+    unlinked(draft, collection, guard, id, before, after, |_| ())
 }
 
 /// As [`follow`], of a record whose relation lost an id: `forget` takes it out of what is computed, too.
