@@ -7,10 +7,12 @@
 
 mod answer;
 mod base;
+mod builds;
 mod creates;
 mod disk;
 mod hello;
 mod histogram;
+mod imports;
 mod lists;
 mod load;
 mod millpond;
@@ -66,6 +68,8 @@ const ALL: &[(&str, Run)] = &[
     ("lists", lists::large),
     ("queries", queries::large),
     ("stalls", stalls::large),
+    ("builds", builds::run),
+    ("imports", imports::run),
     ("replay", replay::run),
 ];
 

@@ -32,6 +32,7 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
     let row = Row::new(format!("replay of {mib:.0} MiB of log, {} records", thousands(wanted)), mib / seconds, "MiB/s");
     bench.report.add(row.limit(Limit::AtLeast(30.0)));
     bench.report.add(Row::new("  for each second of CPU", mib / cpu, "MiB"));
+    bench.report.add(Row::new("  start after kill -9, for each 100 MiB of log", seconds * 100.0 / mib, "s"));
     let row = Row::new("  start after kill -9, all of it", seconds, "s");
     bench.report.add(row.limit(Limit::AtMost(3.0)));
     Ok(())
