@@ -32,6 +32,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// The base's page cache, bytes.
     pub base_cache_bytes: usize,
+    /// Origins whose pages a browser lets read the answers: `https://app.example`, or `*` for all.
+    pub cors_origins: Vec<String>,
 }
 
 /// How log lines are written.
@@ -56,6 +58,7 @@ impl Default for Settings {
             body_bytes_max: limits::BODY_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
             base_cache_bytes: limits::BASE_CACHE_BYTES,
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -87,8 +90,34 @@ impl Settings {
         at_most("body_bytes_max", self.body_bytes_max, limits::ENTRY_BYTES_MAX)?;
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
-        at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)
+        at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
+        self.validate_origins()
     }
+
+    fn validate_origins(&self) -> Result<()> {
+        at_most("cors_origins", self.cors_origins.len(), limits::ORIGINS_MAX)?;
+        for origin in &self.cors_origins {
+            if origin == "*" && self.dev {
+                return Err(Error::invalid(
+                    "cors_origins: not \"*\" with dev: every page that a browser on this machine opens would be a \
+                     superuser; name the origins",
+                ));
+            }
+            if origin != "*" && !is_origin(origin) {
+                return Err(Error::invalid(format!(
+                    "cors_origins: {origin:?} is no origin: scheme and host, and a port where it is not the scheme's \
+                     own, as in https://app.example"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a browser could say just this in `Origin`.
+fn is_origin(text: &str) -> bool {
+    let known = |url: url::Url| url.scheme().starts_with("http") && url.origin().ascii_serialization() == text;
+    url::Url::parse(text).is_ok_and(known)
 }
 
 fn at_least(name: &str, value: usize, least: usize) -> Result<()> {
@@ -129,14 +158,15 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\n",
+             connections_max = {}\nbase_cache_bytes = {}\ncors_origins = {:?}\n",
             settings.data,
             settings.listen,
             settings.dev,
             settings.log_level,
             settings.body_bytes_max,
             settings.connections_max,
-            settings.base_cache_bytes
+            settings.base_cache_bytes,
+            settings.cors_origins
         )
     }
 
@@ -164,6 +194,14 @@ mod tests {
             ("body_bytes_max = 99999999999", "body_bytes_max:"),
             ("connections_max = 0", "connections_max:"),
             ("base_cache_bytes = 0", "base_cache_bytes:"),
+            ("cors_origins = ['https://a.example/']", "cors_origins:"),
+            ("cors_origins = ['https://a.example:443']", "cors_origins:"),
+            ("cors_origins = ['https://u@a.example']", "cors_origins:"),
+            ("cors_origins = ['HTTPS://a.example']", "cors_origins:"),
+            ("cors_origins = ['a.example']", "cors_origins:"),
+            ("cors_origins = ['ftp://a.example']", "cors_origins:"),
+            ("cors_origins = ['null']", "cors_origins:"),
+            ("dev = true\ncors_origins = ['https://a.example', '*']", "cors_origins:"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

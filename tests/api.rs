@@ -3,6 +3,8 @@
 
 #[path = "api/batch.rs"]
 mod batches;
+#[path = "api/edge.rs"]
+mod edge;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/related.rs"]

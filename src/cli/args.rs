@@ -10,15 +10,33 @@ use crate::error::{Error, Result};
 
 /// Millpond: a self-hosted backend in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "millpond", version, about, long_about = None)]
+#[command(name = "millpond", version, about, long_about = None, after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
+const AFTER_HELP: &str = "\
+To begin:
+  millpond demo                     a server with data in it, and lines to try
+  millpond serve --data my-data     a server of your own
+  millpond serve --help             every setting, with its variable and its default
+
+A flag wins over its variable, a variable over the file that --config names.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damaged data.";
+
+const AFTER_SERVE_HELP: &str = "\
+Each setting is also a line of the TOML file, under the flag's name with _ for -:
+  listen = \"127.0.0.1:8090\"
+  cors_origins = [\"https://app.example\"]
+
+One line with the address goes to standard output once requests are taken; the log goes to standard error. At SIGTERM and
+at Ctrl-C the requests in flight are answered first.";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Serves a folder over HTTP until SIGTERM or Ctrl-C.
+    #[command(after_help = AFTER_SERVE_HELP)]
     Serve(Flags),
     /// Serves a folder with 20,000 real flights in it and prints curl lines to try.
     Demo(Flags),
@@ -50,6 +68,10 @@ pub(super) struct Flags {
     /// Page cache of the tables, bytes. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_BASE_CACHE_BYTES")]
     base_cache_bytes: Option<usize>,
+    /// Origins whose pages a browser lets read the answers, as https://app.example; * for all, but not with --dev.
+    /// Several by commas, or the flag again. [default: none]
+    #[arg(long, value_name = "ORIGINS", env = "MILLPOND_CORS_ORIGINS", value_delimiter = ',')]
+    cors_origins: Option<Vec<String>>,
 }
 
 /// Where the data is and how lines are logged.
@@ -121,7 +143,9 @@ impl Flags {
 
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
-        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes);
+        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cors_origins);
+        // A variable that is set to nothing sets nothing.
+        settings.cors_origins.retain(|origin| !origin.is_empty());
         settings.validate()?;
         Ok(settings)
     }
@@ -139,5 +163,63 @@ impl Folder {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::invalid(format!("config: {} can't be read: {error}", path.display())))?;
         Settings::from_toml(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The settings by the names they have in the file.
+    fn settings() -> Vec<String> {
+        let all = serde_json::to_value(Settings::default()).expect("plain data");
+        all.as_object().expect("a struct").keys().cloned().collect()
+    }
+
+    #[test]
+    fn help_and_readme_know_every_setting_and_its_variable() {
+        let mut command = Args::command();
+        let serve = command.find_subcommand_mut("serve").expect("there").render_long_help().to_string();
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
+        for name in settings() {
+            let (flag, variable) = (name.replace('_', "-"), name.to_uppercase());
+            assert!(serve.contains(&format!("--{flag} ")), "--{flag} is not in the help:\n{serve}");
+            let told = format!("[env: MILLPOND_{variable}=");
+            assert!(serve.contains(&told), "MILLPOND_{variable} is not in the help:\n{serve}");
+            let row = format!("| `--{flag}` | `MILLPOND_{variable}` | `{name}` |");
+            assert!(readme.contains(&row), "README.md has no row {row}");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_many_values_is_read_from_the_flag_and_from_the_file() {
+        let read = |arguments: &[&str]| match Args::try_parse_from(arguments).expect("arguments").command {
+            Command::Serve(flags) => flags.settings().expect("settings").cors_origins,
+            _ => panic!("not serve"),
+        };
+        let (a, b) = ("https://a.example", "http://b.example:81");
+        let both = format!("{a},{b}");
+        assert_eq!(read(&["millpond", "serve", "--cors-origins", &both]), [a, b]);
+        assert_eq!(read(&["millpond", "serve", "--cors-origins", a, "--cors-origins", b]), [a, b]);
+        assert_eq!(read(&["millpond", "serve", "--cors-origins", ""]), Vec::<String>::new());
+        let file = Settings::from_toml(&format!("cors_origins = [{a:?}, {b:?}]")).expect("settings");
+        assert_eq!(file.cors_origins, [a, b]);
+    }
+
+    #[test]
+    fn every_option_says_what_it_is_for() {
+        Args::command().debug_assert();
+        let mut commands = vec![Args::command()];
+        while let Some(command) = commands.pop() {
+            let told =
+                |about: Option<&clap::builder::StyledStr>| about.is_some_and(|text| !text.to_string().is_empty());
+            assert!(told(command.get_about()), "{} has no text", command.get_name());
+            for option in command.get_arguments() {
+                assert!(told(option.get_help()), "{} {} has no text", command.get_name(), option.get_id());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
     }
 }

@@ -1,10 +1,9 @@
-//! The accept loop: every limit on connections stands here or in `socket`.
+//! The accept loop: every limit on connections stands here, in `socket`, or, for HTTP/2, in `streams`.
 //!
 //! `axum::serve` is not used, as it sets no timer and so no limit on a request's head. A connection beyond the cap
 //! waits in the kernel's backlog. At a stop no connection is accepted any more, idle ones are closed, requests in
 //! flight are answered, and what is left at the deadline is dropped.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -12,18 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::http::connection::Connection;
 use crate::http::inbound::Inbound;
-use crate::http::socket::{Shared, Socket};
 use crate::limits;
 
 /// Pause after a failed accept (out of file descriptors): the loop must neither end nor spin.
@@ -38,6 +32,9 @@ pub(crate) struct ConnectionLimits {
     pub(crate) write_stall: Duration,
     pub(crate) linger: Duration,
     pub(crate) stop_time: Duration,
+    pub(crate) idle_time: Duration,
+    pub(crate) ping_interval: Duration,
+    pub(crate) ping_time: Duration,
 }
 
 impl Default for ConnectionLimits {
@@ -49,6 +46,9 @@ impl Default for ConnectionLimits {
             write_stall: limits::WRITE_STALL_MAX,
             linger: limits::LINGER_TIME_MAX,
             stop_time: limits::STOP_TIME_MAX,
+            idle_time: limits::H2_IDLE_TIME_MAX,
+            ping_interval: limits::H2_PING_INTERVAL,
+            ping_time: limits::H2_PING_TIME_MAX,
         }
     }
 }
@@ -109,63 +109,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-struct Connection<A> {
-    answer: A,
-    peer: SocketAddr,
-    limits: ConnectionLimits,
-    stopped: watch::Receiver<bool>,
-}
-
-impl<A: Answer> Connection<A> {
-    async fn run(mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        // Answers are written whole; waiting to fill a packet only delays them. A socket that refuses is closing.
-        let _ = stream.set_nodelay(true);
-        let shared = Arc::new(Shared::default());
-        let socket = Socket::new(stream, Arc::clone(&shared), self.limits.write_stall, self.limits.linger);
-        let (answer, peer) = (self.answer, self.peer);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (answer, shared) = (answer.clone(), Arc::clone(&shared));
-            async move {
-                let request = request.map(|body| Inbound::new(body, &shared));
-                let mut response = answer.answer(request, peer).await;
-                if shared.unread() {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.limits.header_time)
-                .max_buf_size(self.limits.header_bytes)
-                // Answers are small: one copy costs less than a vectored write.
-                .writev(false)
-                .serve_connection(TokioIo::new(socket), service)
-        );
-        let ended = tokio::select! {
-            ended = connection.as_mut() => Ok(ended),
-            () = told(&mut self.stopped) => {
-                connection.as_mut().graceful_shutdown();
-                timeout(self.limits.stop_time, connection.as_mut()).await
-            }
-        };
-        match ended {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "connection ended"),
-            Err(_) => tracing::warn!(%peer, "connection dropped at the stop's deadline"),
-        }
-        drop(place);
-    }
-}
-
-/// Returns at the stop; that the loop is gone without a word is one too.
-async fn told(stopped: &mut watch::Receiver<bool>) {
-    while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {}
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{Notify, oneshot};
     use tokio::task::JoinHandle;
@@ -175,13 +120,13 @@ mod tests {
     use crate::http::problem;
 
     const BODY_MAX: usize = 1_024;
-    const SHORT: Duration = Duration::from_millis(100);
+    pub(in crate::http) const SHORT: Duration = Duration::from_millis(100);
 
     /// Answers `/hello` at once, `/held` when told, `/big` with more than any socket buffers, else gathers the body.
     #[derive(Clone, Default)]
-    struct Toy {
-        entered: Arc<Notify>,
-        release: Arc<Notify>,
+    pub(in crate::http) struct Toy {
+        pub(in crate::http) entered: Arc<Notify>,
+        pub(in crate::http) release: Arc<Notify>,
     }
 
     impl Answer for Toy {
@@ -206,14 +151,14 @@ mod tests {
         }
     }
 
-    struct Served {
-        address: SocketAddr,
-        toy: Toy,
-        stop: oneshot::Sender<()>,
-        ended: JoinHandle<()>,
+    pub(in crate::http) struct Served {
+        pub(in crate::http) address: SocketAddr,
+        pub(in crate::http) toy: Toy,
+        pub(in crate::http) stop: oneshot::Sender<()>,
+        pub(in crate::http) ended: JoinHandle<()>,
     }
 
-    async fn serve(limits: ConnectionLimits) -> Served {
+    pub(in crate::http) async fn serve(limits: ConnectionLimits) -> Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let toy = Toy::default();
@@ -224,7 +169,7 @@ mod tests {
         Served { address, toy, stop, ended }
     }
 
-    async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    pub(in crate::http) async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(bytes).await.expect("sends");
         stream
@@ -262,6 +207,21 @@ mod tests {
         let chunked = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
         stream.write_all(chunked).await.expect("sends");
         assert!(one(&mut stream).await.ends_with("ok"));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_begins_like_a_preface_is_a_request() {
+        let served = serve(ConnectionLimits::default()).await;
+        for (method, status) in [("P", "200"), ("PRI", "200"), ("PRIO", "200"), ("PUT", "200")] {
+            let mut stream = send(served.address, b"").await;
+            for byte in format!("{method} /hello HTTP/1.1\r\nhost: x\r\n\r\n").bytes() {
+                stream.write_u8(byte).await.expect("sends");
+                tokio::task::yield_now().await;
+            }
+            assert!(one(&mut stream).await.starts_with(&format!("HTTP/1.1 {status} ")), "{method}");
+        }
+        let answer = rest(send(served.address, b"PRI * HTTP/2.1\r\n\r\n").await).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     }
 
     #[tokio::test]

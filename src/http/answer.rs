@@ -7,8 +7,8 @@ use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
 use crate::error::Result;
+use crate::http::coding;
 use crate::http::conditions::etag;
-use crate::http::inbound::gather;
 use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal};
 use crate::id::Position;
@@ -48,12 +48,12 @@ fn pairs(query: &str) -> Vec<(Box<str>, Box<str>)> {
 /// A request that bears JSON, read to its end: its head and its body.
 ///
 /// # Errors
-/// `NotAcceptable`, `UnsupportedMedia`, or as [`gather`].
+/// `NotAcceptable`, `UnsupportedMedia`, or as [`coding::read`].
 pub(super) async fn with_body(app: &App, request: Request) -> Result<(axum::http::request::Parts, Bytes), Refusal> {
     let (head, body) = request.into_parts();
     accepts_json(&head.headers)?;
     expect_json(&head.headers)?;
-    let body = gather(body, app.body_bytes_max, limits::BODY_TIME_MAX).await?;
+    let body = coding::read(&head.headers, body, app.body_bytes_max, limits::BODY_TIME_MAX).await?;
     Ok((head, body))
 }
 
@@ -70,9 +70,9 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 /// `Invalid` for a condition that is none.
 pub(super) fn shown(shown: &Shown, headers: &HeaderMap) -> Result<Response> {
     let etag = etag(shown.version(), shown.representation());
-    let fresh = super::conditions::copy_is_fresh(headers, &etag)?;
-    let mut response = if fresh { empty(StatusCode::NOT_MODIFIED) } else { json(shown.body()) };
-    response.headers_mut().insert(ETAG, text(etag));
+    let fresh = super::conditions::fresh_copy(headers, &etag)?;
+    let mut response = if fresh.is_some() { empty(StatusCode::NOT_MODIFIED) } else { json(shown.body()) };
+    response.headers_mut().insert(ETAG, text(fresh.unwrap_or(etag)));
     Ok(response)
 }
 

@@ -13,8 +13,8 @@ use axum::response::Response;
 
 use crate::error::{Error, Result};
 use crate::http::answer::{caller, json, position, query_pairs};
+use crate::http::coding;
 use crate::http::conditions::{create_only, if_match, refuse};
-use crate::http::inbound::gather;
 use crate::http::params::Params;
 use crate::http::records::{showing, wanted};
 use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
@@ -31,7 +31,8 @@ use crate::service::{Asker, Caller};
 pub(super) async fn batch(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let boundary = check_head(&head)?;
-    let body = gather(body, app.body_bytes_max.max(limits::TRANSACTION_BODY_BYTES_MAX), limits::BODY_TIME_MAX).await?;
+    let bytes_max = app.body_bytes_max.max(limits::TRANSACTION_BODY_BYTES_MAX);
+    let body = coding::read(&head.headers, body, bytes_max, limits::BODY_TIME_MAX).await?;
     let payload = boundary.map_or(Ok(&*body), |boundary| multipart::payload(&body, boundary))?;
     let caller = caller_of(&app, &head, boundary.is_some());
     let written = each(&requests(payload)?, |raw| Written::read(raw))?;

@@ -1,12 +1,14 @@
 //! Entity tags and the conditions on them (RFC 9110, sections 8.8.3 and 13.1).
 //!
-//! A tag is `"` version `"`, or `"` version `~` hash `"` where the answer is more than the record as all see it. `If-Match`
-//! looks at the version alone, since it guards the record; `If-None-Match` at the whole tag, since it guards a copy.
+//! A tag is `"` version `"`, or `"` version `~` hash `"` where the answer is more than the record as all see it; of an answer
+//! that is sent in a coding, `+` and the coding's name follow. `If-Match` looks at the version alone, since it guards the
+//! record; `If-None-Match` at all but the coding, since it guards a copy, which is good in whichever coding it was kept.
 
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::error::{Error, Result};
+use crate::http::coding;
 use crate::id::Position;
 use crate::model::command::Condition;
 
@@ -66,16 +68,18 @@ pub(super) fn refuse(headers: &HeaderMap, names: &[HeaderName]) -> Result<()> {
     }
 }
 
-/// Whether the client's copy is the one with `etag`, so that 304 is the answer.
+/// The tag of the client's copy, if that is the one with `etag` or the same in a coding, so that 304 is the answer.
 ///
 /// # Errors
 /// `Invalid` for what is neither `*` nor a list of tags.
-pub(super) fn copy_is_fresh(headers: &HeaderMap, etag: &str) -> Result<bool> {
+pub(super) fn fresh_copy(headers: &HeaderMap, etag: &str) -> Result<Option<String>> {
     let opaque = etag.trim_matches('"');
     Ok(match tags(headers, &IF_NONE_MATCH)? {
-        None => false,
-        Some(Tags::Any) => true,
-        Some(Tags::Some(tags)) => tags.iter().any(|tag| tag.opaque == opaque),
+        None => None,
+        Some(Tags::Any) => Some(etag.to_owned()),
+        Some(Tags::Some(tags)) => {
+            tags.iter().find(|tag| tag.uncoded() == opaque).map(|tag| format!("\"{}\"", tag.opaque))
+        }
     })
 }
 
@@ -117,8 +121,14 @@ fn list(text: &str) -> Option<Vec<Tag<'_>>> {
 }
 
 impl Tag<'_> {
+    /// Without the coding.
+    fn uncoded(&self) -> &str {
+        let known = |(before, name): &(&str, &str)| !before.is_empty() && coding::is_known(name);
+        self.opaque.rsplit_once('+').filter(known).map_or(self.opaque, |(before, _)| before)
+    }
+
     fn version(&self) -> Option<Position> {
-        let version = self.opaque.split('~').next().unwrap_or_default();
+        let version = self.uncoded().split('~').next().unwrap_or_default();
         if self.weak { None } else { version.parse().ok() }
     }
 }
@@ -142,6 +152,10 @@ mod tests {
             ("*", Condition::Exists),
             ("\"1-0000000a-7\"", Condition::Versions(vec![version])),
             ("\"1-0000000a-7~0badcafe\"", Condition::Versions(vec![version])),
+            ("\"1-0000000a-7+gzip\"", Condition::Versions(vec![version])),
+            ("\"1-0000000a-7~0badcafe+zstd\"", Condition::Versions(vec![version])),
+            ("\"1-0000000a-7+br\"", Condition::Versions(vec![])),
+            ("\"+gzip\"", Condition::Versions(vec![])),
             ("\"x\" , \"1-0000000a-7\"", Condition::Versions(vec![version])),
             ("W/\"1-0000000a-7\"", Condition::Versions(vec![])),
             ("\"\"", Condition::Versions(vec![])),
@@ -156,7 +170,7 @@ mod tests {
     fn garbage_is_no_condition() {
         for text in ["", "x", "\"x", "x\"", "\"x\" \"y\"", "\"x\",", ",\"x\"", "w/\"x\"", "*, \"x\"", "\"a b\"", "ä"] {
             assert!(if_match(&headers(IF_MATCH, text)).is_err(), "{text:?}");
-            assert!(copy_is_fresh(&headers(IF_NONE_MATCH, text), "\"x\"").is_err(), "{text:?}");
+            assert!(fresh_copy(&headers(IF_NONE_MATCH, text), "\"x\"").is_err(), "{text:?}");
         }
         let many = vec!["\"x\""; TAGS_MAX + 1].join(",");
         assert!(if_match(&headers(IF_MATCH, &many)).is_err());
@@ -168,13 +182,17 @@ mod tests {
         let tag = etag(version, Some(0x00ca_fe00));
         assert_eq!(tag, "\"1-0000000a-7~00cafe00\"");
         for (text, fresh) in [
-            ("*", true),
-            ("\"1-0000000a-7~00cafe00\"", true),
-            ("W/\"1-0000000a-7~00cafe00\"", true),
-            ("\"1-0000000a-7\"", false),
-            ("\"other\", \"1-0000000a-7~00cafe00\"", true),
+            ("*", Some(&*tag)),
+            ("\"1-0000000a-7~00cafe00\"", Some(&*tag)),
+            ("W/\"1-0000000a-7~00cafe00\"", Some(&*tag)),
+            ("\"1-0000000a-7\"", None),
+            ("\"1-0000000a-7+gzip\"", None),
+            ("\"other\", \"1-0000000a-7~00cafe00\"", Some(&*tag)),
+            ("\"1-0000000a-7~00cafe00+gzip\"", Some("\"1-0000000a-7~00cafe00+gzip\"")),
+            ("\"1-0000000a-7~00cafe00+br\"", None),
         ] {
-            assert_eq!(copy_is_fresh(&headers(IF_NONE_MATCH, text), &tag).expect(text), fresh, "{text}");
+            let found = fresh_copy(&headers(IF_NONE_MATCH, text), &tag).expect(text);
+            assert_eq!(found.as_deref(), fresh, "{text}");
         }
     }
 

@@ -9,16 +9,19 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::HOST;
+use axum::http::header::{CONTENT_LENGTH, HOST};
 use axum::http::{HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
+use hyper::body::Body as _;
 use tower::Service as _;
 
 use crate::error::Error;
 use crate::http::accept::Answer;
+use crate::http::cors::{self, Cors};
 use crate::http::inbound::Inbound;
 use crate::http::problem::{self, Refusal};
 use crate::http::request::{REQUEST_ID, request_id};
+use crate::http::{coding, encode};
 use crate::service::{Caller, Service};
 
 /// The route table with what stands around it.
@@ -26,28 +29,37 @@ use crate::service::{Caller, Service};
 pub(super) struct Edge {
     pub(super) router: Router,
     pub(super) service: Service,
+    pub(super) cors: Cors,
 }
 
 impl Answer for Edge {
     async fn answer(&self, mut request: Request<Inbound>, peer: SocketAddr) -> Response<Body> {
         let id = request_id(request.headers());
         let told = (request.method().clone(), request.uri().path_and_query().cloned());
-        let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-        let caller = self.service.caller(peer.ip(), host);
+        let (coding, allowed) = (coding::wanted(request.headers()), self.cors.allowed(request.headers()));
+        let caller = self.service.caller(peer.ip(), host(&request));
         if caller != Caller::Anonymous {
             request.extensions_mut().insert(caller);
         }
-        let response = match caught(self.router.clone().call(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            Err(panic) => Refusal(Arc::new(from_panic(&*panic))).into_response(),
+        let response = if cors::is_preflight(&request) {
+            cors::preflight(allowed.is_some())
+        } else {
+            match caught(self.router.clone().call(request)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(panic) => Refusal(Arc::new(from_panic(&*panic))).into_response(),
+            }
         };
-        finish(response, id, told.0, told.1.as_ref().map_or("", |path| path.path()))
+        let response = finish(response, id, &told.0, told.1.as_ref().map_or("", |path| path.path()));
+        let response = if told.0 == Method::HEAD { without_body(response) } else { response };
+        let mut response = encode::encoded(response, coding).await;
+        self.cors.mark(response.headers_mut(), allowed);
+        response
     }
 }
 
 /// Gives the answer its request id and a refusal its body, and tells the log.
-fn finish(mut response: Response<Body>, id: HeaderValue, method: Method, path: &str) -> Response<Body> {
+fn finish(mut response: Response<Body>, id: HeaderValue, method: &Method, path: &str) -> Response<Body> {
     if let Some(Refusal(error)) = response.extensions_mut().remove::<Refusal>() {
         problem::log(&error, &id, method.as_str(), path);
         response = problem::answer(response, &error, &id);
@@ -55,6 +67,21 @@ fn finish(mut response: Response<Body>, id: HeaderValue, method: Method, path: &
         tracing::debug!(request_id = ?id, %method, path, status = response.status().as_u16(), "answered");
     }
     response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// Whom the request means: what its target names goes before `Host` (RFC 9112, section 3.2.2), and HTTP/2 has no other.
+fn host<B>(request: &Request<B>) -> Option<&[u8]> {
+    let said = || request.headers().get(HOST).map(HeaderValue::as_bytes);
+    request.uri().host().map(str::as_bytes).or_else(said)
+}
+
+/// The answer to HEAD: its body is measured and left out. HTTP/2 has nobody else to do so.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Body::empty();
     response
 }
 

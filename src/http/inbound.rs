@@ -35,6 +35,7 @@ impl hyper::body::Body for Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.shared.took_some();
         if frame.is_none() || self.body.is_end_stream() {
             self.shared.set_unread(false);
         }
@@ -55,15 +56,18 @@ impl hyper::body::Body for Inbound {
 /// # Errors
 /// `TooLarge`; `RequestTimeout` after `time_max`; `Invalid` when the client broke off or its framing is wrong.
 pub(super) async fn gather(body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes> {
-    let too_large =
-        || Error::new(Kind::TooLarge, format!("a body may have {bytes_max} bytes at most")).code("body_too_large");
     if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_large());
+        return Err(too_large(bytes_max));
     }
     match timeout(time_max, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
         Ok(Err(error)) => Err(Error::invalid("the body could not be read to its end").code("body_cut").source(error)),
         Err(_) => Err(Error::new(Kind::RequestTimeout, "the body took too long to arrive")),
     }
+}
+
+/// The refusal of a body over its bound.
+pub(super) fn too_large(bytes_max: usize) -> Error {
+    Error::new(Kind::TooLarge, format!("a body may have {bytes_max} bytes at most")).code("body_too_large")
 }

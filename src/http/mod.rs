@@ -6,9 +6,13 @@
 mod accept;
 mod answer;
 mod batch;
+mod coding;
 mod collections;
 mod conditions;
+mod connection;
+mod cors;
 mod edge;
+mod encode;
 mod health;
 mod inbound;
 mod multipart;
@@ -18,12 +22,14 @@ mod records;
 mod request;
 mod routes;
 mod socket;
+mod streams;
 
 use tokio::net::TcpListener;
 
 use crate::config::Settings;
 use crate::service::Service;
 use accept::ConnectionLimits;
+use cors::Cors;
 use edge::Edge;
 use problem::Refusal;
 
@@ -37,7 +43,7 @@ struct App {
 /// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`.
 pub async fn serve(service: Service, listener: TcpListener, settings: &Settings, stop: impl Future<Output = ()>) {
     let app = App { service: service.clone(), body_bytes_max: settings.body_bytes_max };
-    let edge = Edge { router: routes::router(app), service };
+    let edge = Edge { router: routes::router(app), service, cors: Cors::new(settings) };
     let limits = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
     accept::run(listener, edge, limits, stop).await;
 }

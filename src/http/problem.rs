@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::error::{Error, FieldFault, Kind};
+use crate::http::coding::{self, UNKNOWN_CODING};
 use crate::limits;
 
 /// What a handler hands back for an error; `edge` turns it into the answer, as only it knows the request id.
@@ -92,6 +93,9 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
         }
         StatusCode::UNAUTHORIZED => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE if error.code_str() == UNKNOWN_CODING => {
+            headers.insert(ACCEPT_ENCODING, coding::KNOWN);
         }
         _ => debug_assert!(status != StatusCode::METHOD_NOT_ALLOWED || headers.contains_key(ALLOW)),
     }

@@ -1,6 +1,7 @@
 //! The route table: every path and method that is served, on one screen.
 
 use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{get, post};
 
 use crate::error::{Error, Kind};
@@ -27,10 +28,18 @@ pub(super) fn router(app: App) -> Router {
         .with_state(app)
 }
 
-async fn no_path() -> Refusal {
-    Error::new(Kind::NotFound, "there is nothing at this path").into()
+/// `OPTIONS *` asks for the server as a whole.
+async fn no_path(method: Method, uri: Uri) -> Result<StatusCode, Refusal> {
+    if method == Method::OPTIONS && uri.path() == "*" {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Error::new(Kind::NotFound, "there is nothing at this path").into())
 }
 
-async fn no_method() -> Refusal {
-    Error::new(Kind::MethodNotAllowed, "this path does not take this method").into()
+/// The router says in `Allow` which methods the path takes: that is the whole answer to `OPTIONS`.
+async fn no_method(method: Method) -> Result<StatusCode, Refusal> {
+    if method == Method::OPTIONS {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Error::new(Kind::MethodNotAllowed, "this path does not take this method").into())
 }

@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::http::streams::Streams;
+
 /// Bytes dropped at a time while lingering.
 const LINGER_READ: usize = 16 << 10;
 
@@ -22,12 +24,28 @@ const LINGER_READ: usize = 16 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     unread: AtomicBool,
+    /// Of HTTP/2: there a body left unread is its stream's matter, not the connection's.
+    streams: Option<Arc<Streams>>,
 }
 
 impl Shared {
+    /// For a connection with many requests at once.
+    pub(super) fn of_streams(streams: Arc<Streams>) -> Shared {
+        Shared { unread: AtomicBool::new(false), streams: Some(streams) }
+    }
+
+    /// A part of a body has been taken.
+    pub(super) fn took_some(&self) {
+        if let Some(streams) = &self.streams {
+            streams.used();
+        }
+    }
+
     /// Notes whether the body of the present request has been read to its end.
     pub(super) fn set_unread(&self, unread: bool) {
-        self.unread.store(unread, Ordering::Relaxed);
+        if self.streams.is_none() {
+            self.unread.store(unread, Ordering::Relaxed);
+        }
     }
 
     /// Whether part of a body was left in the socket.
@@ -39,6 +57,8 @@ impl Shared {
 /// See the head of this file.
 pub(super) struct Socket {
     stream: TcpStream,
+    /// What was read of the stream before it came here, and is to be read first.
+    head: Vec<u8>,
     shared: Arc<Shared>,
     stall_max: Duration,
     linger_max: Duration,
@@ -56,8 +76,14 @@ enum Left {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, shared: Arc<Shared>, stall_max: Duration, linger_max: Duration) -> Socket {
-        Socket { stream, shared, stall_max, linger_max, stall: None, stalled: false, linger: None }
+    pub(super) fn new(
+        stream: TcpStream,
+        head: Vec<u8>,
+        shared: Arc<Shared>,
+        stall_max: Duration,
+        linger_max: Duration,
+    ) -> Socket {
+        Socket { stream, head, shared, stall_max, linger_max, stall: None, stalled: false, linger: None }
     }
 
     /// What became of a write: progress disarms the limit, waiting arms it.
@@ -111,7 +137,21 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        if !self.head.is_empty() {
+            let length = self.head.len().min(into.remaining());
+            into.put_slice(&self.head[..length]);
+            self.head.drain(..length);
+            return Poll::Ready(Ok(()));
+        }
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        match &self.shared.streams {
+            Some(streams) if !streams.bears(into.filled().len() - before) => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the client asks for nothing, too often",
+            ))),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 }
 

@@ -121,4 +121,50 @@ fn what_was_asked_for_ends_with_0() {
     for command in ["serve", "demo", "check", "log", "version"] {
         assert!(help.stdout.contains(command), "{command} is not in the help:\n{}", help.stdout);
     }
+    assert!(help.stdout.contains("Exit codes") && help.stdout.contains("millpond serve --help"), "{}", help.stdout);
+    let cases: &[&[&str]] = &[
+        &["help"],
+        &["help", "serve"],
+        &["serve", "--help"],
+        &["demo", "--help"],
+        &["check", "--help"],
+        &["log", "--help"],
+        &["log", "print", "--help"],
+        &["log", "tail", "--help"],
+        &["version", "--help"],
+        &["--version"],
+    ];
+    for arguments in cases {
+        let told = run(arguments);
+        assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(!told.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn every_command_on_a_folder_ends_with_0_or_says_whose_fault_it_is() {
+    let folder = Folder::new("commands");
+    Server::start(&folder).stop();
+    let data = folder.data();
+    let data = text(&data);
+    let check = run(&["check", "--data", data]);
+    assert_eq!(check.code, Some(0), "{check:#?}");
+    let print = run(&["log", "print", "--data", data]);
+    assert_eq!(print.code, Some(0), "{print:#?}");
+    let wrong: &[&[&str]] = &[
+        &["demo", "--listen", "0.0.0.0:0", "--data", data],
+        &["demo", "--cors-origins", "*", "--data", data],
+        &["check", "--log-level", "x=y=z", "--data", data],
+        &["check", "--listen", "127.0.0.1:0"],
+        &["log"],
+        &["log", "print", "--from", "x", "--data", data],
+        &["log", "tail", "--lines", "-1", "--data", data],
+        &["log", "tail", "--data", "/nowhere"],
+        &["version", "more"],
+    ];
+    for arguments in wrong {
+        let ended = run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:#?}");
+        assert!(!ended.stderr.is_empty(), "{arguments:?} says nothing");
+    }
 }

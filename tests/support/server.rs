@@ -27,12 +27,18 @@ impl Running {
 
     /// Starts one in a folder that may hold data already.
     pub fn start_in(folder: TempDir) -> Running {
-        let settings = Settings {
+        Running::start_with(folder, |_| {})
+    }
+
+    /// The same with some settings changed.
+    pub fn start_with(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Running {
+        let mut settings = Settings {
             data: folder.path().join("data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             dev: true,
             ..Settings::default()
         };
+        change(&mut settings);
         let server = Server::start(settings).expect("the server starts");
         let core = server.core().clone();
         let (ready, address) = oneshot::channel();
