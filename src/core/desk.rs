@@ -170,7 +170,7 @@ impl Desk {
                     // A caller that hung up is no fault.
                     let _ = answer.send(outcome);
                 }
-                Ok(commands.iter().any(|command| matches!(command, Command::Drop(_))))
+                Ok(commands.iter().any(|command| matches!(command.deed(), Command::Drop(_))))
             }
             Err(error) => {
                 for answer in answers {

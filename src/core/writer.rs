@@ -263,10 +263,10 @@ impl Writer {
 
 /// What is let through on a full disk: it makes room in the end.
 fn frees_space(command: &Command) -> bool {
-    match command {
+    match command.deed() {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
         Command::Drop(_) | Command::Reclaim { .. } => true,
-        Command::Define(_) => false,
+        Command::Define(_) | Command::Once(..) => false,
     }
 }
 

@@ -10,6 +10,7 @@ mod collections;
 mod conditions;
 mod edge;
 mod health;
+mod idempotency;
 mod inbound;
 mod multipart;
 mod params;

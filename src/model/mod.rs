@@ -13,6 +13,7 @@ pub mod html;
 pub mod json;
 pub mod look;
 pub mod mask;
+pub mod once;
 pub mod pattern;
 pub mod pipeline;
 pub mod predicate;

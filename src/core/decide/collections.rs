@@ -10,6 +10,7 @@ use crate::id::{CollectionId, Generation};
 use crate::limits;
 use crate::model::change::Change;
 use crate::model::compiled::Compiled;
+use crate::model::once::Kept;
 use crate::model::schema::{Collection, FieldKind, Schema};
 use crate::state;
 
@@ -47,6 +48,8 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
     }
     compiles(draft.schema, &collection)?;
     let definition = to_json(&collection)?;
+    let at = draft.changes.len() as u32;
+    draft.keep(|| Kept::Change(at));
     draft.changes.push(Change::Defined { collection: collection.id, definition });
     draft.committed.collection = Some(Box::new(collection));
     Ok(())
@@ -80,6 +83,7 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
         }
     }
     draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
+    draft.keep(|| Kept::Gone(id));
     Ok(())
 }
 

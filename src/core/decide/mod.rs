@@ -7,6 +7,7 @@
 mod collections;
 mod enrich;
 mod judge;
+mod once;
 mod records;
 
 use crate::error::{Error, Kind, Result};
@@ -14,6 +15,7 @@ use crate::id::{Position, Seq};
 use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
+use crate::model::once::Kept;
 use crate::model::schema::Schema;
 use crate::model::value::Fields;
 use crate::state::{self, Overlay, Stack};
@@ -36,14 +38,29 @@ pub struct Decision {
 pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Command, now: Millis) -> Result<Decision> {
     let mut draft = Draft::new(schema, state, position, now);
     match command {
-        Command::Write(writes) => records::write(&mut draft, writes)?,
-        Command::Define(collection) => collections::define(&mut draft, collection)?,
-        Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
-        Command::Reclaim { collection, generation, after } => {
-            collections::reclaim(&mut draft, *collection, *generation, after.as_deref())?;
+        Command::Once(once, command) => {
+            if let Some(committed) = state::answered(state, *once, now)? {
+                return Ok(Decision { entry: Entry::default(), committed });
+            }
+            draft.kept = Some(Vec::new());
+            act(&mut draft, command)?;
+            once::remember(&mut draft, *once)?;
         }
+        other => act(&mut draft, other)?,
     }
     Ok(draft.finish())
+}
+
+fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
+    match command {
+        Command::Write(writes) => records::write(draft, writes),
+        Command::Define(collection) => collections::define(draft, collection),
+        Command::Drop(collection) => collections::drop(draft, *collection),
+        Command::Reclaim { collection, generation, after } => {
+            collections::reclaim(draft, *collection, *generation, after.as_deref())
+        }
+        Command::Once(..) => Err(Error::internal("a command is to be done once in two ways")),
+    }
 }
 
 /// An entry in the making: its changes so far, and the state as they leave it.
@@ -58,15 +75,18 @@ struct Draft<'a> {
     /// How many of `changes` the overlay has.
     seen: usize,
     committed: Committed,
+    /// What is to be kept of the answer, if it is to be kept.
+    kept: Option<Vec<Kept>>,
     /// Steps that evaluations may still take.
     steps: usize,
 }
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
-        let committed = Committed { position, writes: Vec::new(), collection: None };
+        let committed = Committed { position, writes: Vec::new(), collection: None, replayed: None };
         let (state, steps) = (Overlay::new(state), limits::TRANSACTION_STEPS_MAX);
-        Draft { schema, state, position, now, changes: Vec::new(), bytes: 0, seen: 0, committed, steps }
+        let changes = Vec::new();
+        Draft { schema, state, position, now, changes, bytes: 0, seen: 0, committed, kept: None, steps }
     }
 
     /// Evaluations have taken so many steps.
@@ -91,6 +111,13 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Says what is to be kept of one write's answer, if it is to be kept.
+    fn keep(&mut self, what: impl FnOnce() -> Kept) {
+        if let Some(kept) = &mut self.kept {
+            kept.push(what());
+        }
+    }
+
     /// The state with all changes made so far. The last change of an entry is never folded in: nobody asks.
     fn state(&mut self) -> Result<&Overlay<'a>> {
         while self.seen < self.changes.len() {
@@ -112,14 +139,18 @@ impl<'a> Draft<'a> {
 
 /// What a change takes in an entry, at least: its texts.
 fn bytes_at_least(change: &Change) -> usize {
-    let fields = |fields: &Fields| fields.iter().map(|(_, value)| value.text_bytes()).sum::<usize>();
     match change {
-        Change::Created { after: all, .. } | Change::Deleted { before: all, .. } => fields(all),
+        Change::Created { after: all, .. } | Change::Deleted { before: all, .. } => text_bytes(all),
         Change::Updated { after, before, .. } => {
-            fields(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
+            text_bytes(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
         }
+        Change::Remembered(remembered) => once::bytes_at_least(remembered),
         Change::Defined { .. } | Change::Dropped { .. } | Change::Reclaimed { .. } => 0,
     }
+}
+
+fn text_bytes(fields: &Fields) -> usize {
+    fields.iter().map(|(_, value)| value.text_bytes()).sum()
 }
 
 fn too_many_changes() -> Error {
