@@ -110,6 +110,24 @@ pub const LAYERS_BYTES_MAX: usize = 256 << 20;
 /// Frozen layers handed to the applier and not yet taken back. When full the writer keeps filling the fresh layer.
 pub const FROZEN_LAYERS_MAX: usize = 1;
 
+// Idempotency keys.
+
+/// A key as a client gives it, bytes.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long an answer is kept for its key.
+pub const ANSWERS_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it is kept at least, where more of them come than there is room for; then further ones get 503.
+pub const ANSWERS_AGE_MIN: Duration = Duration::from_secs(10 * 60);
+/// What all of them take, bytes. Past it the oldest go before their time.
+pub const ANSWERS_BYTES_MAX: u64 = 4 << 30;
+/// What one of them takes, bytes: the largest record fits. More is 413.
+pub const ANSWER_KEPT_BYTES_MAX: usize = 4 << 20;
+/// What one counts for beside its records, bytes: at least what its keys take. So room for the largest is made by
+/// forgetting some thousand at most.
+pub const ANSWER_BYTES_MIN: usize = 512;
+/// Answers past their age that go with one that comes: more than one, so that they become fewer.
+pub const ANSWERS_FORGOTTEN: usize = 8;
+
 // The base.
 
 /// redb's page cache, bytes (its own default is 1 GiB).

@@ -55,6 +55,7 @@ scripts! {
     relations
     shop
     batch
+    idempotency
 }
 
 #[test]

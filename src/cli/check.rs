@@ -46,6 +46,9 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
         let name = published.schema.get(*collection).map_or("", |collection| &collection.name);
         say(format_args!("{name}: {} records, digest {:032x}", tally.count, tally.digest));
     }
+    if report.answers > 0 {
+        say(format_args!("{} answers kept for their idempotency keys", report.answers));
+    }
     say(format_args!("position {}, {} entries replayed", published.position, opened.replayed));
     drop(published);
     opened.applier.close(true)?;

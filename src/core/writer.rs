@@ -308,10 +308,10 @@ impl Writer {
 
 /// What is let through on a full disk: it makes room in the end.
 fn frees_space(command: &Command) -> bool {
-    match command {
+    match command.deed() {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
         Command::Drop(_) | Command::Truncate(_) | Command::Reclaim { .. } => true,
-        Command::Define(_) | Command::Redefine(_) | Command::Backfill { .. } => false,
+        Command::Define(_) | Command::Redefine(_) | Command::Backfill { .. } | Command::Once(..) => false,
     }
 }
 

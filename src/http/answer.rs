@@ -9,11 +9,13 @@ use axum::response::Response;
 use crate::error::Result;
 use crate::http::coding;
 use crate::http::conditions::etag;
-use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
+use crate::http::idempotency::of_commit;
+use crate::http::request::{accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal};
 use crate::id::Position;
 use crate::limits;
 use crate::model::predicate::QueryPairs;
+use crate::service::once::Commit;
 use crate::service::records::Shown;
 use crate::service::writes::Stored;
 use crate::service::{Asker, Caller};
@@ -82,20 +84,17 @@ pub(super) fn stored(stored: &Stored) -> Response {
     let mut response = json(shown.body());
     let headers = response.headers_mut();
     headers.insert(ETAG, text(etag(shown.version(), shown.representation())));
-    headers.insert(SEQ, position(stored.position));
     if stored.created {
         let place = format!("/api/collections/{}/records/{}", shown.collection(), shown.id());
         headers.insert(LOCATION, text(place));
         *response.status_mut() = StatusCode::CREATED;
     }
-    response
+    of_commit(response, stored.commit)
 }
 
 /// 204 after a removal.
-pub(super) fn gone(at: Position) -> Response {
-    let mut response = empty(StatusCode::NO_CONTENT);
-    response.headers_mut().insert(SEQ, position(at));
-    response
+pub(super) fn gone(commit: Commit) -> Response {
+    of_commit(empty(StatusCode::NO_CONTENT), commit)
 }
 
 fn empty(status: StatusCode) -> Response {

@@ -1,7 +1,8 @@
 //! `POST /api/batch`: writes to records as one transaction, as JSON or as PocketBase's clients send it, in a form.
 //!
 //! Each request inside is what it would be alone: its method, its url with its parameters, its body, and of its headers
-//! `If-Match` and `If-None-Match`. The others are not looked at: one caller sends them all, by the batch's own token.
+//! `If-Match` and `If-None-Match`. The others are not looked at: one caller sends them all, by the batch's own token. Only an
+//! `Idempotency-Key` is refused there: it is the batch's, which is done as one.
 
 use std::borrow::Cow;
 
@@ -12,12 +13,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use crate::error::{Error, Result};
-use crate::http::answer::{caller, json, position, query_pairs};
+use crate::http::answer::{caller, json, query_pairs};
 use crate::http::coding;
 use crate::http::conditions::{create_only, if_match, refuse};
+use crate::http::idempotency::{KEY, of_commit, once};
 use crate::http::params::Params;
 use crate::http::records::{showing, wanted};
-use crate::http::request::{SEQ, accepts_json, decoded, expect_json};
+use crate::http::request::{accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal, multipart};
 use crate::limits;
 use crate::model::command::Condition;
@@ -35,13 +37,12 @@ pub(super) async fn batch(State(app): State<App>, request: Request) -> Result<Re
     let body = coding::read(&head.headers, body, bytes_max, limits::BODY_TIME_MAX).await?;
     let payload = boundary.map_or(Ok(&*body), |boundary| multipart::payload(&body, boundary))?;
     let caller = caller_of(&app, &head, boundary.is_some());
+    let once = once(&app, caller, &head, payload)?;
     let written = each(&requests(payload)?, |raw| Written::read(raw))?;
     let inner = each(&written, |written| Inner::of(&app, caller, written))?;
     let asks: Vec<Ask<'_>> = inner.iter().map(Inner::ask).collect();
-    let batch = app.service.batch(&asks).await?;
-    let mut response = json(answers(&batch));
-    response.headers_mut().insert(SEQ, position(batch.position));
-    Ok(response)
+    let batch = app.service.batch(&asks, once).await?;
+    Ok(of_commit(json(answers(&batch)), batch.commit))
 }
 
 /// What can be refused before the body is read. The boundary, if it is a form.
@@ -172,6 +173,14 @@ fn conditions(raw: &str, faults: &mut Faults) -> HeaderMap {
         return headers;
     };
     for (key, raw) in members {
+        if key.eq_ignore_ascii_case(KEY.as_str()) {
+            // Left unseen it would be a guard that is none.
+            faults.add(
+                format!("headers.{key}"),
+                "misplaced",
+                "the batch as a whole can have one, as a header of its own",
+            );
+        }
         let Some(name) = [IF_MATCH, IF_NONE_MATCH].into_iter().find(|name| key.eq_ignore_ascii_case(name.as_str()))
         else {
             continue;

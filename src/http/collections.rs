@@ -5,10 +5,11 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::http::answer::{asker, caller, gone, json, position, text, with_body};
+use crate::http::answer::{asker, caller, gone, json, text, with_body};
+use crate::http::idempotency::{of_commit, once};
 use crate::http::params::Params;
 use crate::http::records::paging;
-use crate::http::request::{SEQ, accepts, accepts_json, min_seq, path_part};
+use crate::http::request::{accepts, accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
 use crate::service::Paging;
@@ -54,17 +55,21 @@ pub(super) async fn schema(State(app): State<App>, request: Request) -> Answer {
 pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     let (head, body) = with_body(&app, request).await?;
     Params::read(head.uri.query(), &[])?;
-    let made = app.service.create_collection(caller(&head.extensions), &body).await?;
+    let caller = caller(&head.extensions);
+    let once = once(&app, caller, &head, &body)?;
+    let made = app.service.create_collection(caller, &body, once).await?;
     let mut response = json(made.body);
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(LOCATION, text(format!("/api/collections/{}", made.name)));
-    response.headers_mut().insert(SEQ, position(made.position));
-    Ok(response)
+    Ok(of_commit(response, made.commit))
 }
 
 /// `DELETE /api/collections/{name}`
 pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
-    Params::read(request.uri().query(), &[])?;
-    let name = path_part(request.uri().path(), NAME)?;
-    Ok(gone(app.service.drop_collection(caller(request.extensions()), &name).await?))
+    let (head, _) = request.into_parts();
+    Params::read(head.uri.query(), &[])?;
+    let name = path_part(head.uri.path(), NAME)?;
+    let caller = caller(&head.extensions);
+    let once = once(&app, caller, &head, &[])?;
+    Ok(gone(app.service.drop_collection(caller, &name, once).await?))
 }

@@ -14,6 +14,7 @@ mod cors;
 mod edge;
 mod encode;
 mod health;
+mod idempotency;
 mod inbound;
 mod multipart;
 mod params;

@@ -63,7 +63,9 @@ pub(crate) fn status(kind: Kind) -> StatusCode {
 fn public_detail(error: &Error) -> &str {
     match error.kind() {
         Kind::Damaged | Kind::Internal => "Something went wrong here. The request id leads to the cause in the log.",
-        Kind::OutcomeUnknown => "The write may or may not have been kept. Ask again.",
+        Kind::OutcomeUnknown => {
+            "The write may or may not have been kept. Ask again with its Idempotency-Key; without one, look first."
+        }
         Kind::NoSpace => "The disk is full. Nothing was changed; reads and deletes go on.",
         _ => error.message(),
     }
@@ -88,7 +90,9 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
     match status {
         // A write of unknown outcome is not to be repeated blindly.
         StatusCode::SERVICE_UNAVAILABLE if error.kind() == Kind::OutcomeUnknown => {}
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+        // What another run of the same request is at will be there soon.
+        StatusCode::CONFLICT if error.code_str() != "idempotency_running" => {}
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::CONFLICT => {
             headers.insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
         }
         StatusCode::UNAUTHORIZED => {
@@ -315,6 +319,9 @@ mod tests {
         };
         assert_eq!(header(Kind::Unavailable, RETRY_AFTER).as_deref(), Some("1"));
         assert_eq!(header(Kind::OutcomeUnknown, RETRY_AFTER), None);
+        assert_eq!(header(Kind::Conflict, RETRY_AFTER), None);
+        let running = Error::new(Kind::Conflict, "x").code("idempotency_running");
+        assert!(answer(Response::new(Body::empty()), &running, &id).headers().contains_key(RETRY_AFTER));
         assert_eq!(header(Kind::RateLimited, RETRY_AFTER).as_deref(), Some("1"));
         assert_eq!(header(Kind::Unauthenticated, WWW_AUTHENTICATE).as_deref(), Some("Bearer"));
         assert_eq!(header(Kind::Invalid, RETRY_AFTER), None);

@@ -7,6 +7,7 @@ use axum::response::Response;
 
 use crate::http::answer::{asker, gone, json, shown, stored, with_body};
 use crate::http::conditions::{create_only, if_match, refuse};
+use crate::http::idempotency::once;
 use crate::http::params::Params;
 use crate::http::request::{accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
@@ -89,8 +90,9 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     let params = showing(head.uri.query())?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
+    let once = once(&app, asker.caller, &head, &body)?;
     let deed = Deed::Create { body: &body };
-    let made = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
+    let made = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }, once).await?;
     Ok(stored(&made))
 }
 
@@ -102,8 +104,9 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     let params = showing(head.uri.query())?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
+    let once = once(&app, asker.caller, &head, &body)?;
     let deed = Deed::Merge { id: &id, body: &body, if_match: condition };
-    let changed = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
+    let changed = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }, once).await?;
     Ok(stored(&changed))
 }
 
@@ -116,18 +119,20 @@ pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
+    let once = once(&app, asker.caller, &head, &body)?;
     let deed = Deed::Put { id: id.as_deref(), body: &body, if_match: condition, create_only: only_create };
-    let put = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }).await?;
+    let put = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }, once).await?;
     Ok(stored(&put))
 }
 
 /// `DELETE …/records/{id}`
 pub(super) async fn delete(State(app): State<App>, request: Request) -> Answer {
-    let (uri, headers) = (request.uri(), request.headers());
-    refuse(headers, &[IF_NONE_MATCH])?;
-    Params::read(uri.query(), &[])?;
-    let condition = if_match(headers)?;
-    let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
-    let at = app.service.delete_record(&asking(&app, &request), &collection, &id, condition).await?;
-    Ok(gone(at))
+    let (head, _) = request.into_parts();
+    refuse(&head.headers, &[IF_NONE_MATCH])?;
+    Params::read(head.uri.query(), &[])?;
+    let condition = if_match(&head.headers)?;
+    let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
+    let asker = asked(&app, &head);
+    let once = once(&app, asker.caller, &head, &[])?;
+    Ok(gone(app.service.delete_record(&asker, &collection, &id, condition, once).await?))
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
+use crate::model::once::Remembered;
 use crate::model::value::{Fields, Value};
 
 /// One transaction: all of its changes, or none.
@@ -111,4 +112,7 @@ pub enum Change {
         /// Whether none is left.
         done: bool,
     },
+    /// The answer to all that the entry did is kept under a key, so that nothing is done when it is asked for again. The
+    /// last change of its entry.
+    Remembered(Remembered),
 }

@@ -5,6 +5,7 @@
 
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
 use crate::model::guard::Guard;
+use crate::model::once::Once;
 use crate::model::record::Record;
 use crate::model::schema::Collection;
 use crate::model::value::{Fields, Value};
@@ -43,6 +44,9 @@ pub enum Command {
         /// The last key that went before, if it is known: the keys up to it are gone.
         after: Option<Vec<u8>>,
     },
+    /// Another command, never of this kind, done at most once: its answer is kept in its own entry, and given again to
+    /// whoever asks again. A refusal is not kept.
+    Once(Once, Box<Command>),
 }
 
 /// A write to one record.
@@ -150,6 +154,9 @@ pub struct Committed {
     pub writes: Vec<Written>,
     /// Of [`Command::Define`] and [`Command::Redefine`]: the definition with its ids.
     pub collection: Option<Box<Collection>>,
+    /// Of a [`Command::Once`] that had been done before: the collections of its writes, in order, as a name may mean
+    /// another one by now. Nothing was done, and all else here is as it was then.
+    pub replayed: Option<Vec<CollectionId>>,
 }
 
 /// What became of one [`Write`].
@@ -174,6 +181,15 @@ impl Command {
             | Command::Truncate(_)
             | Command::Backfill { .. }
             | Command::Reclaim { .. } => OP_BYTES,
+            Command::Once(_, command) => OP_BYTES + command.bytes(),
+        }
+    }
+
+    /// What is to be done, once or as often as it is asked for.
+    pub fn deed(&self) -> &Command {
+        match self {
+            Command::Once(_, command) => command,
+            other => other,
         }
     }
 }

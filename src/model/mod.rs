@@ -14,6 +14,7 @@ pub mod index;
 pub mod json;
 pub mod look;
 pub mod mask;
+pub mod once;
 pub mod pattern;
 pub mod pipeline;
 pub mod predicate;

@@ -54,6 +54,14 @@ pub(super) fn caller_of_form(caller: Caller, origin: Option<&[u8]>, token: bool)
     if token || origin.is_none_or(local) { caller } else { Caller::Anonymous }
 }
 
+/// Who a caller is, for what is kept of its own: no two share it, but those that are nobody.
+pub(super) fn principal(caller: Caller) -> &'static str {
+    match caller {
+        Caller::Anonymous => "",
+        Caller::Superuser => "superuser",
+    }
+}
+
 /// Whether a `Host` names this machine by an address or by `localhost`.
 fn is_local(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };

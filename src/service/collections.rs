@@ -7,8 +7,10 @@ use crate::id::Position;
 use crate::model::command::{Command, Committed};
 use crate::model::definition;
 use crate::model::guard::Action;
+use crate::model::once::Once;
 use crate::model::schema::{Collection, Schema};
 use crate::service::lists::offset;
+use crate::service::once::{Begun, Commit, Turn};
 use crate::service::records::find;
 use crate::service::writes::STALE_TRIES;
 use crate::service::{Asker, Caller, Paging, Service, access, output};
@@ -16,8 +18,8 @@ use crate::service::{Asker, Caller, Paging, Service, access, output};
 /// A collection that was made.
 #[derive(Debug)]
 pub struct Defined {
-    /// The commit.
-    pub position: Position,
+    /// When.
+    pub commit: Commit,
     /// Its name.
     pub name: Box<str>,
     /// Its definition as JSON.
@@ -66,24 +68,28 @@ impl Service {
         Ok(out)
     }
 
-    /// Makes a collection from a definition.
+    /// Makes a collection from a definition; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// `Unauthenticated`; `Invalid` with all faults of the definition; `Conflict` for a name that is taken; or the core's.
-    pub async fn create_collection(&self, caller: Caller, body: &[u8]) -> Result<Defined> {
+    /// `Unauthenticated`; as [`Service::begin`]; `Invalid` with all faults of the definition; `Conflict` for a name that is taken; or the core's.
+    pub async fn create_collection(&self, caller: Caller, body: &[u8], once: Option<Once>) -> Result<Defined> {
         access::superuser(caller)?;
-        let committed = self.define(body).await?;
+        let committed = match self.begin(once)? {
+            Begun::Now(turn) => self.define(body, &turn).await?,
+            Begun::Before(committed) => committed,
+        };
+        let commit = Commit::of(&committed);
         let made = committed.collection.ok_or_else(|| Error::internal("a definition was answered without one"))?;
         // Published before it is answered, so the names that its relations point at are there.
         let body = format(&self.core().view().schema, &made);
-        Ok(Defined { position: committed.position, name: made.name, body })
+        Ok(Defined { commit, name: made.name, body })
     }
 
     /// What a definition reads of others may move before it is decided: then it is read again.
-    async fn define(&self, body: &[u8]) -> Result<Committed> {
+    async fn define(&self, body: &[u8], turn: &Turn<'_>) -> Result<Committed> {
         for _ in 0..STALE_TRIES {
             let wanted = definition::parse(&self.core().view().schema, body, self.core().clock().now())?;
-            match self.core().submit(Command::Define(Box::new(wanted))).await {
+            match self.core().submit(turn.command(Command::Define(Box::new(wanted)))).await {
                 Err(error) if error.code_str() == "stale_schema" => {}
                 outcome => return outcome,
             }
@@ -91,14 +97,20 @@ impl Service {
         Err(Error::new(Kind::Unavailable, "other collections' definitions keep changing").code("stale_schema"))
     }
 
-    /// Drops a collection with its records. Returns the commit.
+    /// Drops a collection with its records; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// `Unauthenticated`; `NotFound`; `Conflict` while another collection's relation points at it; or the core's.
-    pub async fn drop_collection(&self, caller: Caller, name: &str) -> Result<Position> {
+    /// `Unauthenticated`; as [`Service::begin`]; `NotFound`; `Conflict` while another collection's relation points at it; or the core's.
+    pub async fn drop_collection(&self, caller: Caller, name: &str, once: Option<Once>) -> Result<Commit> {
         access::superuser(caller)?;
-        let id = find(&self.core().view().schema, name)?.id;
-        Ok(self.core().submit(Command::Drop(id)).await?.position)
+        let committed = match self.begin(once)? {
+            Begun::Now(turn) => {
+                let id = find(&self.core().view().schema, name)?.id;
+                self.core().submit(turn.command(Command::Drop(id))).await?
+            }
+            Begun::Before(committed) => committed,
+        };
+        Ok(Commit::of(&committed))
     }
 }
 

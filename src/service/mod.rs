@@ -11,6 +11,7 @@ pub mod collections;
 mod explain;
 pub mod ids;
 pub mod lists;
+pub mod once;
 mod output;
 pub mod records;
 mod relations;
@@ -42,6 +43,7 @@ struct Inner {
     dev: bool,
     pool: ScanPool,
     lists: Arc<lists::Kept>,
+    running: once::Running,
 }
 
 /// A page of a list, as asked for.
@@ -61,7 +63,8 @@ impl Service {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
+        let (pool, running) = (ScanPool::start()?, once::Running::default());
+        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool, lists: Arc::default(), running })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.

@@ -1,4 +1,4 @@
-//! The service over a core on a simulated disk: lists as they are answered.
+//! The service over a core on a simulated disk: lists as they are answered, writes with a key.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,6 +13,7 @@ use crate::disk::sim::{Rng, SimDisk};
 use crate::limits;
 use crate::model::look::Wanted;
 use crate::service::lists::ListRequest;
+use crate::service::once::{Begun, Keyed};
 use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Caller, Paging, Service};
 use crate::time::{Clock, Millis};
@@ -44,7 +45,7 @@ fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
 
 fn put(service: &Service, asker: &Asker, id: &str, body: &str) {
     let deed = Deed::Put { id: Some(id), body: body.as_bytes(), if_match: None, create_only: false };
-    block_on(service.store_record(Ask { asker, collection: "items", wanted: Wanted::default(), deed })).unwrap();
+    block_on(service.store_record(Ask { asker, collection: "items", wanted: Wanted::default(), deed }, None)).unwrap();
 }
 
 fn total(service: &Service, filter: &'static str) -> i64 {
@@ -67,14 +68,14 @@ fn a_kept_total_is_right_after_every_write() {
         eprintln!("totals: seed {seed}");
         let mut rng = Rng::new(seed);
         let (service, threads) = start();
-        block_on(service.create_collection(Caller::Superuser, ITEMS.as_bytes())).unwrap();
+        block_on(service.create_collection(Caller::Superuser, ITEMS.as_bytes(), None)).unwrap();
         let asker = superuser(&service);
         let mut records: BTreeMap<String, (i64, &str)> = BTreeMap::new();
         for _ in 0..150 {
             let id = format!("r{}", rng.below(20));
             let (n, t) = (rng.below(8) as i64, ["a", "b", "ab"][rng.below(3) as usize]);
             if records.contains_key(&id) && rng.below(3) == 0 {
-                block_on(service.delete_record(&asker, "items", &id, None)).unwrap();
+                block_on(service.delete_record(&asker, "items", &id, None, None)).unwrap();
                 records.remove(&id);
             } else {
                 let body = format!(r#"{{"n":{n},"t":"{t}"}}"#);
@@ -96,7 +97,7 @@ fn a_kept_total_is_right_after_every_write() {
 #[test]
 fn a_total_is_carried_over_changes_and_counted_again_behind_too_many() {
     let (service, threads) = start();
-    block_on(service.create_collection(Caller::Superuser, ITEMS.as_bytes())).unwrap();
+    block_on(service.create_collection(Caller::Superuser, ITEMS.as_bytes(), None)).unwrap();
     let asker = superuser(&service);
     let put = |n: usize| {
         let (id, body) = (format!("r{n}"), format!(r#"{{"n":{n}}}"#));
@@ -154,12 +155,13 @@ fn referrers_that_come_again_are_all_shown_again() {
     let orders = r#"{"name":"orders","fields":[{"name":"n","type":"number"},
         {"name":"user","type":"relation","collection":"users"}],"listRule":"","viewRule":"n >= 0"}"#;
     for body in [users, orders] {
-        block_on(service.create_collection(Caller::Superuser, body.as_bytes())).unwrap();
+        block_on(service.create_collection(Caller::Superuser, body.as_bytes(), None)).unwrap();
     }
     let asker = superuser(&service);
     let put = |collection: &str, id: String, body: &str| {
         let deed = Deed::Put { id: Some(&id), body: body.as_bytes(), if_match: None, create_only: false };
-        block_on(service.store_record(Ask { asker: &asker, collection, wanted: Wanted::default(), deed })).unwrap();
+        block_on(service.store_record(Ask { asker: &asker, collection, wanted: Wanted::default(), deed }, None))
+            .unwrap();
     };
     put("users", "u".to_owned(), "{}");
     (0..ORDERS).for_each(|at| put("orders", format!("o{at}"), r#"{"n":1,"user":"u"}"#));
@@ -173,6 +175,35 @@ fn referrers_that_come_again_are_all_shown_again() {
     let shown = |item: &serde_json::Value| item["expand"]["user"]["expand"]["orders_via_user"].as_array().map(Vec::len);
     let counts: Vec<_> = page["items"].as_array().unwrap().iter().map(shown).collect();
     assert_eq!(counts, [Some(ORDERS); 5]);
+    drop(service);
+    threads.stop().unwrap();
+}
+
+#[test]
+fn while_one_is_at_it_another_with_its_key_is_sent_away() {
+    let (service, threads) = start();
+    let body = ITEMS.as_bytes();
+    let keyed = Keyed { method: "POST", path: "/api/collections", key: b"key", parts: &[body] };
+    let once = service.once(Caller::Superuser, keyed);
+    assert_ne!(service.once(Caller::Anonymous, keyed).key, once.key, "no two callers share a key");
+    assert_ne!(service.once(Caller::Superuser, Keyed { method: "PUT", ..keyed }).key, once.key);
+    let create = || block_on(service.create_collection(Caller::Superuser, body, Some(once)));
+    let turn = service.begin(Some(once)).unwrap();
+    assert!(matches!(turn, Begun::Now(_)));
+    assert_eq!(create().unwrap_err().code_str(), "idempotency_running");
+    drop(turn);
+    let first = create().unwrap();
+    assert!(!first.commit.replayed);
+    // Two that are answered again are in nobody's way.
+    let before = service.begin(Some(once)).unwrap();
+    let again = create().unwrap();
+    assert!(matches!(before, Begun::Before(_)) && again.commit.replayed);
+    assert_eq!((again.commit.position, again.body), (first.commit.position, first.body));
+    let other = service.once(Caller::Superuser, Keyed { parts: &[b"{}"], ..keyed });
+    assert_eq!(other.key, once.key);
+    let refused = block_on(service.create_collection(Caller::Superuser, b"{}", Some(other)));
+    assert_eq!(refused.unwrap_err().code_str(), "idempotency_mismatch");
+    drop(before);
     drop(service);
     threads.stop().unwrap();
 }

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
-use crate::id::{Position, RecordId};
+use crate::id::RecordId;
 use crate::limits;
 use crate::model::command::{Command, Committed, Condition, Op, Write, Written};
 use crate::model::guard::{Action, Guard};
 use crate::model::look::{Look, Wanted};
+use crate::model::once::Once;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
+use crate::service::once::{Begun, Commit};
 use crate::service::records::{Shown, find};
 use crate::service::{Asker, Service, ids};
 use crate::state;
@@ -86,8 +88,8 @@ impl Deed<'_> {
 /// A record that was written.
 #[derive(Debug)]
 pub struct Stored {
-    /// The commit; where nothing changed, what was read.
-    pub position: Position,
+    /// When.
+    pub commit: Commit,
     /// Whether it did not exist before.
     pub created: bool,
     /// As it is now.
@@ -140,43 +142,49 @@ struct Answer {
 }
 
 impl Service {
-    /// Makes, changes or replaces one record.
+    /// Makes, changes or replaces one record; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// `Invalid` with all faults of the body; `NotFound`; `Precondition`; `Conflict`; `Unprocessable`; by its rule; or the
+    /// As [`Service::begin`]; `Invalid` with all faults of the body; `NotFound`; `Precondition`; `Conflict`; `Unprocessable`; by its rule; or the
     /// core's.
-    pub async fn store_record(&self, ask: Ask<'_>) -> Result<Stored> {
-        let (_, mut done) = self.write_all(std::slice::from_ref(&ask)).await.map_err(Refused::alone)?;
+    pub async fn store_record(&self, ask: Ask<'_>, once: Option<Once>) -> Result<Stored> {
+        let (_, mut done) = self.write_all(std::slice::from_ref(&ask), once).await.map_err(Refused::alone)?;
         match done.pop() {
             Some(Done::Stored(stored)) => Ok(stored),
             Some(Done::Gone) | None => Err(Error::internal("a write was answered as something else")),
         }
     }
 
-    /// Removes a record. Returns the commit.
+    /// Removes a record; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// `NotFound`; `Precondition`; `Conflict` while others need it; by its rule; or the core's.
+    /// As [`Service::begin`]; `NotFound`; `Precondition`; `Conflict` while others need it; by its rule; or the core's.
     pub async fn delete_record(
         &self,
         asker: &Asker,
         collection: &str,
         id: &str,
         if_match: Option<Condition>,
-    ) -> Result<Position> {
+        once: Option<Once>,
+    ) -> Result<Commit> {
         let ask = Ask { asker, collection, wanted: Wanted::default(), deed: Deed::Delete { id, if_match } };
-        let (position, _) = self.write_all(std::slice::from_ref(&ask)).await.map_err(Refused::alone)?;
-        Ok(position)
+        let (commit, _) = self.write_all(std::slice::from_ref(&ask), once).await.map_err(Refused::alone)?;
+        Ok(commit)
     }
 
-    /// All of them in one transaction, or none. What becomes of each, in order.
-    pub(super) async fn write_all(&self, asks: &[Ask<'_>]) -> Result<(Position, Vec<Done>), Refused> {
+    /// All of them in one transaction, or none; with `once`, unless that was done before. What becomes of each, in order.
+    pub(super) async fn write_all(&self, asks: &[Ask<'_>], once: Option<Once>) -> Result<(Commit, Vec<Done>), Refused> {
+        let turn = match self.begin(once)? {
+            Begun::Now(turn) => turn,
+            Begun::Before(committed) => return Ok(self.answer_again(asks, committed).await?),
+        };
         for _ in 0..STALE_TRIES {
             let schema = self.core().view().schema.clone();
             let (writes, looks) = self.prepare_all(&schema, asks)?;
-            match self.core().submit(Command::Write(writes)).await {
+            match self.core().submit(turn.command(Command::Write(writes))).await {
                 Err(error) if error.code_str() == "stale_schema" => {}
                 Err(error) => return Err(error.into()),
+                Ok(committed) if committed.replayed.is_some() => return Ok(self.answer_again(asks, committed).await?),
                 Ok(committed) => return Ok(self.answer(asks, looks, committed).await?),
             }
         }
@@ -233,13 +241,8 @@ impl Service {
     }
 
     /// What each caller is told of its write.
-    async fn answer(
-        &self,
-        asks: &[Ask<'_>],
-        looks: Vec<Answer>,
-        committed: Committed,
-    ) -> Result<(Position, Vec<Done>)> {
-        let position = committed.position;
+    async fn answer(&self, asks: &[Ask<'_>], looks: Vec<Answer>, committed: Committed) -> Result<(Commit, Vec<Done>)> {
+        let commit = Commit::of(&committed);
         let mut done = Vec::with_capacity(asks.len());
         for ((ask, Answer { collection, mut look }), written) in asks.iter().zip(looks).zip(committed.writes) {
             let (created, record) = match written {
@@ -256,10 +259,45 @@ impl Service {
                     continue;
                 }
             };
-            done.push(Done::Stored(Stored { position, created, shown: Shown::new(collection, record, look) }));
+            done.push(Done::Stored(Stored { commit, created, shown: Shown::new(collection, record, look) }));
         }
         self.relate_done(asks, &mut done).await?;
-        Ok((position, done))
+        Ok((commit, done))
+    }
+
+    /// The same of what was done before: the records as they were written, by the definitions, rules and looks of now.
+    async fn answer_again(&self, asks: &[Ask<'_>], committed: Committed) -> Result<(Commit, Vec<Done>)> {
+        let commit = Commit::of(&committed);
+        let schema = self.core().view().schema.clone();
+        let collections = committed.replayed.unwrap_or_default();
+        let mut done = Vec::with_capacity(asks.len());
+        for ((ask, collection), written) in asks.iter().zip(collections).zip(committed.writes) {
+            let (created, record) = match written {
+                Written::Created(record) => (true, record),
+                Written::Updated(record) => (false, record),
+                Written::Deleted => {
+                    done.push(Done::Gone);
+                    continue;
+                }
+            };
+            let collection = schema.get(collection).ok_or_else(collection_gone)?.clone();
+            let look = self.look_again(&schema, &collection, ask, &record)?;
+            done.push(Done::Stored(Stored { commit, created, shown: Shown::new(collection, record, look) }));
+        }
+        self.relate_done(asks, &mut done).await?;
+        Ok((commit, done))
+    }
+
+    /// How a record is shown that was written before. What the request wants of it may be unknown by now: then it wants
+    /// nothing, as there must be an answer. Also who made it has to be allowed to view it: nobody may be somebody else.
+    fn look_again(&self, schema: &Schema, collection: &Collection, ask: &Ask<'_>, record: &Record) -> Result<Look> {
+        let hidden = ask.asker.guard(schema, collection)?.is_superuser();
+        let look = Look::new(schema, collection, ask.wanted, hidden);
+        let mut look = look.or_else(|_| Look::new(schema, collection, Wanted::default(), hidden))?;
+        if !self.may_view(ask.asker, collection, record)? {
+            look.hide_fields();
+        }
+        Ok(look)
     }
 
     /// Gives the answers that show related records what they show.
@@ -284,6 +322,10 @@ impl Service {
     fn new_id(&self) -> Result<RecordId> {
         ids::record_id(self.core().clock().now())
     }
+}
+
+fn collection_gone() -> Error {
+    Error::new(Kind::Gone, "the write was done; its collection is gone since").code("collection_gone")
 }
 
 fn allow_one(guard: &Guard, actions: &[Action]) -> Result<()> {

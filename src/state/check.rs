@@ -2,12 +2,12 @@
 //! built the rows behind its progress may lack entries.
 
 use crate::error::Result;
-use crate::id::{CollectionId, Generation, RecordId};
+use crate::id::{CollectionId, Generation, RecordId, Seq};
 use crate::model::schema::{Collection, Index, Schema};
 use crate::model::value::Fields;
 use crate::state::stack::Read;
 use crate::state::tally::{Tally, TallyDelta, hash};
-use crate::state::{build, key, lookup, row};
+use crate::state::{answers, build, key, lookup, row};
 
 /// Problems named in a report; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -21,6 +21,8 @@ pub struct Report {
     pub rows: u64,
     /// Index entries looked at.
     pub entries: u64,
+    /// Answers that are kept for their keys.
+    pub answers: u64,
     /// How many problems there are; 0 means that all is well.
     pub problem_count: u64,
     /// The first of them, as sentences.
@@ -50,6 +52,7 @@ pub fn check(read: &dyn Read, schema: &Schema) -> Result<Report> {
     }
     check_fillings(read, schema, &mut report)?;
     check_marks(read, schema, &mut report)?;
+    check_answers(read, &mut report)?;
     Ok(report)
 }
 
@@ -221,4 +224,35 @@ fn check_fillings(read: &dyn Read, schema: &Schema, report: &mut Report) -> Resu
         }
         from = key::after(&head);
     }
+}
+
+/// Each answer that is kept has the line of its entry, each line its answer, and none lies before the oldest.
+fn check_answers(read: &dyn Read, report: &mut Report) -> Result<()> {
+    let all = answers::answers(read)?;
+    let (from, to) = key::answers();
+    let mut there = 0u64;
+    for pair in read.scan(&from, &to, false)? {
+        let pair = pair?;
+        there += 1;
+        let (key, entry) = (key::split_answer(pair.key())?, answers::decode(pair.value())?.position.seq);
+        if read.get(&key::kept(entry))?.is_none_or(|line| !line.starts_with(&key.0)) {
+            report.problem(format!("the answer kept for {key} is not among those of the entry {entry}"));
+        }
+    }
+    let mut lines = 0u64;
+    for line in answers::lines(read, Seq::ZERO)? {
+        let line = line?;
+        lines += 1;
+        if line.entry < all.oldest {
+            report.problem(format!("the entry {} kept an answer before the oldest, {}", line.entry, all.oldest));
+        }
+        if line.before >= all.bytes {
+            report.problem(format!("the entry {} kept more than all that was ever kept", line.entry));
+        }
+    }
+    if lines != there {
+        report.problem(format!("there are {there} answers that are kept, and {lines} entries that kept one"));
+    }
+    report.answers = there;
+    Ok(())
 }

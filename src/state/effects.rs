@@ -10,8 +10,10 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, FieldId, Generation, Position, RecordId};
 use crate::model::change::{Change, Entry};
+use crate::model::once::Remembered;
 use crate::model::schema::{Collection, Schema};
 use crate::model::value::{Fields, Value};
+use crate::state::answers::{self, Answers};
 use crate::state::key::{self, Key};
 use crate::state::layer::Layer;
 use crate::state::stack::Read;
@@ -36,8 +38,8 @@ pub struct Effects {
 pub fn effects(schema: &Schema, position: Position, entry: &Entry) -> Result<Effects> {
     let mut work = Work { schema, position, effects: Effects::default() };
     work.effects.writes.reserve(entry.changes.len() * 4);
-    for change in &entry.changes {
-        work.change(change)?;
+    for (at, change) in entry.changes.iter().enumerate() {
+        work.change(change, &entry.changes[..at])?;
     }
     Ok(work.effects)
 }
@@ -75,7 +77,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn change(&mut self, change: &Change) -> Result<()> {
+    fn change(&mut self, change: &Change, earlier: &[Change]) -> Result<()> {
         match change {
             Change::Created { collection, generation, id, after } => {
                 let collection = self.filled(*collection, *generation)?;
@@ -101,6 +103,7 @@ impl Work<'_> {
             Change::Unindexed { collection, generation, index, keys, done } => {
                 self.unindexed(*collection, *generation, *index, keys, *done)
             }
+            Change::Remembered(remembered) => self.remembered(remembered, earlier),
         }
     }
 
@@ -249,6 +252,25 @@ impl Work<'_> {
         if done {
             self.put(&key::garbage(id, generation), None);
         }
+        Ok(())
+    }
+
+    /// The answers that go go first: one of them may have had the same key.
+    fn remembered(&mut self, this: &Remembered, earlier: &[Change]) -> Result<()> {
+        let entry = self.position.seq;
+        if this.oldest > entry || this.forgotten.iter().any(|(gone, _)| *gone >= entry) {
+            return Err(self.contradicts("it forgets answers that are not there yet"));
+        }
+        let answer = answers::made(self.position, this, earlier);
+        let answer = answer.ok_or_else(|| self.contradicts("it keeps an answer to what it does not do"))?;
+        for (gone, key) in &this.forgotten {
+            self.put(&key::kept(*gone), None);
+            self.put(&key::answer(*key), None);
+        }
+        self.put(&key::answer(this.key), Some(answers::encode(&answer)?));
+        self.put(&key::kept(entry), Some(answers::line_value(this)));
+        let all = Answers { bytes: this.before.saturating_add(this.bytes), oldest: this.oldest };
+        self.put(key::ANSWERS, Some(answers::answers_value(all)));
         Ok(())
     }
 }

@@ -10,6 +10,8 @@
 //! 05 | collection | generation | index                   garbage: an index that is no longer kept
 //! 06 | which                                             counter
 //! 07 | collection | generation | index                   how far an index has come that is being built
+//! 08 | fingerprint of an idempotency key                 answer that is kept for it
+//! 09 | entry, u64                                        the answer that it kept: the oldest come first
 //! ```
 //!
 //! Numbers are big-endian `u32`. An index value orders as [`Value::order`] does, ends by itself, and is inverted bit by
@@ -35,7 +37,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, Generation, IndexId, RecordId};
+use crate::id::{CollectionId, Generation, IndexId, RecordId, Seq};
+use crate::model::once::Fingerprint;
 use crate::model::schema::{Collection, Field, Index};
 use crate::model::value::{Fields, Value};
 
@@ -47,6 +50,8 @@ const TALLY: u8 = 0x04;
 const GARBAGE: u8 = 0x05;
 const COUNTER: u8 = 0x06;
 const PROGRESS: u8 = 0x07;
+const ANSWER: u8 = 0x08;
+const KEPT: u8 = 0x09;
 
 /// Applied position of a base; local to a server, so not part of a snapshot.
 pub(super) const APPLIED: &[u8] = &[LOCAL, 0x01];
@@ -54,6 +59,8 @@ pub(super) const APPLIED: &[u8] = &[LOCAL, 0x01];
 pub(super) const FORMAT: &[u8] = &[LOCAL, 0x02];
 /// Highest collection id ever given out.
 pub(super) const LAST_COLLECTION: &[u8] = &[COUNTER, 0x01];
+/// What is kept of answers in all.
+pub(super) const ANSWERS: &[u8] = &[COUNTER, 0x02];
 /// First key that is the same on every server, and the end of all keys.
 pub(super) const SHARED: (&[u8], &[u8]) = (&[DEFINITION], &[0xFF]);
 
@@ -121,6 +128,41 @@ pub(super) fn definition(collection: CollectionId) -> [u8; 5] {
 /// From the first definition to behind the last.
 pub(super) fn definitions() -> ([u8; 1], [u8; 1]) {
     ([DEFINITION], [DEFINITION + 1])
+}
+
+/// The key of an answer.
+pub(super) fn answer(key: Fingerprint) -> [u8; 17] {
+    let mut bytes = [ANSWER; 17];
+    bytes[1..].copy_from_slice(&key.0);
+    bytes
+}
+
+/// From the first answer to behind the last.
+pub(super) fn answers() -> ([u8; 1], [u8; 1]) {
+    ([ANSWER], [ANSWER + 1])
+}
+
+/// What an answer's key is the key of.
+pub(super) fn split_answer(key: &[u8]) -> Result<Fingerprint> {
+    key.get(1..).and_then(|bytes| bytes.try_into().ok()).map(Fingerprint).ok_or_else(|| malformed(key))
+}
+
+/// The key of what an entry kept.
+pub(super) fn kept(entry: Seq) -> [u8; 9] {
+    let mut key = [KEPT; 9];
+    key[1..].copy_from_slice(&entry.0.to_be_bytes());
+    key
+}
+
+/// From what an entry kept, or a later one, to behind the last.
+pub(super) fn kept_from(entry: Seq) -> ([u8; 9], [u8; 1]) {
+    (kept(entry), [KEPT + 1])
+}
+
+/// The entry that kept something.
+pub(super) fn split_kept(key: &[u8]) -> Result<Seq> {
+    let bytes = key.get(1..).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(|bytes| Seq(u64::from_be_bytes(bytes))).ok_or_else(|| malformed(key))
 }
 
 /// The key of a tally.

@@ -6,12 +6,13 @@
 //! nobody above knows how many layers there are.
 //!
 //! What an entry of the log does to the state is `effects`: dumb, pure, the same on every server. Reading is `lookup`
-//! (one record, one definition), `build` (what an index is built from) and `query` (lists). `snapshot` carries a whole state to another folder and `check`
-//! recomputes what is derived.
+//! (one record, one definition), `build` (what an index is built from), `answers` (what is kept for an idempotency key)
+//! and `query` (lists). `snapshot` carries a whole state to another folder and `check` recomputes what is derived.
 //!
 //! Invariants: nothing here reads a random source, the log or, but for a query's deadline, a clock; only the owner of a [`Base`] writes to it; equal
 //! positions of one history mean equal keys and values above the local ones.
 
+mod answers;
 mod backend;
 mod base;
 mod build;
@@ -28,6 +29,7 @@ mod stack;
 mod tally;
 mod warm;
 
+pub use answers::{Answers, Line, age_ms, answer, answered, answers, is_over_age, lines};
 pub use base::{Applied, Base, BaseView, Opened, Pairs};
 pub use build::{Brought, Progress, building, duplicate, next_rows, progress};
 pub use check::{Report, check};

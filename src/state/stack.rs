@@ -84,6 +84,11 @@ impl<'a> Overlay<'a> {
         Overlay { over, own: BTreeMap::new() }
     }
 
+    /// What it lies over.
+    pub fn below(&self) -> &'a Stack {
+        self.over
+    }
+
     /// Puts effects into it.
     ///
     /// # Errors

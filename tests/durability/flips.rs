@@ -9,7 +9,7 @@ use millpond::error::Kind;
 use millpond::model::value::Fields;
 use millpond::state;
 
-use super::model::{self, Request, Which};
+use super::model::{self, Request, Transaction, Which};
 use super::rig::{self, Known};
 use super::{cores, results};
 
@@ -40,11 +40,12 @@ fn filled(seed: u64) -> (SimDisk, Known) {
     let mut rng = Rng::new(seed);
     let mut parts = rig::open(&disk).expect("a healthy disk");
     for _ in 0..60 {
-        let batch = [vec![model::request(&mut rng)]];
+        let batch = [Transaction { requests: vec![model::request(&mut rng)], key: None }];
         known.commit(&mut parts, &batch).expect("a healthy disk");
         rig::flush(&mut parts).expect("a healthy disk");
     }
-    let all = (0..model::IDS).map(|id| vec![Request::Put(Which::A, id, Fields::new())]).collect::<Vec<_>>();
+    let put = |id| Transaction { requests: vec![Request::Put(Which::A, id, Fields::new())], key: None };
+    let all = (0..model::IDS).map(put).collect::<Vec<_>>();
     known.commit(&mut parts, &all).expect("a healthy disk");
     rig::flush(&mut parts).expect("a healthy disk");
     parts.applier.close(true).expect("a healthy disk");

@@ -7,6 +7,7 @@ use millpond::disk::sim::Rng;
 use millpond::id::{FieldId, RecordId};
 use millpond::model::command::{Command, Op, Write};
 use millpond::model::guard::Guard;
+use millpond::model::once::{Fingerprint, Once};
 use millpond::model::schema::Collection;
 use millpond::model::value::{Fields, Value};
 
@@ -43,14 +44,50 @@ pub(crate) enum Request {
     Delete(Which, u8),
 }
 
-/// All records.
+/// A transaction, and the idempotency key it bears.
+#[derive(Clone, Debug)]
+pub(crate) struct Transaction {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) key: Option<u8>,
+}
+
+/// All records, and what was done under each key.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Model(pub(crate) BTreeMap<(Which, u8), Fields>);
+pub(crate) struct Model(pub(crate) BTreeMap<(Which, u8), Fields>, BTreeMap<u8, String>);
+
+/// What must come of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Refused,
+    Done,
+    /// It was done before.
+    Replayed,
+}
 
 /// Ids there are.
 pub(crate) const IDS: u8 = 8;
 
+/// Keys there are.
+const KEYS: u64 = 12;
+
 impl Model {
+    /// As [`Model::after`], of a transaction that may bear a key. Whether there is an entry of it: what bears a key has
+    /// one also when it changes nothing.
+    pub(crate) fn after_once(&self, transaction: &Transaction) -> (Expected, Option<Model>) {
+        let Transaction { requests, key } = transaction;
+        let body = format!("{requests:?}");
+        match key.and_then(|key| self.1.get(&key)) {
+            Some(done) if *done == body => return (Expected::Replayed, None),
+            Some(_) => return (Expected::Refused, None),
+            None => {}
+        }
+        let Some((mut next, changed)) = self.after(requests) else { return (Expected::Refused, None) };
+        if let Some(key) = key {
+            next.1.insert(*key, body);
+        }
+        (Expected::Done, (changed || key.is_some()).then_some(next))
+    }
+
     /// A transaction: the state after it and whether any request in it changed something (if only to change it back),
     /// or `None` if it must be refused.
     pub(crate) fn after(&self, requests: &[Request]) -> Option<(Model, bool)> {
@@ -154,8 +191,30 @@ fn fields(which: Which, rng: &mut Rng) -> Fields {
     [change(which, rng), change(which, rng)].into_iter().collect()
 }
 
-/// The command that asks the server for a transaction.
-pub(crate) fn command(collections: &[Collection; 2], requests: &[Request]) -> Command {
+/// A transaction at random. One with a key is often one that was asked for before.
+pub(crate) fn transaction(asked: &mut Vec<Transaction>, rng: &mut Rng) -> Transaction {
+    let requests = (0..if rng.chance(75) { 1 } else { 1 + rng.below(3) }).map(|_| request(rng)).collect();
+    if rng.chance(60) {
+        return Transaction { requests, key: None };
+    }
+    if !asked.is_empty() && rng.chance(50) {
+        return asked[rng.below(asked.len() as u64) as usize].clone();
+    }
+    let new = Transaction { requests, key: Some(rng.below(KEYS) as u8) };
+    asked.push(new.clone());
+    new
+}
+
+/// The command that asks the server for it.
+pub(crate) fn command(collections: &[Collection; 2], transaction: &Transaction) -> Command {
+    let write = write(collections, &transaction.requests);
+    let Some(key) = transaction.key else { return write };
+    let body = xxhash_rust::xxh3::xxh3_128(format!("{:?}", transaction.requests).as_bytes());
+    let once = Once { key: Fingerprint([key; 16]), body: Fingerprint(body.to_be_bytes()) };
+    Command::Once(once, Box::new(write))
+}
+
+fn write(collections: &[Collection; 2], requests: &[Request]) -> Command {
     let write = |request: &Request| {
         let (which, op) = match request.clone() {
             Request::Create(which, id, fields) => (which, Op::Create { id: record_id(id), fields }),

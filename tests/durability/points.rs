@@ -1,11 +1,12 @@
-//! F2: every crash point of every workload of up to three requests, with nothing, everything and anything lost.
+//! F2: every crash point of every workload of up to three requests, with nothing, everything and anything lost; every
+//! other time under keys, and then asked for again.
 
 use std::time::Instant;
 
 use millpond::disk::sim::{Loss, SimDisk};
 use millpond::model::value::{Fields, Value};
 
-use super::model::{A, N, NAME, Request, TEXT, Which, name};
+use super::model::{A, N, NAME, Request, TEXT, Transaction, Which, name};
 use super::rig::{self, Known};
 use super::{cores, results};
 
@@ -81,7 +82,7 @@ fn crash_at(
         // The last request stays in the log alone, those before it reach the base in different ways.
         for (at, request) in workload.iter().enumerate() {
             let more = at + 1 < workload.len();
-            let done = known.commit(&mut parts, &[vec![request.clone()]]).and_then(|()| {
+            let done = known.commit(&mut parts, &[once(at, request, op)]).and_then(|()| {
                 if more {
                     rig::flush(&mut parts)?;
                 }
@@ -94,7 +95,20 @@ fn crash_at(
     }
     let beyond = !disk.is_frozen();
     let disk = disk.crash_with(seed, loss);
-    let parts = rig::open(&disk).map_err(|error| error.to_string())?;
+    let mut parts = rig::open(&disk).map_err(|error| error.to_string())?;
+    known.verify(&parts)?;
+    // What was done is not done again, what was not is: the model has each once.
+    for (at, request) in workload.iter().enumerate() {
+        let again = once(at, request, op);
+        if again.key.is_some() {
+            known.commit(&mut parts, &[again]).map_err(|kind| format!("asked again, on a healthy disk: {kind:?}"))?;
+        }
+    }
     known.verify(&parts)?;
     Ok(beyond)
+}
+
+/// A request of a workload, at every other crash point under a key of its own.
+fn once(at: usize, request: &Request, op: u64) -> Transaction {
+    Transaction { requests: vec![request.clone()], key: op.is_multiple_of(2).then_some(at as u8) }
 }

@@ -1,6 +1,7 @@
 //! A core on a simulated disk, stepped by hand beside its model: whatever happens, what is found after a restart must
 //! be the model at some entry that is not before the last one acknowledged.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,14 +10,14 @@ use millpond::disk::sim::{Rng, SimDisk};
 use millpond::error::Kind;
 use millpond::id::{DatabaseId, NodeId, Seq};
 use millpond::log;
-use millpond::model::command::Command;
+use millpond::model::command::{Command, Committed};
 use millpond::model::definition;
 use millpond::model::schema::Collection;
 use millpond::model::value::Fields;
 use millpond::state;
 use millpond::time::Millis;
 
-use super::model::{self, DEFINITIONS, Model, Request, Which};
+use super::model::{self, DEFINITIONS, Expected, Model, Transaction, Which};
 
 const DIR: &str = "/data";
 const NOW: Millis = Millis(1_000_000_000_000);
@@ -55,6 +56,10 @@ pub(crate) struct Known {
     history: Vec<Model>,
     /// The last entry that was acknowledged.
     acked: Seq,
+    /// Transactions with a key that were asked for, whatever came of them: to be asked for again, also after a loss.
+    asked: Vec<Transaction>,
+    /// What was answered under each key.
+    answers: BTreeMap<u8, Committed>,
 }
 
 /// A disk with the two collections defined and nothing in them.
@@ -71,7 +76,8 @@ pub(crate) fn template() -> (SimDisk, Known) {
     let first = parts.writer.position().seq;
     parts.applier.close(true).expect("a healthy disk");
     parts.writer.close().expect("a healthy disk");
-    (disk, Known { collections, first, history: vec![Model::default()], acked: first })
+    let (history, asked, answers) = (vec![Model::default()], Vec::new(), BTreeMap::new());
+    (disk, Known { collections, first, history, acked: first, asked, answers })
 }
 
 impl Known {
@@ -80,24 +86,20 @@ impl Known {
     }
 
     /// One group commit of some transactions. An error means that the core must be given up.
-    pub(crate) fn commit(&mut self, parts: &mut Parts, transactions: &[Vec<Request>]) -> Result<(), Kind> {
+    pub(crate) fn commit(&mut self, parts: &mut Parts, transactions: &[Transaction]) -> Result<(), Kind> {
         let commands: Vec<Command> =
-            transactions.iter().map(|requests| model::command(&self.collections, requests)).collect();
+            transactions.iter().map(|transaction| model::command(&self.collections, transaction)).collect();
         let length = self.history.len();
         // What each must become, if the one before it became what it must.
         let mut expected = Vec::new();
         let mut state = self.now().clone();
-        for requests in transactions {
-            match state.after(requests) {
-                Some((next, changed)) => {
-                    if changed {
-                        self.history.push(next.clone());
-                    }
-                    state = next;
-                    expected.push(true);
-                }
-                None => expected.push(false),
+        for transaction in transactions {
+            let (outcome, next) = state.after_once(transaction);
+            if let Some(next) = next {
+                self.history.push(next.clone());
+                state = next;
             }
+            expected.push(outcome);
         }
         let outcomes = parts.writer.commit(&commands, NOW).map_err(|error| error.kind())?;
         if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace)) {
@@ -105,8 +107,16 @@ impl Known {
             self.history.truncate(length);
             return Ok(());
         }
-        for ((outcome, expected), requests) in outcomes.iter().zip(expected).zip(transactions) {
-            assert_eq!(outcome.is_ok(), expected, "{requests:?} gave {outcome:?}");
+        for ((outcome, expected), transaction) in outcomes.iter().zip(expected).zip(transactions) {
+            let came = match outcome {
+                Err(_) => Expected::Refused,
+                Ok(committed) if committed.replayed.is_some() => Expected::Replayed,
+                Ok(_) => Expected::Done,
+            };
+            assert_eq!(came, expected, "{transaction:?} gave {outcome:?}");
+            if let (Some(key), Ok(committed)) = (transaction.key, outcome) {
+                self.remember(key, committed);
+            }
         }
         self.acked = parts.writer.position().seq;
         assert_eq!(
@@ -115,6 +125,17 @@ impl Known {
             "one entry for each change of the model"
         );
         Ok(())
+    }
+
+    /// An answer under a key is the first one's, if that came.
+    fn remember(&mut self, key: u8, committed: &Committed) {
+        match self.answers.get(&key).filter(|_| committed.replayed.is_some()) {
+            Some(first) => {
+                let again = (committed.position, &committed.writes);
+                assert_eq!(again, (first.position, &first.writes), "the answers under one key");
+            }
+            None => drop(self.answers.insert(key, committed.clone())),
+        }
     }
 
     /// Whether one record is as the model has it now.
@@ -165,9 +186,8 @@ impl Known {
 pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
     match rng.below(20) {
         0..=11 => {
-            let batch: Vec<Vec<Request>> = (0..1 + rng.below(3))
-                .map(|_| (0..if rng.chance(75) { 1 } else { 1 + rng.below(3) }).map(|_| model::request(rng)).collect())
-                .collect();
+            let batch: Vec<Transaction> =
+                (0..1 + rng.below(3)).map(|_| model::transaction(&mut known.asked, rng)).collect();
             known.commit(parts, &batch)
         }
         12..=14 => flush(parts),

@@ -197,6 +197,7 @@ impl World {
             kind: Kind::Put,
             fields: fields.as_object().expect("an object").clone(),
             if_match: None,
+            idempotency_key: None,
             began: now,
             ended: now,
             outcome: Outcome::InDoubt,
@@ -325,7 +326,12 @@ fn explains(doubt: &Write, last: Option<&Seen>, now: Option<&Seen>, doubts: usiz
 
 /// Whether an entry of the log is what a write makes.
 fn is_of(write: &Write, entry: &Value) -> bool {
-    let [change] = entry["changes"].as_array().map(Vec::as_slice).unwrap_or_default() else { return false };
+    let changes = entry["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let change = match (changes, &write.idempotency_key) {
+        ([change], None) => change,
+        ([change, kept], Some(_)) if kept.get("Remembered").is_some() => change,
+        _ => return false,
+    };
     let (name, change) = change.as_object().and_then(|change| change.iter().next()).expect("a named change");
     let kind = match write.kind {
         Kind::Create => name == "Created",

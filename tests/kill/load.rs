@@ -79,6 +79,8 @@ pub(crate) struct Write {
     /// What was sent; `stamp` and `twin` are the write's own and no other's.
     pub(crate) fields: Map<String, Value>,
     pub(crate) if_match: Option<String>,
+    /// Its own and no other's, so that it can be asked for again when nobody knows what came of it.
+    pub(crate) idempotency_key: Option<String>,
     pub(crate) began: Instant,
     pub(crate) ended: Instant,
     pub(crate) outcome: Outcome,
@@ -225,8 +227,10 @@ impl One {
                 fields.insert("n".to_owned(), json!("many"));
             }
         }
+        let own = format!("{}:{}", self.name, self.history.writes.len());
+        let idempotency_key = rng.once_in(2).then_some(own);
         let now = Instant::now();
-        Write { key, kind, fields, if_match, began: now, ended: now, outcome: Outcome::InDoubt }
+        Write { key, kind, fields, if_match, idempotency_key, began: now, ended: now, outcome: Outcome::InDoubt }
     }
 
     /// Reads the record that was written last, at its position or later. False when the server is gone.
@@ -272,6 +276,9 @@ pub(crate) fn send(client: &mut Client, mut write: Write, faults: &mut Vec<Strin
     if let Some(tag) = &write.if_match {
         headers.push(("if-match", tag));
     }
+    if let Some(key) = &write.idempotency_key {
+        headers.push(("idempotency-key", key));
+    }
     let body = Value::Object(body).to_string();
     let body = (write.kind != Kind::Delete).then_some(body.as_bytes());
     write.began = Instant::now();
@@ -284,6 +291,17 @@ pub(crate) fn send(client: &mut Client, mut write: Write, faults: &mut Vec<Strin
         }
     }
     write
+}
+
+/// Asks again for a write in doubt that bears a key: done before or now, it is done once, somewhere between its first
+/// beginning and this end.
+pub(crate) fn send_again(client: &mut Client, write: &mut Write, faults: &mut Vec<String>) {
+    let began = write.began;
+    *write = send(client, write.clone(), faults);
+    write.began = began;
+    if write.is_in_doubt() {
+        faults.push(format!("asked again, it is still in doubt: {write:?}"));
+    }
 }
 
 fn outcome(write: &Write, answer: &Answer) -> Result<Outcome, &'static str> {

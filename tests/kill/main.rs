@@ -58,6 +58,8 @@ struct Sum {
     done: usize,
     refused: usize,
     in_doubt: usize,
+    /// Of those in doubt, what was asked for again with its key.
+    again: usize,
 }
 
 /// A new folder, killed `kills` times; what was wrong, in words.
@@ -96,6 +98,10 @@ fn one_folder(rng: &mut Rng, kills: u64, sum: &mut Sum) -> Vec<String> {
         }
         kill_starts(rng, &folder);
         server = Server::start(&folder);
+        for write in writes.iter_mut().filter(|write| write.is_in_doubt() && write.idempotency_key.is_some()) {
+            load::send_again(&mut server.client(), write, &mut faults);
+            sum.again += 1;
+        }
         faults.append(&mut world.check(&folder, &mut server.client(), std::mem::take(&mut writes)));
     }
     let said = server.said();

@@ -33,8 +33,17 @@ use super::http::{Answer, Client};
 use super::server::Running;
 
 /// Headers that are part of the contract; others vary or are the transport's.
-const SHOWN: [&str; 8] =
-    ["allow", "connection", "content-type", "etag", "location", "millpond-seq", "retry-after", "www-authenticate"];
+const SHOWN: [&str; 9] = [
+    "allow",
+    "connection",
+    "content-type",
+    "etag",
+    "idempotency-replayed",
+    "location",
+    "millpond-seq",
+    "retry-after",
+    "www-authenticate",
+];
 /// Bodies up to this many characters stay on one line.
 const ONE_LINE: usize = 110;
 /// Time after which a server that does not do what it must fails the test.
@@ -311,5 +320,6 @@ fn told(schema: &mut Schema, change: &Change) -> String {
         Change::Reclaimed { keys, done, .. } => format!("reclaimed {} keys, done {done}", keys.len()),
         Change::Backfilled { rows, keys, .. } => format!("backfilled {} keys, {rows} rows in all", keys.len()),
         Change::Unindexed { keys, done, .. } => format!("unindexed {} keys, done {done}", keys.len()),
+        Change::Remembered(remembered) => format!("remembered the answer to {}", remembered.kept.len()),
     }
 }

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::model::change::Change;
 use crate::model::compiled::Compiled;
 use crate::model::definition;
+use crate::model::once::Kept;
 use crate::model::schema::{Collection, FieldKind, IndexState, Schema};
 use crate::state;
 
@@ -33,6 +34,8 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
     definition::number(&mut collection, id);
     targets_are_there(draft.schema, &collection)?;
     compiles(draft.schema, &collection)?;
+    let at = draft.changes.len() as u32;
+    draft.keep(|| Kept::Change(at));
     draft.changes.push(defined(&collection)?);
     draft.committed.collection = Some(Box::new(collection));
     Ok(())
@@ -79,6 +82,8 @@ pub(super) fn redefine(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()>
         index.state = current.index(index.id).map_or_else(IndexState::default, |known| known.state.clone());
     }
     if next == *current {
+        let text = to_json(&next)?;
+        draft.keep(|| Kept::Definition(next.id, next.version, text));
         draft.committed.collection = Some(Box::new(next));
         return Ok(());
     }
@@ -87,6 +92,8 @@ pub(super) fn redefine(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()>
     compiles(draft.schema, &next)?;
     others_compile(draft.schema, &next)?;
     let filled = indexes::begin(draft, &current, &mut next)?;
+    let at = draft.changes.len() as u32;
+    draft.keep(|| Kept::Change(at));
     draft.push(defined(&next)?)?;
     for change in filled {
         draft.push(change)?;
@@ -142,6 +149,7 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
         }
     }
     draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
+    draft.keep(|| Kept::Gone(id));
     Ok(())
 }
 

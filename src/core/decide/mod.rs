@@ -8,6 +8,7 @@ mod collections;
 mod enrich;
 mod indexes;
 mod judge;
+mod once;
 mod records;
 mod truncate;
 
@@ -18,6 +19,7 @@ use crate::id::{CollectionId, IndexId, Position, RecordId, Seq};
 use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
+use crate::model::once::Kept;
 use crate::model::schema::Schema;
 use crate::model::value::Fields;
 use crate::state::{self, Overlay, Stack};
@@ -40,20 +42,36 @@ pub struct Decision {
 pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Command, now: Millis) -> Result<Decision> {
     let mut draft = Draft::new(schema, state, position, now);
     match command {
-        Command::Write(writes) => records::write(&mut draft, writes)?,
-        Command::Define(collection) => collections::define(&mut draft, collection)?,
-        Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
-        Command::Redefine(collection) => collections::redefine(&mut draft, collection)?,
-        Command::Truncate(collection) => truncate::truncate(&mut draft, *collection)?,
+        Command::Once(once, command) => {
+            if let Some(committed) = state::answered(state, *once, now)? {
+                return Ok(Decision { entry: Entry::default(), committed });
+            }
+            draft.kept = Some(Vec::new());
+            act(&mut draft, command)?;
+            once::remember(&mut draft, *once)?;
+        }
+        other => act(&mut draft, other)?,
+    }
+    Ok(draft.finish())
+}
+
+/// What a command does, with what follows from it for indexes that are being built.
+fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
+    match command {
+        Command::Write(writes) => records::write(draft, writes)?,
+        Command::Define(collection) => collections::define(draft, collection)?,
+        Command::Drop(collection) => collections::drop(draft, *collection)?,
+        Command::Redefine(collection) => collections::redefine(draft, collection)?,
+        Command::Truncate(collection) => truncate::truncate(draft, *collection)?,
         Command::Backfill { collection, generation, index } => {
-            indexes::backfill(&mut draft, *collection, *generation, *index)?;
+            indexes::backfill(draft, *collection, *generation, *index)?;
         }
         Command::Reclaim { collection, generation, index, after } => {
-            collections::reclaim(&mut draft, *collection, *generation, *index, after.as_deref())?;
+            collections::reclaim(draft, *collection, *generation, *index, after.as_deref())?;
         }
+        Command::Once(..) => return Err(Error::internal("a command is to be done once in two ways")),
     }
-    indexes::fail_doubled(&mut draft)?;
-    Ok(draft.finish())
+    indexes::fail_doubled(draft)
 }
 
 /// An entry in the making: its changes so far, and the state as they leave it.
@@ -69,6 +87,8 @@ struct Draft<'a> {
     /// How many of `changes` the overlay has.
     seen: usize,
     committed: Committed,
+    /// What is to be kept of the answer, if it is to be kept.
+    kept: Option<Vec<Kept>>,
     /// Steps that evaluations may still take.
     steps: usize,
     /// Records that got the values of another in a unique index that is being built.
@@ -77,7 +97,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
-        let committed = Committed { position, writes: Vec::new(), collection: None };
+        let committed = Committed { position, writes: Vec::new(), collection: None, replayed: None };
         Draft {
             schema,
             stack: state,
@@ -88,6 +108,7 @@ impl<'a> Draft<'a> {
             bytes: 0,
             seen: 0,
             committed,
+            kept: None,
             steps: limits::TRANSACTION_STEPS_MAX,
             doubled: BTreeSet::new(),
         }
@@ -123,6 +144,13 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Says what is to be kept of one write's answer, if it is to be kept.
+    fn keep(&mut self, what: impl FnOnce() -> Kept) {
+        if let Some(kept) = &mut self.kept {
+            kept.push(what());
+        }
+    }
+
     /// The state with all changes made so far. The last change of an entry is never folded in: nobody asks.
     fn state(&mut self) -> Result<&Overlay<'a>> {
         while self.seen < self.changes.len() {
@@ -144,15 +172,19 @@ impl<'a> Draft<'a> {
 
 /// What a change takes in an entry, at least: its texts.
 fn bytes_at_least(change: &Change) -> usize {
-    let fields = |fields: &Fields| fields.iter().map(|(_, value)| value.text_bytes()).sum::<usize>();
     match change {
-        Change::Created { after: all, .. } | Change::Deleted { before: all, .. } => fields(all),
+        Change::Created { after: all, .. } | Change::Deleted { before: all, .. } => text_bytes(all),
         Change::Updated { after, before, .. } => {
-            fields(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
+            text_bytes(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
         }
         Change::Backfilled { keys, .. } => keys.iter().map(Vec::len).sum(),
         Change::Defined { .. } | Change::Dropped { .. } | Change::Reclaimed { .. } | Change::Unindexed { .. } => 0,
+        Change::Remembered(remembered) => once::bytes_at_least(remembered),
     }
+}
+
+fn text_bytes(fields: &Fields) -> usize {
+    fields.iter().map(|(_, value)| value.text_bytes()).sum()
 }
 
 fn too_many_changes() -> Error {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::collections::no_collection;
 use super::judge::{keep_unseen, may_change, may_create, may_replace, no_record};
-use super::{Draft, enrich, too_many_changes};
+use super::{Draft, enrich, text_bytes, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
 use crate::limits;
@@ -13,6 +13,7 @@ use crate::model::change::Change;
 use crate::model::command::{Condition, Op, Write, Written};
 use crate::model::guard::{Action, Guard};
 use crate::model::json;
+use crate::model::once::Kept;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Field, FieldKind, OnDelete};
@@ -23,7 +24,9 @@ use crate::state;
 pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
     let mut answer_bytes = 0;
     for (at, write) in writes.iter().enumerate() {
+        let first = draft.changes.len();
         let written = one(draft, write).map_err(|refusal| seen(draft, write, refusal).at_write(at))?;
+        keep(draft, write, first, &written);
         if writes.len() > 1 {
             // Also what nothing changes is answered whole, and no entry bounds that.
             answer_bytes += record_bytes(&written);
@@ -34,6 +37,17 @@ pub(super) fn write(draft: &mut Draft<'_>, writes: &[Write]) -> Result<()> {
         draft.committed.writes.push(written);
     }
     Ok(())
+}
+
+/// What is kept of a write whose changes begin with that number.
+fn keep(draft: &mut Draft<'_>, write: &Write, first: usize, written: &Written) {
+    let changed = draft.changes.len() > first;
+    draft.keep(|| match written {
+        // Such a write makes one change, the record's own.
+        Written::Created(_) | Written::Updated(_) if changed => Kept::Change(first as u32),
+        Written::Created(record) | Written::Updated(record) => Kept::Record(write.collection, record.clone()),
+        Written::Deleted => Kept::Gone(write.collection),
+    });
 }
 
 /// A refusal as its caller may see it: hidden fields have no names.
@@ -47,11 +61,9 @@ fn seen(draft: &Draft<'_>, write: &Write, refusal: Error) -> Error {
 }
 
 /// What an answer takes, at least: its texts.
-fn record_bytes(written: &Written) -> usize {
+pub(super) fn record_bytes(written: &Written) -> usize {
     match written {
-        Written::Created(record) | Written::Updated(record) => {
-            record.fields.iter().map(|(_, value)| value.text_bytes()).sum()
-        }
+        Written::Created(record) | Written::Updated(record) => text_bytes(&record.fields),
         Written::Deleted => 0,
     }
 }

@@ -102,6 +102,9 @@ impl Stepped {
         assert_eq!(after.position.seq, logged, "what is seen is what is logged");
         match &outcome {
             Ok(committed) if committed.position.seq > before.position.seq => judge(&after),
+            Ok(committed) if committed.replayed.is_some() => {
+                assert!(Arc::ptr_eq(&after, &before), "what was done before is not done again: {command:?}");
+            }
             Ok(committed) => {
                 assert_eq!(after.position, before.position, "a command that logs nothing moves nothing");
                 assert_eq!(committed.position.seq, before.position.seq, "it answers the position it read");

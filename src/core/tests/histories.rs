@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use super::fixture::{Keys, Stepped, id, rounds};
+use crate::core::Outcome;
 use crate::disk::sim::Rng;
 use crate::error::Kind;
 use crate::id::{CollectionId, FieldId, Position, RecordId, Seq};
-use crate::model::command::{Command, Condition, Op, Write};
+use crate::model::command::{Command, Committed, Condition, Op, Write};
 use crate::model::guard::Guard;
+use crate::model::once::{Fingerprint, Once};
 use crate::model::schema::{Collection, Field, FieldKind};
 use crate::model::value::{Fields, Value};
 use crate::state;
@@ -134,9 +136,45 @@ fn command(core: &mut Stepped, rng: &mut Rng) -> Option<Command> {
     }
 }
 
+/// What was asked for under a key, and what came of it if it was done.
+type Asked = Vec<(Command, Option<Committed>)>;
+
+/// The same under a key of its own, or what was asked for before.
+fn keyed(command: Command, asked: &mut Asked, rng: &mut Rng) -> (Command, Option<usize>) {
+    match rng.below(10) {
+        0..=1 => {
+            let key = Fingerprint((asked.len() as u128).to_be_bytes());
+            asked.push((Command::Once(Once { key, body: key }, Box::new(command)), None));
+            (asked[asked.len() - 1].0.clone(), Some(asked.len() - 1))
+        }
+        2..=3 if !asked.is_empty() => {
+            let at = rng.below(asked.len() as u64) as usize;
+            (asked[at].0.clone(), Some(at))
+        }
+        _ => (command, None),
+    }
+}
+
+/// What was done before is answered as it was, and what was not is done.
+fn judge_answer(first: &mut Option<Committed>, outcome: &Outcome) {
+    match (first, outcome) {
+        (Some(first), Ok(again)) => {
+            assert!(again.replayed.is_some(), "done twice: {again:?}");
+            assert_eq!((again.position, &again.writes), (first.position, &first.writes));
+            assert_eq!(again.collection, first.collection);
+        }
+        (Some(first), Err(refusal)) => panic!("done at {} and then refused: {refusal:?}", first.position),
+        (first, Ok(done)) => {
+            assert!(done.replayed.is_none(), "answered and not done: {done:?}");
+            *first = Some(done.clone());
+        }
+        (None, Err(_)) => {}
+    }
+}
+
 /// What goes takes nothing with it that a check could refuse: its referrers are its own reason.
 fn only_deletes(command: &Command) -> bool {
-    match command {
+    match command.deed() {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
         _ => true,
     }
@@ -156,7 +194,7 @@ fn judge_expressions(core: &Stepped) {
 }
 
 /// One step of a history: mostly a command, sometimes what goes on behind it. Whether a command was accepted.
-fn step(core: &mut Stepped, rng: &mut Rng, known: &mut Keys) -> bool {
+fn step(core: &mut Stepped, rng: &mut Rng, known: &mut Keys, asked: &mut Asked) -> bool {
     match rng.below(30) {
         0 => core.flush(),
         1 => core.applier.checkpoint().unwrap(),
@@ -165,7 +203,11 @@ fn step(core: &mut Stepped, rng: &mut Rng, known: &mut Keys) -> bool {
     }
     core.now = Millis(core.now.0 + rng.below(3) as i64);
     let Some(command) = command(core, rng) else { return false };
+    let (command, key) = keyed(command, asked, rng);
     let outcome = core.submit(command.clone());
+    if let Some(at) = key {
+        judge_answer(&mut asked[at].1, &outcome);
+    }
     let now = core.keys();
     if let Err(refusal) = &outcome {
         assert_eq!(&now, known, "refused, it changes nothing: {command:?}");
@@ -182,11 +224,11 @@ fn play(seed: u64) -> (u64, u64) {
     eprintln!("a random history: seed {seed}");
     let mut rng = Rng::new(seed);
     let mut core = Stepped::with(&DEFINITIONS);
-    let (mut accepted, mut steps) = (0, 0);
+    let (mut accepted, mut steps, mut asked) = (0, 0, Asked::new());
     for _ in 0..3 {
         let mut known = core.keys();
         for _ in 0..60 {
-            accepted += u64::from(step(&mut core, &mut rng, &mut known));
+            accepted += u64::from(step(&mut core, &mut rng, &mut known, &mut asked));
             steps += 1;
         }
         let last = core.view().position.seq.0;

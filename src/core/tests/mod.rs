@@ -10,5 +10,6 @@ mod faults;
 mod fixture;
 mod gate;
 mod histories;
+mod once;
 mod schema;
 mod threads;
