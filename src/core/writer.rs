@@ -266,7 +266,7 @@ fn frees_space(command: &Command) -> bool {
     match command {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
         Command::Drop(_) | Command::Reclaim { .. } => true,
-        Command::Define(_) => false,
+        Command::Define(_) | Command::Load { .. } => false,
     }
 }
 

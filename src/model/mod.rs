@@ -11,6 +11,7 @@ pub(crate) mod faults;
 pub mod guard;
 pub mod html;
 pub mod json;
+pub mod lines;
 pub mod look;
 pub mod mask;
 pub mod pattern;

@@ -7,6 +7,7 @@
 mod collections;
 mod enrich;
 mod judge;
+mod load;
 mod records;
 
 use crate::error::{Error, Kind, Result};
@@ -37,6 +38,7 @@ pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Comm
     let mut draft = Draft::new(schema, state, position, now);
     match command {
         Command::Write(writes) => records::write(&mut draft, writes)?,
+        Command::Load { writes, from } => load::load(&mut draft, writes, *from)?,
         Command::Define(collection) => collections::define(&mut draft, collection)?,
         Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
         Command::Reclaim { collection, generation, after } => {
@@ -64,7 +66,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
-        let committed = Committed { position, writes: Vec::new(), collection: None };
+        let committed = Committed { position, writes: Vec::new(), collection: None, loaded: None };
         let (state, steps) = (Overlay::new(state), limits::TRANSACTION_STEPS_MAX);
         Draft { schema, state, position, now, changes: Vec::new(), bytes: 0, seen: 0, committed, steps }
     }
