@@ -53,6 +53,8 @@ scripts! {
     relations
     shop
     batch
+    import
+    export
 }
 
 #[test]

@@ -9,12 +9,16 @@ pub mod access;
 pub mod batch;
 pub mod collections;
 mod explain;
+pub mod export;
 pub mod ids;
+pub mod import;
 pub mod lists;
 mod output;
+mod places;
 pub mod records;
 mod relations;
 mod scan_pool;
+mod spool;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -27,10 +31,13 @@ use crate::config::Settings;
 use crate::core::{Core, Published};
 use crate::error::Result;
 use crate::id::Position;
+use crate::limits;
 use crate::model::predicate::{QueryPairs, Request};
 
 pub use access::{Asker, Caller};
+use places::Places;
 use scan_pool::ScanPool;
+use spool::Spools;
 
 /// The handle to all calls: cheap to clone, usable from any thread.
 #[derive(Clone, Debug)]
@@ -42,6 +49,9 @@ struct Inner {
     dev: bool,
     pool: ScanPool,
     lists: Arc<lists::Kept>,
+    imports: Places,
+    exports: Places,
+    spools: Spools,
 }
 
 /// A page of a list, as asked for.
@@ -59,9 +69,17 @@ impl Service {
     /// The service over a core, with its scan threads. They end when the last clone is dropped.
     ///
     /// # Errors
-    /// `Internal` when the system gives no thread.
+    /// `Internal` when the system gives no thread; the disk's.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
+        Ok(Service(Arc::new(Inner {
+            dev: settings.dev,
+            pool: ScanPool::start()?,
+            lists: Arc::default(),
+            imports: Places::new(limits::IMPORTS_MAX),
+            exports: Places::new(limits::EXPORTS_MAX),
+            spools: Spools::open(&core)?,
+            core,
+        })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.

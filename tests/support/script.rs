@@ -33,8 +33,17 @@ use super::http::{Answer, Client};
 use super::server::Running;
 
 /// Headers that are part of the contract; others vary or are the transport's.
-const SHOWN: [&str; 8] =
-    ["allow", "connection", "content-type", "etag", "location", "millpond-seq", "retry-after", "www-authenticate"];
+const SHOWN: [&str; 9] = [
+    "allow",
+    "connection",
+    "content-disposition",
+    "content-type",
+    "etag",
+    "location",
+    "millpond-seq",
+    "retry-after",
+    "www-authenticate",
+];
 /// Bodies up to this many characters stay on one line.
 const ONE_LINE: usize = 110;
 /// Time after which a server that does not do what it must fails the test.

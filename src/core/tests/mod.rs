@@ -10,5 +10,6 @@ mod faults;
 mod fixture;
 mod gate;
 mod histories;
+mod loads;
 mod schema;
 mod threads;

@@ -8,6 +8,9 @@ mod ndjson;
 mod piece;
 mod table;
 
+#[cfg(test)]
+mod tests;
+
 use ndjson::Ndjson;
 use table::Table;
 

@@ -30,8 +30,12 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new() -> Table {
+        let mut reader = Reader::new();
+        // It would take a byte order mark for itself, but only one that comes in one piece: past its first byte it
+        // looks for none, and a blank line is no row.
+        reader.read_field(b"\n", &mut [0]);
         Table {
-            reader: Reader::new(),
+            reader,
             scratch: [0; SCRATCH_BYTES],
             line: 1,
             row_line: 1,
