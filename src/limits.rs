@@ -240,6 +240,42 @@ pub const INLINE_TIME_MAX: Duration = Duration::from_millis(2);
 /// Time a read waits for `Millpond-Min-Seq`.
 pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
 
+// Import and export.
+
+/// Imports at once: each has a thread and holds two commands. More: 503 with `Retry-After`.
+pub const IMPORTS_MAX: usize = 4;
+/// A line of an import (a row of CSV, with the line ends in it), bytes: what the body of a single create may have. A
+/// longer one is refused, and the next one is looked at.
+pub const LINE_BYTES_MAX: usize = BODY_BYTES_MAX;
+/// Lines that are read before they are decided, bytes, but for the last one's; of lines at most `ENTRY_CHANGES_PIECE`.
+pub const IMPORT_PIECE_BYTES: usize = 1 << 20;
+/// Pieces of a body that wait for an import's thread. When full no more is read from the client.
+pub const IMPORT_QUEUE: usize = 4;
+/// Lines of an import that is one transaction. More is 413.
+pub const ATOMIC_LINES_MAX: usize = ENTRY_CHANGES_MAX;
+/// The same, bytes of its body: about what an entry may hold. More is 413.
+pub const ATOMIC_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+/// Refused lines that an answer names: enough to see what is wrong with a file.
+pub const LINE_FAULTS_MAX: usize = 100;
+/// The text of their reasons, bytes: a line may have many faults.
+pub const LINE_FAULTS_BYTES_MAX: usize = 256 << 10;
+/// Columns of a CSV: more than a record has parts.
+pub const CSV_COLUMNS_MAX: usize = 1_000;
+/// Time that a streamed body may make the server wait for each `BODY_RATE_BYTES` of it, pauses together.
+pub const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Bytes that are to come in that time: an import is not held by a few bytes a minute.
+pub const BODY_RATE_BYTES: usize = 1 << 10;
+/// Exports that are written down at once: each pins a view and has a thread. More: 503 with `Retry-After`.
+pub const EXPORTS_MAX: usize = 2;
+/// Exports that are written down and not sent yet: each is a file. More: 503 with `Retry-After`.
+pub const SPOOLS_MAX: usize = 16;
+/// Time in which an export is written down: as long pages of the tables are pinned. Past it: 422.
+pub const SPOOL_TIME_MAX: Duration = Duration::from_secs(120);
+/// Free bytes that an export leaves on the disk: what writes need comes first. Short of it: 503.
+pub const SPOOL_HEADROOM_BYTES: u64 = 4 * DISK_HEADROOM_BYTES;
+/// Bytes of an export that are written, and later read, at once.
+pub const SPOOL_PIECE_BYTES: usize = 256 << 10;
+
 // The edge.
 
 /// Connections at once, in all. Further ones wait in the kernel's backlog.

@@ -56,6 +56,8 @@ scripts! {
     shop
     batch
     idempotency
+    import
+    export
 }
 
 #[test]

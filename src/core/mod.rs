@@ -22,7 +22,7 @@ pub use applier::{Applier, Flush, Flushed};
 pub use open::{Identity, Opened, Settings, log_dir, open};
 pub use poison::Poison;
 pub use published::Published;
-pub use threads::{Core, Threads, start};
+pub use threads::{Awaited, Core, Threads, start};
 pub use writer::{Outcome, Writer};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! nothing changed), one frozen layer to the applier (the writer keeps filling the fresh one meanwhile), its answer.
 //! Invariant: the writer waits only for the disk and, when the layers are full, for the applier; never for a reader.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::ballast::has_headroom;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
-use super::{Applier, Flush, Flushed, Opened, Poison, Published, Settings, Writer, open};
+use super::{Applier, Flush, Flushed, Opened, Outcome, Poison, Published, Settings, Writer, open};
 use crate::disk::{Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
@@ -27,6 +27,8 @@ use crate::time::Clock;
 
 /// How often an applier without work looks at its clock and at the base's health.
 const APPLIER_TICK: Duration = Duration::from_millis(250);
+/// How often a thread that may wait looks whether there is room in the writer's queue.
+const ROOM_TICK: Duration = Duration::from_millis(5);
 /// How often a preparer without work looks whether it shall end.
 const PREPARER_TICK: Duration = Duration::from_millis(250);
 
@@ -43,6 +45,19 @@ struct Shared {
     reader: log::Reader,
     poison: Poison,
     clock: Clock,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+}
+
+/// The outcome of a command that was sent.
+#[derive(Debug)]
+pub struct Awaited(oneshot::Receiver<Outcome>);
+
+/// Why a command was not sent.
+enum Unsent {
+    /// There is no room for it now. It comes back.
+    Full(Box<Command>),
+    Stopping,
 }
 
 /// What a thread leaves, and its share of the folder's lock: the folder is free when both have let go.
@@ -80,6 +95,8 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         reader,
         poison: poison.clone(),
         clock: clock.clone(),
+        disk: disk.clone(),
+        dir: dir.to_owned(),
     }));
     let end = Arc::new(AtomicBool::new(false));
     let preparer = spawn("segments", {
@@ -124,25 +141,46 @@ impl Core {
     /// A refusal by `decide`; `Unavailable` when the queue is full or the server stops: nothing was changed; `NoSpace`;
     /// `OutcomeUnknown`.
     pub async fn submit(&self, command: Command) -> Result<Committed> {
+        let outcome = self.send(command).map_err(Unsent::error)?;
+        outcome.0.await.unwrap_or_else(|_| Err(outcome_unknown()))
+    }
+
+    /// The same from a thread that may wait: for room in the queue, and not yet for the outcome.
+    ///
+    /// # Errors
+    /// `Unavailable` when the server stops: nothing was changed.
+    pub fn send_when_room(&self, mut command: Command) -> Result<Awaited> {
+        loop {
+            match self.send(command) {
+                Ok(outcome) => return Ok(outcome),
+                Err(Unsent::Full(back)) if !self.0.queue.ended.load(Ordering::SeqCst) => command = *back,
+                Err(unsent @ Unsent::Stopping) => return Err(unsent.error()),
+                Err(Unsent::Full(_)) => return Err(stopping()),
+            }
+            std::thread::sleep(ROOM_TICK);
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<Awaited, Unsent> {
         let Shared { commands, late, queue, .. } = &*self.0;
         let bytes = command.bytes();
         if queue.bytes.fetch_add(bytes, Ordering::Relaxed) > limits::WRITER_QUEUE_BYTES {
             queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(queue_full());
+            return Err(Unsent::Full(Box::new(command)));
         }
         let (answer, outcome) = oneshot::channel();
         commands.try_send(Pending { command, bytes, answer }).map_err(|error| {
             queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
             match error {
-                TrySendError::Full(_) => queue_full(),
-                TrySendError::Disconnected(_) => stopping(),
+                TrySendError::Full(pending) => Unsent::Full(Box::new(pending.command)),
+                TrySendError::Disconnected(_) => Unsent::Stopping,
             }
         })?;
         // Either the writer's last look at its queue finds the command, or this finds that it has looked.
         if queue.ended.load(Ordering::SeqCst) {
             refuse_all(late);
         }
-        outcome.await.unwrap_or_else(|_| Err(outcome_unknown()))
+        Ok(Awaited(outcome))
     }
 
     /// The view at `position` or later: what `Millpond-Min-Seq` asks for.
@@ -177,9 +215,33 @@ impl Core {
         &self.0.poison
     }
 
+    /// The folder that it lies in, and the disk of that.
+    pub fn folder(&self) -> (&Arc<dyn Disk>, &Path) {
+        (&self.0.disk, &self.0.dir)
+    }
+
     /// Where the time comes from.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+}
+
+impl Awaited {
+    /// Waits for the outcome, on a thread that may.
+    ///
+    /// # Errors
+    /// As [`Core::submit`].
+    pub fn wait(self) -> Result<Committed> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(outcome_unknown()))
+    }
+}
+
+impl Unsent {
+    fn error(self) -> Error {
+        match self {
+            Unsent::Full(_) => queue_full(),
+            Unsent::Stopping => stopping(),
+        }
     }
 }
 

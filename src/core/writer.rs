@@ -311,7 +311,11 @@ fn frees_space(command: &Command) -> bool {
     match command.deed() {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
         Command::Drop(_) | Command::Truncate(_) | Command::Reclaim { .. } => true,
-        Command::Define(_) | Command::Redefine(_) | Command::Backfill { .. } | Command::Once(..) => false,
+        Command::Define(_)
+        | Command::Redefine(_)
+        | Command::Load { .. }
+        | Command::Backfill { .. }
+        | Command::Once(..) => false,
     }
 }
 

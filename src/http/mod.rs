@@ -13,8 +13,10 @@ mod connection;
 mod cors;
 mod edge;
 mod encode;
+mod export;
 mod health;
 mod idempotency;
+mod import;
 mod inbound;
 mod multipart;
 mod params;
@@ -26,6 +28,7 @@ mod socket;
 mod streams;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::Settings;
 use crate::service::Service;
@@ -39,11 +42,19 @@ use problem::Refusal;
 struct App {
     service: Service,
     body_bytes_max: usize,
+    /// Set at the stop: a call that could go on for ever ends then.
+    stopping: watch::Receiver<bool>,
 }
 
 /// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`.
 pub async fn serve(service: Service, listener: TcpListener, settings: &Settings, stop: impl Future<Output = ()>) {
-    let app = App { service: service.clone(), body_bytes_max: settings.body_bytes_max };
+    let (tell, stopping) = watch::channel(false);
+    let stop = async move {
+        stop.await;
+        // Whoever listens is in flight; without one there is no one to tell.
+        let _ = tell.send(true);
+    };
+    let app = App { service: service.clone(), body_bytes_max: settings.body_bytes_max, stopping };
     let edge = Edge { router: routes::router(app), service, cors: Cors::new(settings) };
     let limits = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
     accept::run(listener, edge, limits, stop).await;

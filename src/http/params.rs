@@ -103,7 +103,8 @@ impl<'a> Params<'a> {
     }
 }
 
-fn wrong(name: &'static str, message: &str) -> Error {
+/// A parameter whose value is none that it takes.
+pub(super) fn wrong(name: &'static str, message: &str) -> Error {
     Error::invalid(format!("{name} {message}")).code("bad_parameter").fault(name, "bad_parameter", message)
 }
 

@@ -20,6 +20,10 @@ use crate::limits;
 #[derive(Clone)]
 pub(crate) struct Refusal(pub(crate) Arc<Error>);
 
+/// What stands in the body's `data` in the place of the fields: what a call had done when it ended.
+#[derive(Clone)]
+pub(crate) struct Done(pub(crate) serde_json::Value);
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         Refusal(Arc::new(error))
@@ -105,12 +109,16 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
     }
     // The router has measured the empty body that stood here.
     headers.remove(CONTENT_LENGTH);
-    *response.body_mut() = Body::from(body(error, request_id));
+    let done = response.extensions_mut().remove::<Done>();
+    *response.body_mut() = Body::from(body(error, request_id, done.as_ref()));
     response
 }
 
-fn body(error: &Error, request_id: &HeaderValue) -> Vec<u8> {
-    let problem = Problem::of(error, request_id.to_str().unwrap_or_default());
+fn body(error: &Error, request_id: &HeaderValue, done: Option<&Done>) -> Vec<u8> {
+    let mut problem = Problem::of(error, request_id.to_str().unwrap_or_default());
+    if let Some(Done(done)) = done {
+        problem.data = Whose::Done(done);
+    }
     serde_json::to_vec(&problem).expect("texts and numbers always make JSON")
 }
 
@@ -151,12 +159,13 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// Who is to blame: fields, or requests of a batch.
+/// Who is to blame: fields, or requests of a batch; or what was done before it.
 #[derive(serde::Serialize)]
 #[serde(untagged)]
 enum Whose<'a> {
     Fields(Faults<'a>),
     Parts { requests: Parts<'a> },
+    Done(&'a serde_json::Value),
 }
 
 /// The requests of a batch that can't be done, by their numbers; under `response` what each alone would have answered.
@@ -287,7 +296,7 @@ mod tests {
             .fault("total", "wrong_type", "must be a \"number\"")
             .fault("items.0", "required", "is missing")
             .fault("total", "second", "is not said");
-        let body = String::from_utf8(body(&error, &HeaderValue::from_static("r-1"))).expect("text");
+        let body = String::from_utf8(body(&error, &HeaderValue::from_static("r-1"), None)).expect("text");
         let golden = concat!(
             r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"two fields are wrong","#,
             r#""code":"invalid","requestId":"r-1","message":"two fields are wrong","#,
@@ -303,7 +312,7 @@ mod tests {
         for kind in [Kind::Internal, Kind::Damaged, Kind::OutcomeUnknown, Kind::NoSpace] {
             let cause = std::io::Error::other("cause of the secret");
             let error = Error::new(kind, secret).code("secret").source(cause);
-            let body = String::from_utf8(body(&error, &HeaderValue::from_static("r-1"))).expect("text");
+            let body = String::from_utf8(body(&error, &HeaderValue::from_static("r-1"), None)).expect("text");
             assert!(!body.contains("/var") && !body.contains("cause of"), "{body}");
             assert_eq!(causes(&error), "; because: cause of the secret");
         }

@@ -81,13 +81,17 @@ pub(super) fn decoded(text: &str, plus_is_space: bool) -> Option<std::borrow::Co
 /// `UnsupportedMedia` unless the body says that it is JSON. One that says nothing is refused too: a browser sends such
 /// a body for any page to any server without asking, and a JSON one only after asking.
 pub(super) fn expect_json(headers: &HeaderMap) -> Result<()> {
-    let given = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    let known = [&b"application/json"[..], b"application/merge-patch+json"];
-    if known.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
+    let given = media_type(headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes));
+    if ["application/json", "application/merge-patch+json"].contains(&given.as_str()) {
         return Ok(());
     }
     Err(Error::new(Kind::UnsupportedMedia, "the body must be JSON, with Content-Type: application/json"))
+}
+
+/// The media type of a body without its parameters, in lower case; empty where there is none.
+pub(super) fn media_type(content_type: Option<&[u8]>) -> String {
+    let essence = content_type.unwrap_or_default().split(|byte| *byte == b';').next().unwrap_or_default();
+    String::from_utf8_lossy(essence.trim_ascii()).to_ascii_lowercase()
 }
 
 /// # Errors
@@ -96,12 +100,12 @@ pub(super) fn accepts_json(headers: &HeaderMap) -> Result<()> {
     accepts(headers, "application/json")
 }
 
-/// As [`accepts_json`], for a kind of JSON with a name of its own.
+/// As [`accepts_json`], for a kind of JSON with a name of its own, or another type.
 ///
 /// # Errors
 /// As there.
 pub(super) fn accepts(headers: &HeaderMap, kind: &'static str) -> Result<()> {
-    let takes = |range| takes_json(range, kind);
+    let takes = |range| takes(range, kind);
     let mut lines = headers.get_all(ACCEPT).iter().peekable();
     if lines.peek().is_none() || lines.any(|line| line.as_bytes().split(|byte| *byte == b',').any(takes)) {
         return Ok(());
@@ -109,11 +113,14 @@ pub(super) fn accepts(headers: &HeaderMap, kind: &'static str) -> Result<()> {
     Err(Error::new(Kind::NotAcceptable, format!("only {kind} can be served")))
 }
 
-/// Whether one media range of `Accept` takes JSON with a weight over 0.
-fn takes_json(range: &[u8], kind: &str) -> bool {
+/// Whether one media range of `Accept` takes a type with a weight over 0. Who takes JSON takes every kind of it.
+fn takes(range: &[u8], kind: &str) -> bool {
     let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let essence = parts.next().unwrap_or_default();
-    let ranges = [&b"*/*"[..], b"application/*", b"application/json", kind.as_bytes()];
+    let family = kind.split('/').next().unwrap_or_default();
+    let general = if family == "application" { "application/json" } else { kind };
+    let all = format!("{family}/*");
+    let ranges = [&b"*/*"[..], all.as_bytes(), general.as_bytes(), kind.as_bytes()];
     let refused = |part: &[u8]| {
         let weight = part.strip_prefix(b"q=").or_else(|| part.strip_prefix(b"Q="));
         weight.is_some_and(|weight| !weight.is_empty() && weight.iter().all(|byte| matches!(byte, b'0' | b'.')))

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
-use crate::http::{App, batch, collections, health, records};
+use crate::http::{App, batch, collections, export, health, import, records};
 
 /// The table over one application.
 pub(super) fn router(app: App) -> Router {
@@ -22,6 +22,8 @@ pub(super) fn router(app: App) -> Router {
             "/api/collections/{collection}/records/{id}",
             get(records::view).patch(records::merge).put(records::put).delete(records::delete),
         )
+        .route("/api/collections/{collection}/import", post(import::import))
+        .route("/api/collections/{collection}/export", get(export::export))
         .route("/api/batch", post(batch::batch))
         .method_not_allowed_fallback(no_method)
         .fallback(no_path)

@@ -3,6 +3,9 @@
 //! Input has been validated, sanitized, parsed and transformed to field ids against one version of a schema; what needs
 //! the state (merge, uniqueness, relation targets, guards, preconditions) is left to `core::decide`.
 
+use std::sync::Arc;
+
+use crate::error::{Error, FieldFault, Kind};
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
 use crate::model::guard::Guard;
 use crate::model::once::Once;
@@ -15,6 +18,14 @@ use crate::model::value::{Fields, Value};
 pub enum Command {
     /// Writes to records, in order; a later one sees the earlier ones.
     Write(Vec<Write>),
+    /// Writes of which each is judged by itself: a refused one leaves nothing, the others stand, in one entry. It ends
+    /// early where the entry is full, or evaluations have taken what one transaction may: [`Loaded::decided`] says where.
+    Load {
+        /// In order; a later one sees the earlier ones. Only [`Op::Create`] and [`Op::Put`].
+        writes: Arc<[Write]>,
+        /// The first one to be decided: those before it were, by the command before this one.
+        from: usize,
+    },
     /// A new collection; `decide` gives its ids (`definition` left them 0 where new) and checks names against others.
     Define(Box<Collection>),
     /// A collection goes, with its records. 409 while another collection's relation points at it.
@@ -157,7 +168,63 @@ pub struct Committed {
     /// Of a [`Command::Once`] that had been done before: the collections of its writes, in order, as a name may mean
     /// another one by now. Nothing was done, and all else here is as it was then.
     pub replayed: Option<Vec<CollectionId>>,
+    /// Of [`Command::Load`]: what became of its writes.
+    pub loaded: Option<Box<Loaded>>,
 }
+
+/// What became of the writes of a [`Command::Load`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// Those up to here were decided, from `from` on: at least one, if there was one.
+    pub decided: usize,
+    /// How many records came to be.
+    pub created: usize,
+    /// How many were there, and are now as they were to be.
+    pub updated: usize,
+    /// The writes that were refused, by their numbers, in order.
+    pub refused: Vec<(usize, Refusal)>,
+}
+
+/// Why one write among many was refused, as its caller may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What the caller can do.
+    pub kind: Kind,
+    /// The stable word for programs.
+    pub code: &'static str,
+    /// The sentence for people.
+    pub message: Box<str>,
+    /// By field.
+    pub faults: Vec<FieldFault>,
+}
+
+impl Refusal {
+    /// The refusal that an error is, if it is about what was to be written and not about this server.
+    ///
+    /// # Errors
+    /// The error itself, if it is none.
+    pub fn of(error: Error) -> Result<Refusal, Error> {
+        let refuses = match error.kind() {
+            Kind::Invalid
+            | Kind::Unauthenticated
+            | Kind::Forbidden
+            | Kind::NotFound
+            | Kind::Conflict
+            | Kind::Precondition
+            | Kind::TooLarge
+            | Kind::Unprocessable => error.code_str() != STALE_SCHEMA,
+            _ => false,
+        };
+        if !refuses {
+            return Err(error);
+        }
+        let (kind, code, faults) = (error.kind(), error.code_str(), error.field_faults().to_vec());
+        Ok(Refusal { kind, code, message: error.message().into(), faults })
+    }
+}
+
+/// The code of a refusal that asks for the input to be checked against another definition.
+pub const STALE_SCHEMA: &str = "stale_schema";
 
 /// What became of one [`Write`].
 #[derive(Clone, Debug, PartialEq)]
@@ -175,6 +242,7 @@ impl Command {
     pub fn bytes(&self) -> usize {
         match self {
             Command::Write(writes) => writes.iter().map(|write| write.op.bytes()).sum(),
+            Command::Load { writes, from } => writes.iter().skip(*from).map(|write| write.op.bytes()).sum(),
             Command::Define(_)
             | Command::Drop(_)
             | Command::Redefine(_)

@@ -12,6 +12,7 @@ pub mod guard;
 pub mod html;
 pub mod index;
 pub mod json;
+pub mod lines;
 pub mod look;
 pub mod mask;
 pub mod once;

@@ -225,7 +225,7 @@ impl<'k> Listing<'k> {
 
 impl Kept {
     /// A filter of this caller's, compiled; none of an empty text.
-    fn filter(
+    pub(super) fn filter(
         &self,
         asker: &Asker,
         schema: &Schema,

@@ -9,13 +9,17 @@ pub mod access;
 pub mod batch;
 pub mod collections;
 mod explain;
+pub mod export;
 pub mod ids;
+pub mod import;
 pub mod lists;
 pub mod once;
 mod output;
+mod places;
 pub mod records;
 mod relations;
 mod scan_pool;
+mod spool;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -28,10 +32,13 @@ use crate::config::Settings;
 use crate::core::{Core, Published};
 use crate::error::Result;
 use crate::id::Position;
+use crate::limits;
 use crate::model::predicate::{QueryPairs, Request};
 
 pub use access::{Asker, Caller};
+use places::Places;
 use scan_pool::ScanPool;
+use spool::Spools;
 
 /// The handle to all calls: cheap to clone, usable from any thread.
 #[derive(Clone, Debug)]
@@ -44,6 +51,9 @@ struct Inner {
     pool: ScanPool,
     lists: Arc<lists::Kept>,
     running: once::Running,
+    imports: Places,
+    exports: Places,
+    spools: Spools,
 }
 
 /// A page of a list, as asked for.
@@ -61,10 +71,18 @@ impl Service {
     /// The service over a core, with its scan threads. They end when the last clone is dropped.
     ///
     /// # Errors
-    /// `Internal` when the system gives no thread.
+    /// `Internal` when the system gives no thread; the disk's.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        let (pool, running) = (ScanPool::start()?, once::Running::default());
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool, lists: Arc::default(), running })))
+        Ok(Service(Arc::new(Inner {
+            dev: settings.dev,
+            pool: ScanPool::start()?,
+            lists: Arc::default(),
+            imports: Places::new(limits::IMPORTS_MAX),
+            exports: Places::new(limits::EXPORTS_MAX),
+            running: once::Running::default(),
+            spools: Spools::open(&core)?,
+            core,
+        })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.

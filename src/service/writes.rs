@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Kind, Result};
 use crate::id::RecordId;
 use crate::limits;
-use crate::model::command::{Command, Committed, Condition, Op, Write, Written};
+use crate::model::command::{Command, Committed, Condition, Op, STALE_SCHEMA, Write, Written};
 use crate::model::guard::{Action, Guard};
 use crate::model::look::{Look, Wanted};
 use crate::model::once::Once;
@@ -182,14 +182,13 @@ impl Service {
             let schema = self.core().view().schema.clone();
             let (writes, looks) = self.prepare_all(&schema, asks)?;
             match self.core().submit(turn.command(Command::Write(writes))).await {
-                Err(error) if error.code_str() == "stale_schema" => {}
+                Err(error) if error.code_str() == STALE_SCHEMA => {}
                 Err(error) => return Err(error.into()),
                 Ok(committed) if committed.replayed.is_some() => return Ok(self.answer_again(asks, committed).await?),
                 Ok(committed) => return Ok(self.answer(asks, looks, committed).await?),
             }
         }
-        let message = "the collection's definition keeps changing";
-        Err(Refused::Whole(Error::new(Kind::Unavailable, message).code("stale_schema")))
+        Err(Refused::Whole(keeps_changing()))
     }
 
     /// All that can be told of the writes without the records. Every one of them is looked at, so that one answer names
@@ -328,7 +327,14 @@ fn collection_gone() -> Error {
     Error::new(Kind::Gone, "the write was done; its collection is gone since").code("collection_gone")
 }
 
-fn allow_one(guard: &Guard, actions: &[Action]) -> Result<()> {
+/// Where a definition moved at every try.
+pub(super) fn keeps_changing() -> Error {
+    Error::new(Kind::Unavailable, "the collection's definition keeps changing").code(STALE_SCHEMA)
+}
+
+/// # Errors
+/// The refusal of the last of them, where none is allowed on any row.
+pub(super) fn allow_one(guard: &Guard, actions: &[Action]) -> Result<()> {
     let mut refusal = Ok(());
     for action in actions {
         refusal = guard.allow(*action);

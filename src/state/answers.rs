@@ -153,7 +153,7 @@ fn committed(answer: Answer) -> Result<Committed> {
         collections.push(collection);
         writes.push(written);
     }
-    Ok(Committed { position: answer.position, writes, collection: defined, replayed: Some(collections) })
+    Ok(Committed { position: answer.position, writes, collection: defined, replayed: Some(collections), loaded: None })
 }
 
 pub(super) fn encode(answer: &Answer) -> Result<Bytes> {

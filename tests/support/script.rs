@@ -33,9 +33,10 @@ use super::http::{Answer, Client};
 use super::server::Running;
 
 /// Headers that are part of the contract; others vary or are the transport's.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 10] = [
     "allow",
     "connection",
+    "content-disposition",
     "content-type",
     "etag",
     "idempotency-replayed",

@@ -8,6 +8,7 @@ mod collections;
 mod enrich;
 mod indexes;
 mod judge;
+mod load;
 mod once;
 mod records;
 mod truncate;
@@ -59,6 +60,7 @@ pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Comm
 fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
     match command {
         Command::Write(writes) => records::write(draft, writes)?,
+        Command::Load { writes, from } => load::load(draft, writes, *from)?,
         Command::Define(collection) => collections::define(draft, collection)?,
         Command::Drop(collection) => collections::drop(draft, *collection)?,
         Command::Redefine(collection) => collections::redefine(draft, collection)?,
@@ -97,7 +99,7 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
-        let committed = Committed { position, writes: Vec::new(), collection: None, replayed: None };
+        let committed = Committed { position, writes: Vec::new(), collection: None, replayed: None, loaded: None };
         Draft {
             schema,
             stack: state,

@@ -51,7 +51,7 @@ fn keep(draft: &mut Draft<'_>, write: &Write, first: usize, written: &Written) {
 }
 
 /// A refusal as its caller may see it: hidden fields have no names.
-fn seen(draft: &Draft<'_>, write: &Write, refusal: Error) -> Error {
+pub(super) fn seen(draft: &Draft<'_>, write: &Write, refusal: Error) -> Error {
     match draft.schema.get(write.collection) {
         Some(collection) if !write.guard.is_superuser() => {
             refusal.without_faults(|name| collection.field(name).is_some_and(|field| field.hidden))
@@ -73,7 +73,7 @@ fn too_much_answered() -> Error {
     Error::new(Kind::TooLarge, format!("the records of one transaction's answer have at most {max} MiB"))
 }
 
-fn one(draft: &mut Draft<'_>, write: &Write) -> Result<Written> {
+pub(super) fn one(draft: &mut Draft<'_>, write: &Write) -> Result<Written> {
     let collection = current(draft, write)?;
     match &write.op {
         Op::Create { id, fields } => create(draft, &collection, write, id, fields),

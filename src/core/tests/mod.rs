@@ -10,6 +10,7 @@ mod faults;
 mod fixture;
 mod gate;
 mod histories;
+mod loads;
 mod once;
 mod schema;
 mod threads;

@@ -9,5 +9,7 @@ mod read;
 mod write;
 
 pub use merge::merge_json;
-pub use read::{Flaw, Member, checked_text, compact, elements, elements_up_to, members, text_of, whole};
+pub use read::{
+    Flaw, Member, checked_text, checked_text_at, compact, elements, elements_up_to, members, members_at, text_of, whole,
+};
 pub use write::{write_date, write_f64, write_i64, write_text};

@@ -32,14 +32,26 @@ impl Flaw {
 /// # Errors
 /// `Invalid` with code `bad_json` where it is not UTF-8, `too_deep` over `limits::JSON_DEPTH_MAX`, with the position.
 pub fn checked_text(body: &[u8]) -> Result<&str> {
+    checked_text_at(body, 1)
+}
+
+/// The same of a part of a body, which begins in that line of it: faults name the line of the whole.
+///
+/// # Errors
+/// As there.
+pub fn checked_text_at(body: &[u8], first_line: u64) -> Result<&str> {
+    let place = |at| {
+        let (line, column) = place(body, at);
+        (line as u64 + first_line - 1, column)
+    };
     let text = std::str::from_utf8(body).map_err(|error| {
-        let (line, column) = place(body, error.valid_up_to());
+        let (line, column) = place(error.valid_up_to());
         Error::invalid(format!("the body is not UTF-8: line {line} column {column}")).code("bad_json")
     })?;
     match too_deep(body) {
         None => Ok(text),
         Some(at) => {
-            let (line, column) = place(body, at);
+            let (line, column) = place(at);
             let message = format!(
                 "the body is nested deeper than {} levels at line {line} column {column}",
                 limits::JSON_DEPTH_MAX
@@ -88,10 +100,25 @@ fn place(body: &[u8], at: usize) -> (usize, usize) {
 /// # Errors
 /// `Invalid`: code `bad_json` with line and column, `not_an_object` for another value.
 pub fn members(text: &str) -> Result<Vec<Member<'_>>> {
+    members_at(text, 1)
+}
+
+/// The same of a part of a body, which begins in that line of it.
+///
+/// # Errors
+/// As there, with the line of the whole.
+pub fn members_at(text: &str, first_line: u64) -> Result<Vec<Member<'_>>> {
     match serde_json::from_str::<Members<'_>>(text) {
         Ok(members) => Ok(members.0),
         Err(error) if error.is_data() => Err(Error::invalid("the body must be a JSON object").code("not_an_object")),
-        Err(error) => Err(Error::invalid(format!("the body is not valid JSON: {error}")).code("bad_json")),
+        Err(error) => {
+            let said = error.to_string();
+            let (line, column) = (error.line() as u64, error.column());
+            let what = said.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&said);
+            let line = line + first_line - 1;
+            let message = format!("the body is not valid JSON: {what} at line {line} column {column}");
+            Err(Error::invalid(message).code("bad_json"))
+        }
     }
 }
 

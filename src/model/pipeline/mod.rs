@@ -12,6 +12,7 @@
 
 mod adjust;
 mod bounds;
+mod cells;
 mod check;
 mod conform;
 mod enrich;
@@ -25,6 +26,7 @@ mod validate;
 mod tests;
 
 pub use adjust::{adjust, adjusted};
+pub use cells::{Columns, Row, format_header, format_row};
 pub use check::check;
 pub(crate) use check::is_empty;
 pub use enrich::Writing;
@@ -37,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::id::RecordId;
 use crate::model::command::{Condition, Op};
 use crate::model::faults::Faults;
-use crate::model::json;
+use crate::model::json::{self, Member};
 use crate::model::schema::Collection;
 
 const REFUSED: &str = "the body has faults";
@@ -50,7 +52,14 @@ const REFUSED: &str = "the body has faults";
 pub fn create(collection: &Collection, body: &[u8], id: RecordId, sees_hidden: bool) -> Result<Op> {
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, validate::Id::Chosen, false, sees_hidden, &mut faults);
+    let valid = validate::validate(
+        collection,
+        members,
+        validate::Id::Chosen,
+        validate::Purpose::Whole,
+        sees_hidden,
+        &mut faults,
+    );
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
     faults.into_result(REFUSED)?;
     Ok(Op::Create { id: valid.id.unwrap_or(id), fields })
@@ -73,7 +82,7 @@ pub fn put(
     let rule = path_id.as_ref().map_or(validate::Id::Chosen, validate::Id::Given);
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, rule, false, sees_hidden, &mut faults);
+    let valid = validate::validate(collection, members, rule, validate::Purpose::Whole, sees_hidden, &mut faults);
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
     faults.into_result(REFUSED)?;
     let id = path_id.or(valid.id).unwrap_or(fallback);
@@ -94,10 +103,40 @@ pub fn merge(
 ) -> Result<Op> {
     let mut faults = Faults::default();
     let members = json::members(json::checked_text(body)?)?;
-    let valid = validate::validate(collection, members, validate::Id::Given(id), true, sees_hidden, &mut faults);
+    let valid = validate::validate(
+        collection,
+        members,
+        validate::Id::Given(id),
+        validate::Purpose::Patch,
+        sees_hidden,
+        &mut faults,
+    );
     let (patch, merges, adjusts) = transform::patch(collection, &valid, &mut faults);
     faults.into_result(REFUSED)?;
     Ok(Op::Merge { id: id.clone(), patch, merges, adjusts, if_match })
+}
+
+/// A line of an import, by its members, that makes a record or (`upsert`) replaces the one with its id. What the server
+/// sets by itself may stand in it, as in an export, and is passed over. `bytes` is its length, `id` the id of a record
+/// that it names none for.
+///
+/// # Errors
+/// As [`create`].
+pub fn line(
+    collection: &Collection,
+    members: Vec<Member<'_>>,
+    bytes: usize,
+    upsert: bool,
+    id: RecordId,
+    sees_hidden: bool,
+) -> Result<Op> {
+    let mut faults = Faults::default();
+    let (rule, purpose) = (validate::Id::Chosen, validate::Purpose::Line);
+    let valid = validate::validate(collection, members, rule, purpose, sees_hidden, &mut faults);
+    let fields = transform::whole(collection, &valid, bytes, &mut faults)?;
+    faults.into_result("the line has faults")?;
+    let id = valid.id.unwrap_or(id);
+    if upsert { Ok(Op::Put { id, fields, if_match: None, create_only: false }) } else { Ok(Op::Create { id, fields }) }
 }
 
 /// Of a record whose encoded fields are over `limits::RECORD_BYTES_MAX`.

@@ -28,6 +28,17 @@ pub(super) enum Id<'a> {
     Given(&'a RecordId),
 }
 
+/// What a body is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// All of a record.
+    Whole,
+    /// A change of a stored one: only such a body may add to a field and take from it.
+    Patch,
+    /// All of a record, which may be the line of an export: what the server sets is passed over.
+    Line,
+}
+
 /// A body whose keys are resolved.
 pub(super) struct Valid<'a> {
     /// The id that the body chose.
@@ -48,12 +59,12 @@ pub(super) struct Given<'a> {
     pub(super) raw: &'a str,
 }
 
-/// Resolves every key. Only a body that changes a stored record (`merge`) may add to a field and take from it.
+/// Resolves every key.
 pub(super) fn validate<'a>(
     collection: &'a Collection,
     members: Vec<Member<'a>>,
     rule: Id<'_>,
-    merge: bool,
+    purpose: Purpose,
     sees_hidden: bool,
     faults: &mut Faults,
 ) -> Valid<'a> {
@@ -77,7 +88,7 @@ pub(super) fn validate<'a>(
                 twice(&key, &key, faults);
             }
         } else if let Some((at, way)) =
-            meaning(collection, &key, next).filter(|(at, _)| is_known(&collection.fields[*at], merge, sees_hidden))
+            meaning(collection, &key, next).filter(|(at, _)| is_known(&collection.fields[*at], purpose, sees_hidden))
         {
             next = at + 1;
             let field = &collection.fields[at];
@@ -87,8 +98,10 @@ pub(super) fn validate<'a>(
             }
             seen[at] = Some(key.clone());
             if field.is_set_by_server() {
-                faults.add(key, "read_only", "is set by the server");
-            } else if way.is_some() && !merge {
+                if purpose != Purpose::Line {
+                    faults.add(key, "read_only", "is set by the server");
+                }
+            } else if way.is_some() && purpose != Purpose::Patch {
                 faults.add(key, "patch_only", "only a PATCH adds to a field and takes from it");
             } else {
                 valid.given.push(Given { key, field, way, raw });
@@ -102,8 +115,20 @@ pub(super) fn validate<'a>(
 
 /// Whether a client may give a field. What it doesn't see it can't set, but where there would be no record without: then
 /// it may say what a new one begins with, and nothing more.
-fn is_known(field: &Field, merge: bool, sees_hidden: bool) -> bool {
-    !field.hidden || sees_hidden || (!merge && field.is_asked_for())
+fn is_known(field: &Field, purpose: Purpose, sees_hidden: bool) -> bool {
+    !field.hidden || sees_hidden || (purpose != Purpose::Patch && field.is_asked_for())
+}
+
+/// The field that a column of a table means, by its name or an alias; `None` for what a record echoes.
+///
+/// # Errors
+/// Nothing, for a name that the client can't give.
+pub(super) fn column<'a>(collection: &'a Collection, name: &str, sees_hidden: bool) -> Result<Option<&'a Field>, ()> {
+    if ECHOED_KEYS.contains(&name) {
+        return Ok(None);
+    }
+    let field = position(collection, name, usize::MAX).map(|at| &collection.fields[at]);
+    field.filter(|field| is_known(field, Purpose::Line, sees_hidden)).map(Some).ok_or(())
 }
 
 /// The place of the field that a key means. Clients mostly send fields in the order of the definition, so the one

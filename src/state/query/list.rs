@@ -8,6 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::model::expr::Shape;
 use crate::model::guard::{Action, Rows};
+use crate::model::predicate::Predicate;
 use crate::model::query::{Query, SortKey};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
@@ -61,22 +62,10 @@ pub struct Page {
 /// definition; `Invalid` with code `bad_cursor` for a place that is none; `Unprocessable` with code `query_too_large`
 /// over the budget, or `too_costly`; those of the base.
 pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget) -> Result<Page> {
-    query.guard.allow(Action::List)?;
-    let missing = || Error::new(Kind::NotFound, "there is no such collection");
-    let collection = schema.get(query.collection).ok_or_else(missing)?;
-    if collection.version != query.schema {
-        return Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"));
-    }
     let allowance = Allowance::until(budget.rows, budget.deadline);
-    let rule = if let Rows::Where(rule) = query.guard.rows(Action::List) { Some(&**rule) } else { None };
-    let conditions: Vec<Condition<'_>> = [rule, query.filter.as_ref()]
-        .into_iter()
-        .flatten()
-        .map(|predicate| Condition::new(read, schema, predicate, &allowance))
-        .collect();
-    let shape = shape(schema, collection, &conditions)?;
+    let Asked { collection, conditions, shape } = Asked::new(read, schema, query, &allowance)?;
     let order = total_order(&query.sort);
-    let sees = |record: &Record| if rule.is_some() { conditions[0].holds(record) } else { Ok(true) };
+    let sees = |record: &Record| if rule(query).is_some() { conditions[0].holds(record) } else { Ok(true) };
     let resume = query.after.as_deref().map(|mark| place::resume(read, collection, &order, mark, sees)).transpose()?;
     // One more than the page holds, to know whether there are more.
     let rows = query.offset.saturating_add(query.limit).saturating_add(1);
@@ -93,6 +82,71 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
     let rows_read = budget.rows - allowance.left();
     budget.rows = allowance.left();
     Ok(Page { records, more, total, rows_read, plan })
+}
+
+/// Hands every match of a query to `each`, whatever it says of sort and page: by id where there is no filter and the rule
+/// allows all, else in the order in which they are met. How many there were.
+///
+/// # Errors
+/// As [`list`], but over the time alone; and those of `each`.
+pub fn each(
+    read: &dyn Read,
+    schema: &Schema,
+    query: &Query,
+    deadline: Instant,
+    mut each: impl FnMut(&Record) -> Result<()>,
+) -> Result<usize> {
+    let allowance = Allowance::until(usize::MAX, deadline);
+    let asked = Asked::new(read, schema, query, &allowance)?;
+    let Asked { collection, conditions, shape } = &asked;
+    let order = total_order(&[]);
+    let wanted = Wanted { order: &order, rows: usize::MAX, count: true };
+    let mut plan = Planner::new(read, schema, &allowance).plan(collection, shape, &wanted)?;
+    if plan.repeats {
+        // Which ones were met would have to be kept: every row is asked instead.
+        plan = Planner::new(read, schema, &allowance).plan(collection, &Shape::Always, &wanted)?;
+        plan.covered = false;
+    }
+    let ground = Ground { read, collection, order: &order, conditions, allowance: &allowance };
+    let mut matches = Matches::in_any_order(&ground, &plan, None, 0);
+    let (mut count, mut key) = (0, Vec::new());
+    while let Some(found) = matches.next()? {
+        let stored = found.read.map_or_else(|| ground.row(found.id, &mut key), Ok)?;
+        each(&stored.record)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// A query against one view.
+struct Asked<'a> {
+    collection: &'a Collection,
+    /// Rule, if it asks for something, and filter.
+    conditions: Vec<Condition<'a>>,
+    shape: Shape,
+}
+
+impl<'a> Asked<'a> {
+    fn new(read: &'a dyn Read, schema: &'a Schema, query: &'a Query, allowance: &'a Allowance) -> Result<Asked<'a>> {
+        query.guard.allow(Action::List)?;
+        let missing = || Error::new(Kind::NotFound, "there is no such collection");
+        let collection = schema.get(query.collection).ok_or_else(missing)?;
+        if collection.version != query.schema {
+            return Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"));
+        }
+        let conditions: Vec<Condition<'_>> = rule(query)
+            .into_iter()
+            .chain(query.filter.as_ref())
+            .map(|predicate| Condition::new(read, schema, predicate, allowance))
+            .collect();
+        let shape = shape(schema, collection, &conditions)?;
+        Ok(Asked { collection, conditions, shape })
+    }
+}
+
+/// What the guard asks of each record.
+fn rule(query: &Query) -> Option<&Predicate> {
+    if let Rows::Where(rule) = query.guard.rows(Action::List) { Some(rule) } else { None }
 }
 
 /// Where the records are of which rule and filter hold.

@@ -1,0 +1,166 @@
+//! Importing records: the lines of a body that comes in pieces, of any length, become loads of many writes.
+//!
+//! One thread for each import reads lines and checks them (`work`) while the writer decides those before: two commands
+//! are held, never more, and the next piece of the body is asked for when there is room. Each line goes the way of a
+//! single create or put, under the caller's guard as it is then. With `atomic` all lines are one transaction (`atomic`).
+//!
+//! Invariants: commands are decided in the order of their lines, the next one sent only when the last one is decided; a
+//! broken body ends the import, and what was committed stays.
+
+mod atomic;
+mod prepare;
+mod report;
+mod work;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result};
+use crate::id::CollectionId;
+use crate::limits;
+use crate::model::guard::Action;
+use crate::model::lines::Form;
+use crate::service::places::Place;
+use crate::service::records::find;
+use crate::service::writes::allow_one;
+use crate::service::{Asker, Service};
+
+pub use report::{LineFault, Report};
+
+/// How a body is imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// What the body is.
+    pub form: Form,
+    /// Whether a line whose id is there replaces the record; else such a line is refused.
+    pub upsert: bool,
+    /// Whether all lines are one transaction, all of it or nothing.
+    pub atomic: bool,
+}
+
+impl Terms {
+    fn actions(self) -> &'static [Action] {
+        if self.upsert { &[Action::Create, Action::Update] } else { &[Action::Create] }
+    }
+}
+
+/// Where the bytes of an import come from. Asked on a thread that may wait.
+pub trait Source {
+    /// The next ones; `None` at the end.
+    ///
+    /// # Errors
+    /// What broke the body off.
+    fn next(&mut self) -> Result<Option<Bytes>>;
+}
+
+/// A piece of a body that comes over a channel. One that ends without [`Piece::End`] was broken off.
+#[derive(Debug)]
+pub enum Piece {
+    /// Some of it.
+    Bytes(Bytes),
+    /// There is no more.
+    End,
+    /// There is more, and it can't be had.
+    Broken(Error),
+}
+
+impl Source for mpsc::Receiver<Piece> {
+    fn next(&mut self) -> Result<Option<Bytes>> {
+        match self.blocking_recv() {
+            Some(Piece::Bytes(bytes)) => Ok(Some(bytes)),
+            Some(Piece::End) => Ok(None),
+            Some(Piece::Broken(error)) => Err(error),
+            None => Err(Error::invalid("the body was broken off").code("body_cut")),
+        }
+    }
+}
+
+/// Why an import ended before its end, and what was done until then.
+#[derive(Debug)]
+pub struct Ended {
+    /// Why.
+    pub error: Error,
+    /// What was done, and stays.
+    pub report: Report,
+}
+
+/// An import that may begin.
+#[derive(Debug)]
+pub struct Import {
+    service: Service,
+    asker: Asker,
+    collection: CollectionId,
+    terms: Terms,
+    _place: Place,
+}
+
+impl Service {
+    /// Sees to it that the caller may import at all, before a byte is read.
+    ///
+    /// # Errors
+    /// `NotFound` for the collection; by its rules; `Unavailable` while `limits::IMPORTS_MAX` are running.
+    pub fn import(&self, asker: &Asker, collection: &str, terms: Terms) -> Result<Import> {
+        let view = self.core().view();
+        let found = find(&view.schema, collection)?;
+        allow_one(&asker.guard(&view.schema, found)?, terms.actions())?;
+        let place = self.0.imports.take().ok_or_else(|| busy("imports", limits::IMPORTS_MAX))?;
+        Ok(Import { service: self.clone(), asker: asker.clone(), collection: found.id, terms, _place: place })
+    }
+}
+
+pub(super) fn busy(what: &str, max: usize) -> Error {
+    let message = format!("{max} {what} are running, which is as many as may");
+    Error::new(crate::error::Kind::Unavailable, message).code("queue_full")
+}
+
+impl Import {
+    /// Imports all that `source` gives, on this thread, which must be one that may wait.
+    ///
+    /// # Errors
+    /// What ended it: the source, a header or, with `atomic`, a line that can't be taken, a right that was taken away,
+    /// the core's. Without `atomic` a line that can't be taken is no error: the report names it.
+    pub fn run(self, source: &mut dyn Source) -> Result<Report, Box<Ended>> {
+        let mut report = Report::new(self.service.position());
+        let done = if self.terms.atomic {
+            atomic::run(&self, source, &mut report)
+        } else {
+            work::run(&self, source, &mut report)
+        };
+        match done {
+            Ok(()) => Ok(report),
+            Err(error) => Err(Box::new(Ended { error, report })),
+        }
+    }
+
+    /// Imports what comes over a channel, on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Import::run`].
+    pub async fn run_apart(self, mut pieces: mpsc::Receiver<Piece>) -> Result<Report, Box<Ended>> {
+        let report = Report::new(self.service.position());
+        let failed = |error| Err(Box::new(Ended { error, report }));
+        let (answer, outcome) = oneshot::channel();
+        let work = move || {
+            let done = catch_unwind(AssertUnwindSafe(|| self.run(&mut pieces)));
+            // A caller that hung up is no fault.
+            let _ = answer.send(done);
+        };
+        if let Err(error) = std::thread::Builder::new().name("import".to_owned()).spawn(work) {
+            return failed(Error::internal("no thread for an import").source(error));
+        }
+        match outcome.await {
+            Ok(Ok(done)) => done,
+            _ => failed(Error::internal("an import panicked")),
+        }
+    }
+
+    /// The caller as of now: rules that ask for the time get that of the line's check.
+    fn asker(&self) -> Asker {
+        let now = self.service.core().clock().now();
+        let request = crate::model::predicate::Request { now, ..(*self.asker.request).clone() };
+        Asker { caller: self.asker.caller, request: Arc::new(request) }
+    }
+}
