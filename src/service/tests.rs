@@ -203,6 +203,7 @@ fn while_one_is_at_it_another_with_its_key_is_sent_away() {
     assert_eq!(other.key, once.key);
     let refused = block_on(service.create_collection(Caller::Superuser, b"{}", Some(other)));
     assert_eq!(refused.unwrap_err().code_str(), "idempotency_mismatch");
-    drop((before, service));
+    drop(before);
+    drop(service);
     threads.stop().unwrap();
 }
