@@ -33,7 +33,7 @@ pub struct Answer {
     pub body: Fingerprint,
     /// The commit.
     pub position: Position,
-    /// One for each write, in order.
+    /// One for each write, in order; none of a collection that went.
     pub parts: Vec<Part>,
 }
 
@@ -44,7 +44,7 @@ pub enum Part {
     Created(CollectionId, Record),
     /// The record was changed or was already so, as it was then.
     Updated(CollectionId, Record),
-    /// The record went, or its collection.
+    /// The record went.
     Gone(CollectionId),
     /// The collection was defined: the version and the text of its definition.
     Defined(CollectionId, Seq, String),
@@ -59,7 +59,7 @@ pub struct Remembered {
     pub body: Fingerprint,
     /// When.
     pub time: Millis,
-    /// What the answer says, one for each write.
+    /// What the answer says, one for each write; nothing of a collection that went.
     pub kept: Vec<Kept>,
     /// What it counts for among those that are kept, bytes.
     pub bytes: u64,
@@ -78,7 +78,7 @@ pub enum Kept {
     Change(u32),
     /// A record that was not changed, as it was.
     Record(CollectionId, Record),
-    /// A record or a collection went.
+    /// A record went.
     Gone(CollectionId),
     /// A definition that was not changed: its version and its text.
     Definition(CollectionId, Seq, String),

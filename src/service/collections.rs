@@ -71,7 +71,8 @@ impl Service {
     /// Makes a collection from a definition; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// `Unauthenticated`; as [`Service::begin`]; `Invalid` with all faults of the definition; `Conflict` for a name that is taken; or the core's.
+    /// `Unauthenticated`; `Unprocessable` or `Conflict` for its key; `Invalid` with all faults of the definition;
+    /// `Conflict` for a name that is taken; or the core's.
     pub async fn create_collection(&self, caller: Caller, body: &[u8], once: Option<Once>) -> Result<Defined> {
         access::superuser(caller)?;
         let committed = match self.begin(once)? {
@@ -100,7 +101,8 @@ impl Service {
     /// Drops a collection with its records; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// `Unauthenticated`; as [`Service::begin`]; `NotFound`; `Conflict` while another collection's relation points at it; or the core's.
+    /// `Unauthenticated`; `Unprocessable` or `Conflict` for its key; `NotFound`; `Conflict` while another collection's
+    /// relation points at it; or the core's.
     pub async fn drop_collection(&self, caller: Caller, name: &str, once: Option<Once>) -> Result<Commit> {
         access::superuser(caller)?;
         let committed = match self.begin(once)? {

@@ -145,8 +145,8 @@ impl Service {
     /// Makes, changes or replaces one record; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// As [`Service::begin`]; `Invalid` with all faults of the body; `NotFound`; `Precondition`; `Conflict`; `Unprocessable`; by its rule; or the
-    /// core's.
+    /// `Unprocessable` or `Conflict` for its key; `Invalid` with all faults of the body; `NotFound`; `Precondition`;
+    /// `Conflict`; `Unprocessable`; by its rule; or the core's.
     pub async fn store_record(&self, ask: Ask<'_>, once: Option<Once>) -> Result<Stored> {
         let (_, mut done) = self.write_all(std::slice::from_ref(&ask), once).await.map_err(Refused::alone)?;
         match done.pop() {
@@ -158,7 +158,8 @@ impl Service {
     /// Removes a record; with `once`, unless that was done before.
     ///
     /// # Errors
-    /// As [`Service::begin`]; `NotFound`; `Precondition`; `Conflict` while others need it; by its rule; or the core's.
+    /// `Unprocessable` or `Conflict` for its key; `NotFound`; `Precondition`; `Conflict` while others need it; by its
+    /// rule; or the core's.
     pub async fn delete_record(
         &self,
         asker: &Asker,

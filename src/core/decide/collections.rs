@@ -149,7 +149,6 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
         }
     }
     draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
-    draft.keep(|| Kept::Gone(id));
     Ok(())
 }
 

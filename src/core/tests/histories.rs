@@ -148,7 +148,9 @@ fn keyed(command: Command, asked: &mut Asked, rng: &mut Rng) -> (Command, Option
             (asked[asked.len() - 1].0.clone(), Some(asked.len() - 1))
         }
         2..=3 if !asked.is_empty() => {
-            let at = rng.below(asked.len() as u64) as usize;
+            // Mostly one that was done.
+            let tries: Vec<usize> = (0..4).map(|_| rng.below(asked.len() as u64) as usize).collect();
+            let at = *tries.iter().find(|at| asked[**at].1.is_some()).unwrap_or(&tries[0]);
             (asked[at].0.clone(), Some(at))
         }
         _ => (command, None),
