@@ -10,6 +10,8 @@ mod hostile;
 #[path = "api/related.rs"]
 mod related;
 mod support;
+#[path = "api/transfers.rs"]
+mod transfers;
 
 use std::path::{Path, PathBuf};
 

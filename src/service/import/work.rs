@@ -60,6 +60,8 @@ impl Work<'_> {
     fn take(&mut self, mut piece: Piece) -> Result<()> {
         if self.import.terms.form == Form::Csv && self.columns.is_none() {
             self.columns = names(&mut piece)?;
+            // Also a table without rows has columns that can be wrong.
+            self.prepare(&Piece::default(), 0)?;
         }
         if piece.is_empty() {
             return Ok(());
