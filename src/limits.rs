@@ -31,6 +31,8 @@ pub const FAULTS_MAX: usize = 100;
 pub const COLLECTIONS_MAX: usize = 1_000;
 /// Fields of one collection.
 pub const FIELDS_MAX: usize = 200;
+/// How far the id that a new field brings from another server may lie ahead of those given out: 32 bits never run out.
+pub const FIELD_IDS_AHEAD_MAX: u32 = 100_000;
 /// Other names of one field, accepted on input.
 pub const ALIASES_MAX: usize = 16;
 /// Indexes of one collection: each is one more key for every write.

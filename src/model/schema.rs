@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
 use crate::model::compiled::{Compiled, Flawed};
 use crate::model::guard::Action;
 use crate::model::mask::Part;
@@ -76,6 +76,60 @@ pub struct Collection {
     pub last_field: FieldId,
     /// The highest index id ever given out.
     pub last_index: IndexId,
+    /// The definition that takes this one's place when every row has been seen to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Box<Staged>>,
+    /// Why the last change came to nothing; gone with the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// A definition that takes the place of another once every row has been seen to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Staged {
+    /// All of it, with its ids.
+    pub collection: Collection,
+    /// The fields that are worked out for each row; none where rows are only checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<Shadow>,
+}
+
+/// A field of a definition to be whose value every row gets before the definition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shadow {
+    /// Which: an id that the definition before does not have.
+    pub field: FieldId,
+    /// Where its value comes from.
+    pub source: Source,
+}
+
+/// Where the value of a new field comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// Converted from that of a field before.
+    Field(FieldId),
+    /// Its own default.
+    Default,
+    /// Its own expression.
+    Computed,
+}
+
+/// Why a change of a definition came to nothing: a record that the new one does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// Which record; none where it was another definition that stood against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordId>,
+    /// The field to blame, by its name in the new definition, or the check.
+    pub field: Box<str>,
+    /// Stable word for programs.
+    pub code: Box<str>,
+    /// Sentence for people.
+    pub message: Box<str>,
 }
 
 /// What sort of collection.

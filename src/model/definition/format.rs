@@ -119,7 +119,8 @@ fn options(schema: &Schema, collection: &Collection, kind: &FieldKind) -> Vec<(&
     }
 }
 
-fn of_index(collection: &Collection, index: &Index) -> Json {
+/// As a definition has it, with the names that its fields have in `collection`.
+pub(super) fn of_index(collection: &Collection, index: &Index) -> Json {
     let name = |part: &crate::model::schema::IndexField| {
         let field = collection.field_by_id(part.field).map_or("", |field| &*field.name);
         format!("{}{field}", if part.descending { "-" } else { "" })
@@ -128,7 +129,8 @@ fn of_index(collection: &Collection, index: &Index) -> Json {
     json!({"id": index.id.to_string(), "name": index.name, "fields": fields, "unique": index.unique})
 }
 
-fn of_check(collection: &Collection, check: &Check) -> Json {
+/// The same of a check.
+pub(super) fn of_check(collection: &Collection, check: &Check) -> Json {
     let mut map = Map::new();
     map.insert("name".to_owned(), json!(check.name));
     map.insert("expr".to_owned(), json!(check.expr));

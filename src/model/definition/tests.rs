@@ -1,8 +1,10 @@
 //! Definitions as a client writes them: what is taken, what is refused and where.
 
+mod changes;
 mod schemas;
 
 use super::*;
+use crate::id::{FieldId, IndexId};
 use crate::model::schema::{FieldKind, Sanitizer};
 
 const NOW: Millis = Millis(1_700_000_000_000);

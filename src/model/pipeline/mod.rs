@@ -27,10 +27,11 @@ mod tests;
 pub use adjust::{adjust, adjusted};
 pub use check::check;
 pub(crate) use check::is_empty;
+pub(crate) use conform::conform;
 pub use enrich::Writing;
 pub(crate) use format::{format_head, member};
 pub use format::{format_record, write_value};
-pub(crate) use parse::parse;
+pub(crate) use parse::{date, number, parse};
 pub(crate) use validate::RESERVED_KEYS;
 
 use crate::error::{Error, Result};
