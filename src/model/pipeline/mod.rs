@@ -17,6 +17,7 @@ mod conform;
 mod enrich;
 mod format;
 mod parse;
+mod reshape;
 mod sanitize;
 mod transform;
 mod validate;
@@ -32,6 +33,7 @@ pub use enrich::Writing;
 pub(crate) use format::{format_head, member};
 pub use format::{format_record, write_value};
 pub(crate) use parse::{date, number, parse};
+pub use reshape::converted;
 pub(crate) use validate::RESERVED_KEYS;
 
 use crate::error::{Error, Result};
