@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::id::{FieldId, IndexId};
 use crate::limits;
 use crate::model::faults::Faults;
-use crate::model::schema::{Collection, DefaultValue, FieldKind, Index, IndexField};
+use crate::model::schema::{Collection, DefaultValue, FieldKind, Index, IndexField, IndexState};
 
 use super::names;
 use super::object::Object;
@@ -39,7 +39,9 @@ pub(super) fn read(object: &mut Object, ids: Ids, collection: &mut Collection, f
     }
     for (field, name) in relations {
         let fields = vec![IndexField { field, descending: false }];
-        collection.indexes.push(Index { id: IndexId(0), name: name.into(), fields, unique: false, system: true });
+        let state = IndexState::Ready;
+        let name = name.into();
+        collection.indexes.push(Index { id: IndexId(0), name, fields, unique: false, system: true, state });
     }
 }
 
@@ -65,7 +67,10 @@ pub(super) fn number(collection: &mut Collection, stored: Option<&Collection>) {
         let is_it =
             |other: &&Index| (&other.fields, other.unique, other.system) == (&index.fields, index.unique, index.system);
         match left.iter().position(is_it) {
-            Some(at) => index.id = left.remove(at).id,
+            Some(at) => {
+                let stored = left.remove(at);
+                (index.id, index.state) = (stored.id, stored.state.clone());
+            }
             None => {
                 collection.last_index.0 += 1;
                 index.id = collection.last_index;
@@ -104,7 +109,14 @@ fn index(mut object: Object, ids: Ids, collection: &Collection, faults: &mut Fau
         }
     }
     object.finish(faults);
-    (faults.len() == before).then(|| Index { id: IndexId(0), name: name.into(), fields, unique, system: false })
+    (faults.len() == before).then(|| Index {
+        id: IndexId(0),
+        name: name.into(),
+        fields,
+        unique,
+        system: false,
+        state: IndexState::Ready,
+    })
 }
 
 /// One field of an index: `created`, or `-created` for greatest first.
