@@ -42,6 +42,9 @@ pub const INDEX_FIELDS_MAX: usize = 8;
 /// Rows of a collection whose new index is built in the very entry that defines it; with more it is built while writes
 /// go on.
 pub const INDEX_AT_ONCE_ROWS: usize = 1_000;
+/// Rows of a collection that are seen to in the very entry that changes its definition; more are seen to while writes go
+/// on.
+pub const RESHAPE_AT_ONCE_ROWS: usize = 1_000;
 /// What an index that failed says of why, records or pairs of them: enough to see what is wrong with the rows.
 pub const INDEX_FLAWS_MAX: usize = 10;
 /// Name of a collection, field or index, bytes.

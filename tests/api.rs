@@ -41,6 +41,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    changes
     collections
     expressions
     records

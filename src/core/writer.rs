@@ -259,7 +259,7 @@ impl Writer {
     }
 
     /// The next piece of the server's own works, if there is any: keys of what is no longer read to be removed, rows to
-    /// get their entries in an index that is being built. What is to be done is found in the state, so a restart goes on.
+    /// get their entries in an index that is being built or be seen to for a staged definition. What is to be done is found in the state, so a restart goes on.
     ///
     /// # Errors
     /// The state's.
@@ -272,7 +272,13 @@ impl Writer {
 
     fn build(&self) -> Result<Option<Command>> {
         let building = state::building(&self.stack)?;
-        Ok(building.map(|(collection, generation, index)| Command::Backfill { collection, generation, index }))
+        Ok(building.map(|(collection, generation, index)| {
+            if state::is_reshape(index) {
+                Command::Reshape { collection, generation }
+            } else {
+                Command::Backfill { collection, generation, index }
+            }
+        }))
     }
 
     fn reclaim(&self) -> Result<Option<Command>> {
@@ -311,7 +317,11 @@ fn frees_space(command: &Command) -> bool {
     match command {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
         Command::Drop(_) | Command::Truncate(_) | Command::Reclaim { .. } => true,
-        Command::Define(_) | Command::Redefine(_) | Command::Backfill { .. } => false,
+        Command::Define(_)
+        | Command::Redefine(_)
+        | Command::Stage(_)
+        | Command::Backfill { .. }
+        | Command::Reshape { .. } => false,
     }
 }
 

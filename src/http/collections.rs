@@ -62,6 +62,17 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     Ok(response)
 }
 
+/// `PATCH /api/collections/{name}`
+pub(super) async fn change(State(app): State<App>, request: Request) -> Answer {
+    let (head, body) = with_body(&app, request).await?;
+    Params::read(head.uri.query(), &[])?;
+    let name = path_part(head.uri.path(), NAME)?;
+    let changed = app.service.change_collection(caller(&head.extensions), &name, &body).await?;
+    let mut response = json(changed.body);
+    response.headers_mut().insert(SEQ, position(changed.position));
+    Ok(response)
+}
+
 /// `DELETE /api/collections/{name}`
 pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
     Params::read(request.uri().query(), &[])?;

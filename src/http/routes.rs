@@ -14,7 +14,10 @@ pub(super) fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/api/health", get(health::health))
         .route("/api/collections", get(collections::list).post(collections::create))
-        .route("/api/collections/{collection}", get(collections::view).delete(collections::drop))
+        .route(
+            "/api/collections/{collection}",
+            get(collections::view).patch(collections::change).delete(collections::drop),
+        )
         .route("/api/collections/{collection}/schema", get(collections::schema))
         .route("/api/collections/{collection}/records", get(records::list).post(records::create).put(records::put))
         .route(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
 use crate::model::compiled::{Compiled, Flawed};
 use crate::model::guard::Action;
@@ -25,6 +25,8 @@ pub struct Schema {
     by_id: BTreeMap<CollectionId, Arc<Collection>>,
     /// Made when first asked for; all anew when a definition moves, since expressions reach over relations.
     compiled: Arc<RwLock<BTreeMap<CollectionId, Arc<Compiled>>>>,
+    /// The same of staged definitions.
+    compiled_staged: Arc<RwLock<BTreeMap<CollectionId, Arc<Compiled>>>>,
     /// Moves with every definition that comes, changes or goes.
     version: Seq,
     by_name: BTreeMap<Box<str>, CollectionId>,
@@ -102,6 +104,9 @@ pub struct Staged {
 pub struct Shadow {
     /// Which: an id that the definition before does not have.
     pub field: FieldId,
+    /// The field whose place it takes, if it takes one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<FieldId>,
     /// Where its value comes from.
     pub source: Source,
 }
@@ -419,6 +424,26 @@ impl Collection {
         self.indexes.iter().filter(|index| index.is_kept())
     }
 
+    /// The same, each with the definition that it is of: those of a staged one whose fields are worked out are among them.
+    pub fn written_indexes(&self) -> impl Iterator<Item = (&Collection, &Index)> {
+        self.kept_indexes().map(move |index| (self, index)).chain(self.staged_indexes())
+    }
+
+    /// The indexes that only a staged definition has, where every row is rewritten for it.
+    pub fn staged_indexes(&self) -> impl Iterator<Item = (&Collection, &Index)> {
+        let staged = self.staged.iter().filter(|staged| !staged.shadows.is_empty());
+        staged.flat_map(move |staged| {
+            let fresh = staged.collection.indexes.iter().filter(|index| self.index(index.id).is_none());
+            fresh.map(move |index| (&staged.collection, index))
+        })
+    }
+
+    /// Whether a field is one of this definition or of a staged one: a write keeps the value of no other.
+    pub fn keeps_field(&self, field: FieldId) -> bool {
+        let staged = || self.staged.as_ref().is_some_and(|staged| staged.collection.field_by_id(field).is_some());
+        self.field_by_id(field).is_some() || staged()
+    }
+
     /// The indexes that hold all that they should.
     pub fn ready_indexes(&self) -> impl Iterator<Item = &Index> {
         self.indexes.iter().filter(|index| index.is_ready())
@@ -508,6 +533,7 @@ impl Schema {
         self.by_name.insert(collection.name.clone(), collection.id);
         self.by_id.insert(collection.id, Arc::new(collection));
         self.compiled = Arc::default();
+        self.compiled_staged = Arc::default();
     }
 
     /// Takes a collection out.
@@ -515,6 +541,7 @@ impl Schema {
         let gone = self.by_id.remove(&id)?;
         self.by_name.remove(&gone.name);
         self.compiled = Arc::default();
+        self.compiled_staged = Arc::default();
         // Below the entry that took it out, so no definition will ever have it.
         self.version = Seq(self.version.0 + 1);
         Some(gone)
@@ -531,6 +558,24 @@ impl Schema {
         let compiled = Compiled::new(self, collection).map_err(|flawed| Flawed::error(&flawed))?;
         let compiled = Arc::new(compiled);
         self.compiled.write().insert(collection.id, compiled.clone());
+        Ok(compiled)
+    }
+
+    /// The same of a staged definition, as if it had taken its place.
+    ///
+    /// # Errors
+    /// `Unprocessable`, with code `stale_schema`, where what its expressions read has changed since.
+    pub fn compiled_staged(&self, staged: &Staged) -> Result<Arc<Compiled>> {
+        let id = staged.collection.id;
+        if let Some(compiled) = self.compiled_staged.read().get(&id) {
+            return Ok(compiled.clone());
+        }
+        let mut with_it = self.clone();
+        with_it.put(staged.collection.clone());
+        let compiled = Compiled::new(&with_it, &staged.collection)
+            .map_err(|flawed| Error::new(Kind::Unprocessable, Flawed::error(&flawed).message()).code("stale_schema"))?;
+        let compiled = Arc::new(compiled);
+        self.compiled_staged.write().insert(id, compiled.clone());
         Ok(compiled)
     }
 

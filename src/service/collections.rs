@@ -1,19 +1,19 @@
-//! Calls on collections: list, read, create, drop. Superusers only, but for the schema of a create body.
+//! Calls on collections: list, read, create, change, drop. Superusers only, but for the schema of a create body.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
 use crate::model::command::{Command, Committed};
-use crate::model::definition;
+use crate::model::definition::{self, Redefinition, Rows};
 use crate::model::guard::Action;
-use crate::model::schema::{Collection, Schema};
+use crate::model::schema::{Collection, Schema, Staged};
 use crate::service::lists::offset;
 use crate::service::records::find;
 use crate::service::writes::STALE_TRIES;
 use crate::service::{Asker, Caller, Paging, Service, access, output};
 
-/// A collection that was made.
+/// A collection that was made or changed.
 #[derive(Debug)]
 pub struct Defined {
     /// The commit.
@@ -88,7 +88,52 @@ impl Service {
                 outcome => return outcome,
             }
         }
-        Err(Error::new(Kind::Unavailable, "other collections' definitions keep changing").code("stale_schema"))
+        Err(unsettled())
+    }
+
+    /// Changes a collection's definition. Where its records are many and have to be seen to, the answer waits for that;
+    /// nobody who goes away stops it.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `NotFound`; `Invalid` with all faults; `Conflict` for a name that is taken, for another
+    /// collection that needs what would go, or while another change is on its way (`changing`); `Unprocessable` where a
+    /// field can't have its new type or a record is in the way; or the core's.
+    pub async fn change_collection(&self, caller: Caller, name: &str, body: &[u8]) -> Result<Defined> {
+        access::superuser(caller)?;
+        for _ in 0..STALE_TRIES {
+            let view = self.core().view();
+            let stored = find(&view.schema, name)?;
+            let change = definition::change(&view.schema, stored, body, self.core().clock().now())?;
+            match self.core().submit(command(change)).await {
+                Err(error) if error.code_str() == "stale_schema" => {}
+                outcome => return self.settled(outcome?).await,
+            }
+        }
+        Err(unsettled())
+    }
+
+    /// Waits until a definition that was staged has taken its place, or has come to nothing.
+    async fn settled(&self, committed: Committed) -> Result<Defined> {
+        let made = committed.collection.ok_or_else(|| Error::internal("a definition was answered without one"))?;
+        let mut view = self.core().view();
+        if made.staged.is_none() {
+            let body = format(&view.schema, &made);
+            return Ok(Defined { position: committed.position, name: made.name, body });
+        }
+        loop {
+            let gone = || Error::new(Kind::NotFound, "the collection was dropped while it changed");
+            let found = view.schema.get(made.id).ok_or_else(gone)?;
+            if found.staged.is_none() {
+                return match &found.refused {
+                    Some(refused) => Err(refused.error()),
+                    None => {
+                        let body = format(&view.schema, found);
+                        Ok(Defined { position: view.position, name: found.name.clone(), body })
+                    }
+                };
+            }
+            view = self.core().past(view.position).await?;
+        }
     }
 
     /// Drops a collection with its records. Returns the commit.
@@ -100,6 +145,19 @@ impl Service {
         let id = find(&self.core().view().schema, name)?.id;
         Ok(self.core().submit(Command::Drop(id)).await?.position)
     }
+}
+
+/// What carries a change out.
+fn command(change: Redefinition) -> Command {
+    let Redefinition { collection, rows, shadows } = change;
+    match rows {
+        Rows::Unseen => Command::Redefine(Box::new(collection)),
+        Rows::Checked | Rows::Converted => Command::Stage(Box::new(Staged { collection, shadows })),
+    }
+}
+
+fn unsettled() -> Error {
+    Error::new(Kind::Unavailable, "other collections' definitions keep changing").code("stale_schema")
 }
 
 fn format(schema: &Schema, collection: &Collection) -> Vec<u8> {

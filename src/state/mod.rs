@@ -29,7 +29,7 @@ mod tally;
 mod warm;
 
 pub use base::{Applied, Base, BaseView, Opened, Pairs};
-pub use build::{Brought, Progress, building, duplicate, next_rows, progress};
+pub use build::{Brought, Progress, building, duplicate, is_reshape, next_records, next_rows, progress, reshaped};
 pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;

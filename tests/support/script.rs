@@ -310,6 +310,8 @@ fn told(schema: &mut Schema, change: &Change) -> String {
         }
         Change::Reclaimed { keys, done, .. } => format!("reclaimed {} keys, done {done}", keys.len()),
         Change::Backfilled { rows, keys, .. } => format!("backfilled {} keys, {rows} rows in all", keys.len()),
+        Change::Rewritten { collection, id, .. } => format!("rewritten {} {id}", name(schema, *collection)),
+        Change::Progressed { rows, .. } => format!("progressed, {rows} rows in all"),
         Change::Unindexed { keys, done, .. } => format!("unindexed {} keys, done {done}", keys.len()),
     }
 }

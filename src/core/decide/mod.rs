@@ -9,16 +9,17 @@ mod enrich;
 mod indexes;
 mod judge;
 mod records;
+mod reshape;
 mod truncate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, IndexId, Position, RecordId, Seq};
 use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
-use crate::model::schema::Schema;
+use crate::model::schema::{Refused, Schema};
 use crate::model::value::Fields;
 use crate::state::{self, Overlay, Stack};
 use crate::time::Millis;
@@ -44,15 +45,18 @@ pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Comm
         Command::Define(collection) => collections::define(&mut draft, collection)?,
         Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
         Command::Redefine(collection) => collections::redefine(&mut draft, collection)?,
+        Command::Stage(staged) => reshape::stage(&mut draft, staged)?,
         Command::Truncate(collection) => truncate::truncate(&mut draft, *collection)?,
         Command::Backfill { collection, generation, index } => {
             indexes::backfill(&mut draft, *collection, *generation, *index)?;
         }
+        Command::Reshape { collection, generation } => reshape::reshape(&mut draft, *collection, *generation)?,
         Command::Reclaim { collection, generation, index, after } => {
             collections::reclaim(&mut draft, *collection, *generation, *index, after.as_deref())?;
         }
     }
     indexes::fail_doubled(&mut draft)?;
+    reshape::give_up(&mut draft)?;
     Ok(draft.finish())
 }
 
@@ -73,6 +77,8 @@ struct Draft<'a> {
     steps: usize,
     /// Records that got the values of another in a unique index that is being built.
     doubled: BTreeSet<(CollectionId, IndexId, RecordId)>,
+    /// Collections whose staged definition a write is against, and why.
+    against: BTreeMap<CollectionId, Refused>,
 }
 
 impl<'a> Draft<'a> {
@@ -90,6 +96,7 @@ impl<'a> Draft<'a> {
             committed,
             steps: limits::TRANSACTION_STEPS_MAX,
             doubled: BTreeSet::new(),
+            against: BTreeMap::new(),
         }
     }
 
@@ -147,11 +154,15 @@ fn bytes_at_least(change: &Change) -> usize {
     let fields = |fields: &Fields| fields.iter().map(|(_, value)| value.text_bytes()).sum::<usize>();
     match change {
         Change::Created { after: all, .. } | Change::Deleted { before: all, .. } => fields(all),
-        Change::Updated { after, before, .. } => {
+        Change::Updated { after, before, .. } | Change::Rewritten { after, before, .. } => {
             fields(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
         }
         Change::Backfilled { keys, .. } => keys.iter().map(Vec::len).sum(),
-        Change::Defined { .. } | Change::Dropped { .. } | Change::Reclaimed { .. } | Change::Unindexed { .. } => 0,
+        Change::Defined { .. }
+        | Change::Dropped { .. }
+        | Change::Reclaimed { .. }
+        | Change::Unindexed { .. }
+        | Change::Progressed { .. } => 0,
     }
 }
 

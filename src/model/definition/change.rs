@@ -88,7 +88,11 @@ fn sources(stored: &Collection, wanted: &Collection) -> Vec<Shadow> {
             (filled || !convert::is_same(&old.kind, &field.kind)).then_some(Source::Field(old.id))
         }
     };
-    wanted.fields.iter().filter_map(|field| Some(Shadow { field: field.id, source: source(field)? })).collect()
+    wanted
+        .fields
+        .iter()
+        .filter_map(|field| Some(Shadow { field: field.id, replaces: None, source: source(field)? }))
+        .collect()
 }
 
 /// Adds what is computed from a field whose values change.
@@ -99,7 +103,7 @@ fn recomputed(schema: &Schema, wanted: &Collection, shadows: &mut Vec<Shadow>) -
     for (id, program) in &compiled.computed {
         let moves = |id: &FieldId| shadows.iter().any(|shadow| shadow.field == *id);
         if !moves(id) && program.uses().fields.iter().any(moves) {
-            shadows.push(Shadow { field: *id, source: Source::Computed });
+            shadows.push(Shadow { field: *id, replaces: None, source: Source::Computed });
         }
     }
     Ok(())
@@ -113,7 +117,7 @@ fn renumber(stored: &Collection, wanted: &mut Collection, shadows: &mut [Shadow]
         }
         wanted.last_field.0 += 1;
         let (old, new) = (shadow.field, wanted.last_field);
-        shadow.field = new;
+        (shadow.field, shadow.replaces) = (new, Some(old));
         let swap = |id: &mut FieldId| {
             if *id == old {
                 *id = new;

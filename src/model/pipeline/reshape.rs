@@ -106,6 +106,31 @@ fn refuse(faults: Faults) -> Result<()> {
 }
 
 impl Refused {
+    /// What stands against a definition that is no record.
+    pub fn by(refusal: &Error) -> Refused {
+        Refused {
+            record: None,
+            field: refusal.field_faults().first().map(|fault| fault.field.as_str().into()).unwrap_or_default(),
+            code: refusal.code_str().into(),
+            message: refusal.message().into(),
+        }
+    }
+
+    /// As an answer: `Unprocessable` with code `refused`, and the field to blame.
+    pub fn error(&self) -> Error {
+        let Refused { record, field, code, message } = self;
+        let Some(record) = record else {
+            return Error::new(Kind::Unprocessable, message.to_string()).code("refused");
+        };
+        let told = if field.is_empty() { message.to_string() } else { format!("{field} {message}") };
+        let error =
+            Error::new(Kind::Unprocessable, format!("the record {record} is in the way: {told}")).code("refused");
+        if field.is_empty() {
+            return error;
+        }
+        error.fault(&**field, code.to_string(), format!("{message} (record {record})"))
+    }
+
     /// What a refusal of [`Writing::reshape`] says of a record.
     pub fn of(record: &crate::id::RecordId, refusal: &Error) -> Refused {
         let record = Some(record.clone());
