@@ -54,6 +54,7 @@ scripts! {
     relations
     shop
     batch
+    truncate
 }
 
 #[test]

@@ -81,8 +81,10 @@ pub(super) fn number(collection: &mut Collection, stored: Option<&Collection>) {
 
 fn index(mut object: Object, ids: Ids, collection: &Collection, faults: &mut Faults) -> Option<Index> {
     // Which one it is, its fields say.
-    if object.take("id").is_some() && ids == Ids::Refused {
-        object.fault("id", "read_only", "is set by the server", faults);
+    for key in ["id", "state", "progress", "duplicates", "tooLong"] {
+        if object.take(key).is_some() && ids == Ids::Refused {
+            object.fault(key, "read_only", "is set by the server", faults);
+        }
     }
     let before = faults.len();
     let name = names::name(&mut object, faults);

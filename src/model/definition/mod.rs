@@ -21,7 +21,7 @@ mod reading;
 mod tests;
 
 pub use change::{Redefinition, Rows};
-pub use format::format;
+pub use format::{Built, STAGED, format};
 pub use json_schema::json_schema;
 
 use serde_json::Value as Json;

@@ -4,6 +4,8 @@
 //! What a body over a stored definition doesn't name is written as the body would have had it, in the new names, and read
 //! like the rest: so a part that no longer fits is a fault with its path. What stood on a field that goes, goes with it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value as Json, json};
 
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
@@ -146,7 +148,7 @@ impl<'a> Reading<'a> {
                 .indexes
                 .iter()
                 .filter(|index| !index.system && index.fields.iter().all(|part| is_there(part.field)));
-            self.object.put("indexes", kept.map(|index| format::of_index(collection, index)).collect());
+            self.object.put("indexes", kept.map(|index| format::of_index(collection, index, &BTreeMap::new())).collect());
         }
         if !self.object.has("checks") {
             self.object.put("checks", stored.checks.iter().map(|check| format::of_check(collection, check)).collect());
@@ -203,7 +205,7 @@ fn not_yet(object: &mut Object, ids: Ids, faults: &mut Faults) {
     if object.take("search").is_some() {
         object.fault("search", "not_known_yet", "search is not known yet", faults);
     }
-    for key in ["id", "created", "updated"] {
+    for key in ["id", "created", "updated", "changing", "refused"] {
         if object.take(key).is_some() && ids == Ids::Refused {
             object.fault(key, "read_only", "is set by the server", faults);
         }

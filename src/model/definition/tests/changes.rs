@@ -29,7 +29,7 @@ fn world() -> (Schema, Collection) {
 fn fields(changed: &[&str]) -> String {
     let (schema, stored) = world();
     let mut out = Vec::new();
-    format(&schema, &stored, &mut out);
+    format(&schema, &stored, &Default::default(), &mut out);
     let whole: Json = serde_json::from_slice(&out).expect("JSON");
     let mut fields: Vec<Json> = whole["fields"].as_array().expect("a list").clone();
     for text in changed {
@@ -92,7 +92,7 @@ fn what_is_not_in_the_body_stays() {
 fn the_whole_definition_as_it_was_read_changes_nothing() {
     let (schema, stored) = world();
     let mut out = Vec::new();
-    format(&schema, &stored, &mut out);
+    format(&schema, &stored, &Default::default(), &mut out);
     let change = sound(std::str::from_utf8(&out).expect("JSON"));
     assert_eq!(asks(&change), "unseen");
     assert_eq!(Collection { updated: stored.updated, ..change.collection }, stored);
@@ -165,7 +165,7 @@ fn what_stands_on_a_field_goes_with_it() {
     let shown = {
         let (schema, _) = world();
         let mut out = Vec::new();
-        format(&schema, &change.collection, &mut out);
+        format(&schema, &change.collection, &Default::default(), &mut out);
         serde_json::from_slice::<Json>(&out).expect("JSON")
     };
     assert_eq!(shown["indexes"], serde_json::json!([]));
