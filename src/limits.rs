@@ -31,6 +31,8 @@ pub const FAULTS_MAX: usize = 100;
 pub const COLLECTIONS_MAX: usize = 1_000;
 /// Fields of one collection.
 pub const FIELDS_MAX: usize = 200;
+/// How far the id that a new field brings from another server may lie ahead of those given out: 32 bits never run out.
+pub const FIELD_IDS_AHEAD_MAX: u32 = 100_000;
 /// Other names of one field, accepted on input.
 pub const ALIASES_MAX: usize = 16;
 /// Indexes of one collection: each is one more key for every write.
@@ -40,6 +42,9 @@ pub const INDEX_FIELDS_MAX: usize = 8;
 /// Rows of a collection whose new index is built in the very entry that defines it; with more it is built while writes
 /// go on.
 pub const INDEX_AT_ONCE_ROWS: usize = 1_000;
+/// Rows of a collection that are seen to in the very entry that changes its definition; more are seen to while writes go
+/// on.
+pub const RESHAPE_AT_ONCE_ROWS: usize = 1_000;
 /// What an index that failed says of why, records or pairs of them: enough to see what is wrong with the rows.
 pub const INDEX_FLAWS_MAX: usize = 10;
 /// Name of a collection, field or index, bytes.

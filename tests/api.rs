@@ -45,6 +45,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    changes
     collections
     expressions
     records
@@ -60,6 +61,7 @@ scripts! {
     idempotency
     import
     export
+    truncate
 }
 
 #[test]

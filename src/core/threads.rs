@@ -205,6 +205,18 @@ impl Core {
         }
     }
 
+    /// The next view behind `position`, whenever it comes.
+    ///
+    /// # Errors
+    /// `Unavailable` when the server stops.
+    pub async fn past(&self, position: Position) -> Result<Arc<Published>> {
+        let mut seq = self.0.reader.watch();
+        match seq.wait_for(|seq| *seq > position.seq).await {
+            Ok(_) => Ok(self.view()),
+            Err(_) => Err(stopping()),
+        }
+    }
+
     /// The log, for consumers.
     pub fn log(&self) -> &log::Reader {
         &self.0.reader

@@ -64,6 +64,17 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     Ok(of_commit(response, made.commit))
 }
 
+/// `PATCH /api/collections/{name}`
+pub(super) async fn change(State(app): State<App>, request: Request) -> Answer {
+    let (head, body) = with_body(&app, request).await?;
+    Params::read(head.uri.query(), &[])?;
+    let name = path_part(head.uri.path(), NAME)?;
+    let caller = caller(&head.extensions);
+    let once = once(&app, caller, &head, &body)?;
+    let changed = app.service.change_collection(caller, &name, &body, once).await?;
+    Ok(of_commit(json(changed.body), changed.commit))
+}
+
 /// `DELETE /api/collections/{name}`
 pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
     let (head, _) = request.into_parts();
@@ -72,4 +83,14 @@ pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
     let caller = caller(&head.extensions);
     let once = once(&app, caller, &head, &[])?;
     Ok(gone(app.service.drop_collection(caller, &name, once).await?))
+}
+
+/// `DELETE /api/collections/{name}/truncate`
+pub(super) async fn truncate(State(app): State<App>, request: Request) -> Answer {
+    let (head, _) = request.into_parts();
+    Params::read(head.uri.query(), &[])?;
+    let name = path_part(head.uri.path(), NAME)?;
+    let caller = caller(&head.extensions);
+    let once = once(&app, caller, &head, &[])?;
+    Ok(gone(app.service.truncate_collection(caller, &name, once).await?))
 }

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
@@ -15,8 +15,12 @@ pub(super) fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/api/health", get(health::health))
         .route("/api/collections", get(collections::list).post(collections::create))
-        .route("/api/collections/{collection}", get(collections::view).delete(collections::drop))
+        .route(
+            "/api/collections/{collection}",
+            get(collections::view).patch(collections::change).delete(collections::drop),
+        )
         .route("/api/collections/{collection}/schema", get(collections::schema))
+        .route("/api/collections/{collection}/truncate", delete(collections::truncate))
         .route("/api/collections/{collection}/records", get(records::list).post(records::create).put(records::put))
         .route(
             "/api/collections/{collection}/records/{id}",

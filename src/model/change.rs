@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
 use crate::model::once::Remembered;
 use crate::model::value::{Fields, Value};
 
@@ -115,4 +115,30 @@ pub enum Change {
     /// The answer to all that the entry did is kept under a key, so that nothing is done when it is asked for again. The
     /// last change of its entry.
     Remembered(Remembered),
+    /// A record got what a staged definition adds to it; it is what it was, and of the same version.
+    Rewritten {
+        /// Where.
+        collection: CollectionId,
+        /// Of which filling of the collection.
+        generation: Generation,
+        /// Which.
+        id: RecordId,
+        /// All of it, as it is now.
+        after: Fields,
+        /// The old value, null if there was none, of every field that is not what it was.
+        before: Vec<(FieldId, Value)>,
+        /// Its version, which stays.
+        version: Position,
+    },
+    /// The rows up to one were seen to for a staged definition.
+    Progressed {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which filling of it.
+        generation: Generation,
+        /// The last of them.
+        through: RecordId,
+        /// How many, in all.
+        rows: u64,
+    },
 }

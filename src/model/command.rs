@@ -10,7 +10,7 @@ use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, 
 use crate::model::guard::Guard;
 use crate::model::once::Once;
 use crate::model::record::Record;
-use crate::model::schema::Collection;
+use crate::model::schema::{Collection, Staged};
 use crate::model::value::{Fields, Value};
 
 /// One transaction.
@@ -33,6 +33,9 @@ pub enum Command {
     /// The whole new definition of a collection, with its ids; its `version` is that of the one it was made from. What
     /// needs no row to be looked at, but for new indexes: those are built.
     Redefine(Box<Collection>),
+    /// A new definition as [`Command::Redefine`] has it that asks something of the rows: of few it is done at once, of
+    /// many while writes go on.
+    Stage(Box<Staged>),
     /// All records of a collection go, and what other collections' relations say goes with them. 409 where they need them.
     Truncate(CollectionId),
     /// The server's own: give a bounded number of rows their entries in an index that is being built.
@@ -43,6 +46,13 @@ pub enum Command {
         generation: Generation,
         /// Which.
         index: IndexId,
+    },
+    /// The server's own: see to a bounded number of rows for a definition that is staged.
+    Reshape {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which of its fillings.
+        generation: Generation,
     },
     /// The server's own: remove a bounded number of keys of a generation or an index no longer read.
     Reclaim {
@@ -163,7 +173,7 @@ pub struct Committed {
     pub position: Position,
     /// One for each [`Write`], in order.
     pub writes: Vec<Written>,
-    /// Of [`Command::Define`] and [`Command::Redefine`]: the definition with its ids.
+    /// Of [`Command::Define`], [`Command::Redefine`] and [`Command::Stage`]: the definition with its ids.
     pub collection: Option<Box<Collection>>,
     /// Of a [`Command::Once`] that had been done before: the collections of its writes, in order, as a name may mean
     /// another one by now. Nothing was done, and all else here is as it was then.
@@ -246,7 +256,9 @@ impl Command {
             Command::Define(_)
             | Command::Drop(_)
             | Command::Redefine(_)
+            | Command::Stage(_)
             | Command::Truncate(_)
+            | Command::Reshape { .. }
             | Command::Backfill { .. }
             | Command::Reclaim { .. } => OP_BYTES,
             Command::Once(_, command) => OP_BYTES + command.bytes(),

@@ -4,6 +4,7 @@
 pub mod change;
 pub mod command;
 pub mod compiled;
+mod convert;
 pub mod cursor;
 pub mod definition;
 pub mod expr;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
+use crate::error::{Error, Kind, Result};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
 use crate::model::compiled::{Compiled, Flawed};
 use crate::model::guard::Action;
 pub use crate::model::index::{Duplicate, Index, IndexField, IndexState};
@@ -25,6 +25,8 @@ pub struct Schema {
     by_id: BTreeMap<CollectionId, Arc<Collection>>,
     /// Made when first asked for; all anew when a definition moves, since expressions reach over relations.
     compiled: Arc<RwLock<BTreeMap<CollectionId, Arc<Compiled>>>>,
+    /// The same of staged definitions.
+    compiled_staged: Arc<RwLock<BTreeMap<CollectionId, Arc<Compiled>>>>,
     /// Moves with every definition that comes, changes or goes.
     version: Seq,
     by_name: BTreeMap<Box<str>, CollectionId>,
@@ -77,6 +79,63 @@ pub struct Collection {
     pub last_field: FieldId,
     /// The highest index id ever given out.
     pub last_index: IndexId,
+    /// The definition that takes this one's place when every row has been seen to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staged: Option<Box<Staged>>,
+    /// Why the last change came to nothing; gone with the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// A definition that takes the place of another once every row has been seen to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Staged {
+    /// All of it, with its ids.
+    pub collection: Collection,
+    /// The fields that are worked out for each row; none where rows are only checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shadows: Vec<Shadow>,
+}
+
+/// A field of a definition to be whose value every row gets before the definition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shadow {
+    /// Which: an id that the definition before does not have.
+    pub field: FieldId,
+    /// The field whose place it takes, if it takes one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<FieldId>,
+    /// Where its value comes from.
+    pub source: Source,
+}
+
+/// Where the value of a new field comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// Converted from that of a field before.
+    Field(FieldId),
+    /// Its own default.
+    Default,
+    /// Its own expression.
+    Computed,
+}
+
+/// Why a change of a definition came to nothing: a record that the new one does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// Which record; none where it was another definition that stood against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordId>,
+    /// The field to blame, by its name in the new definition, or the check.
+    pub field: Box<str>,
+    /// Stable word for programs.
+    pub code: Box<str>,
+    /// Sentence for people.
+    pub message: Box<str>,
 }
 
 /// What sort of collection.
@@ -365,6 +424,26 @@ impl Collection {
         self.indexes.iter().filter(|index| index.is_kept())
     }
 
+    /// The same, each with the definition that it is of: those of a staged one whose fields are worked out are among them.
+    pub fn written_indexes(&self) -> impl Iterator<Item = (&Collection, &Index)> {
+        self.kept_indexes().map(move |index| (self, index)).chain(self.staged_indexes())
+    }
+
+    /// The indexes that only a staged definition has, where every row is rewritten for it.
+    pub fn staged_indexes(&self) -> impl Iterator<Item = (&Collection, &Index)> {
+        let staged = self.staged.iter().filter(|staged| !staged.shadows.is_empty());
+        staged.flat_map(move |staged| {
+            let fresh = staged.collection.indexes.iter().filter(|index| self.index(index.id).is_none());
+            fresh.map(move |index| (&staged.collection, index))
+        })
+    }
+
+    /// Whether a field is one of this definition or of a staged one: a write keeps the value of no other.
+    pub fn keeps_field(&self, field: FieldId) -> bool {
+        let staged = || self.staged.as_ref().is_some_and(|staged| staged.collection.field_by_id(field).is_some());
+        self.field_by_id(field).is_some() || staged()
+    }
+
     /// The indexes that hold all that they should.
     pub fn ready_indexes(&self) -> impl Iterator<Item = &Index> {
         self.indexes.iter().filter(|index| index.is_ready())
@@ -454,6 +533,7 @@ impl Schema {
         self.by_name.insert(collection.name.clone(), collection.id);
         self.by_id.insert(collection.id, Arc::new(collection));
         self.compiled = Arc::default();
+        self.compiled_staged = Arc::default();
     }
 
     /// Takes a collection out.
@@ -461,6 +541,7 @@ impl Schema {
         let gone = self.by_id.remove(&id)?;
         self.by_name.remove(&gone.name);
         self.compiled = Arc::default();
+        self.compiled_staged = Arc::default();
         // Below the entry that took it out, so no definition will ever have it.
         self.version = Seq(self.version.0 + 1);
         Some(gone)
@@ -477,6 +558,24 @@ impl Schema {
         let compiled = Compiled::new(self, collection).map_err(|flawed| Flawed::error(&flawed))?;
         let compiled = Arc::new(compiled);
         self.compiled.write().insert(collection.id, compiled.clone());
+        Ok(compiled)
+    }
+
+    /// The same of a staged definition, as if it had taken its place.
+    ///
+    /// # Errors
+    /// `Unprocessable`, with code `stale_schema`, where what its expressions read has changed since.
+    pub fn compiled_staged(&self, staged: &Staged) -> Result<Arc<Compiled>> {
+        let id = staged.collection.id;
+        if let Some(compiled) = self.compiled_staged.read().get(&id) {
+            return Ok(compiled.clone());
+        }
+        let mut with_it = self.clone();
+        with_it.put(staged.collection.clone());
+        let compiled = Compiled::new(&with_it, &staged.collection)
+            .map_err(|flawed| Error::new(Kind::Unprocessable, Flawed::error(&flawed).message()).code("stale_schema"))?;
+        let compiled = Arc::new(compiled);
+        self.compiled_staged.write().insert(id, compiled.clone());
         Ok(compiled)
     }
 

@@ -156,6 +156,11 @@ impl Fields {
         self.0.iter().map(|(id, value)| (*id, value))
     }
 
+    /// Leaves out the fields that are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(FieldId) -> bool) {
+        self.0.retain(|(id, _)| keep(*id));
+    }
+
     /// How many fields are set.
     pub fn len(&self) -> usize {
         self.0.len()

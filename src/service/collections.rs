@@ -1,21 +1,24 @@
-//! Calls on collections: list, read, create, drop. Superusers only, but for the schema of a create body.
+//! Calls on collections: list, read, create, change, empty, drop. Superusers only, but for the schema of a create body.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::core::Published;
 use crate::error::{Error, Kind, Result};
-use crate::id::Position;
+use crate::id::{CollectionId, IndexId, Position};
 use crate::model::command::{Command, Committed};
-use crate::model::definition;
+use crate::model::definition::{self, Built, Redefinition, Rows};
 use crate::model::guard::Action;
 use crate::model::once::Once;
-use crate::model::schema::{Collection, Schema};
+use crate::model::schema::{Collection, Staged};
 use crate::service::lists::offset;
 use crate::service::once::{Begun, Commit, Turn};
 use crate::service::records::find;
 use crate::service::writes::STALE_TRIES;
 use crate::service::{Asker, Caller, Paging, Service, access, output};
+use crate::state;
 
-/// A collection that was made.
+/// A collection that was made or changed.
 #[derive(Debug)]
 pub struct Defined {
     /// When.
@@ -38,7 +41,7 @@ impl Service {
         let page: Vec<&Arc<Collection>> = schema.iter().skip(offset(paging)?).take(paging.per_page).collect();
         let total = paging.count.then(|| schema.iter().count());
         let write = |collection: &&Arc<Collection>, out: &mut Vec<u8>| {
-            definition::format(schema, collection, out);
+            definition::format(schema, collection, &built(&view, collection)?, out);
             Ok(())
         };
         output::page(paging, total, &page, write, None, None)
@@ -51,7 +54,7 @@ impl Service {
     pub async fn view_collection(&self, caller: Caller, name: &str, min: Option<Position>) -> Result<Vec<u8>> {
         access::superuser(caller)?;
         let view = self.view(min).await?;
-        Ok(format(&view.schema, find(&view.schema, name)?))
+        format(&view, find(&view.schema, name)?)
     }
 
     /// The JSON Schema of a body that makes a record, for whoever may make one.
@@ -82,7 +85,7 @@ impl Service {
         let commit = Commit::of(&committed);
         let made = committed.collection.ok_or_else(|| Error::internal("a definition was answered without one"))?;
         // Published before it is answered, so the names that its relations point at are there.
-        let body = format(&self.core().view().schema, &made);
+        let body = format(&self.core().view(), &made)?;
         Ok(Defined { commit, name: made.name, body })
     }
 
@@ -95,7 +98,64 @@ impl Service {
                 outcome => return outcome,
             }
         }
-        Err(Error::new(Kind::Unavailable, "other collections' definitions keep changing").code("stale_schema"))
+        Err(unsettled())
+    }
+
+    /// Changes a collection's definition. Where its records are many and have to be seen to, the answer waits for that;
+    /// nobody who goes away stops it.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `NotFound`; `Invalid` with all faults; `Conflict` for a name that is taken, for another
+    /// collection that needs what would go, or while another change is on its way (`changing`); `Unprocessable` where a
+    /// field can't have its new type or a record is in the way; or the core's.
+    pub async fn change_collection(
+        &self,
+        caller: Caller,
+        name: &str,
+        body: &[u8],
+        once: Option<Once>,
+    ) -> Result<Defined> {
+        access::superuser(caller)?;
+        let turn = match self.begin(once)? {
+            Begun::Now(turn) => turn,
+            Begun::Before(committed) => return self.settled(committed).await,
+        };
+        for _ in 0..STALE_TRIES {
+            let view = self.core().view();
+            let stored = find(&view.schema, name)?;
+            let change = definition::change(&view.schema, stored, body, self.core().clock().now())?;
+            match self.core().submit(turn.command(command(change))).await {
+                Err(error) if error.code_str() == "stale_schema" => {}
+                outcome => return self.settled(outcome?).await,
+            }
+        }
+        Err(unsettled())
+    }
+
+    /// Waits until a definition that was staged has taken its place, or has come to nothing.
+    async fn settled(&self, committed: Committed) -> Result<Defined> {
+        let commit = Commit::of(&committed);
+        let made = committed.collection.ok_or_else(|| Error::internal("a definition was answered without one"))?;
+        let mut view = self.core().view();
+        if made.staged.is_none() {
+            let body = format(&view, &made)?;
+            return Ok(Defined { commit, name: made.name, body });
+        }
+        loop {
+            let gone = || Error::new(Kind::NotFound, "the collection was dropped while it changed");
+            let found = view.schema.get(made.id).ok_or_else(gone)?;
+            if found.staged.is_none() {
+                return match &found.refused {
+                    Some(refused) => Err(refused.error()),
+                    None => {
+                        let body = format(&view, found)?;
+                        let commit = Commit { position: view.position, ..commit };
+                        Ok(Defined { commit, name: found.name.clone(), body })
+                    }
+                };
+            }
+            view = self.core().past(view.position).await?;
+        }
     }
 
     /// Drops a collection with its records; with `once`, unless that was done before.
@@ -105,10 +165,30 @@ impl Service {
     /// relation points at it; or the core's.
     pub async fn drop_collection(&self, caller: Caller, name: &str, once: Option<Once>) -> Result<Commit> {
         access::superuser(caller)?;
+        self.of_collection(name, once, Command::Drop).await
+    }
+
+    /// Removes all records of a collection, and what other collections' relations say goes with them. Returns the commit;
+    /// of an empty collection the position that was read.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `NotFound`; `Conflict` while records of another collection need them; or the core's.
+    pub async fn truncate_collection(&self, caller: Caller, name: &str, once: Option<Once>) -> Result<Commit> {
+        access::superuser(caller)?;
+        self.of_collection(name, once, Command::Truncate).await
+    }
+
+    /// Does something to a collection that is answered by no more than the commit.
+    async fn of_collection(
+        &self,
+        name: &str,
+        once: Option<Once>,
+        command: impl FnOnce(CollectionId) -> Command,
+    ) -> Result<Commit> {
         let committed = match self.begin(once)? {
             Begun::Now(turn) => {
                 let id = find(&self.core().view().schema, name)?.id;
-                self.core().submit(turn.command(Command::Drop(id))).await?
+                self.core().submit(turn.command(command(id))).await?
             }
             Begun::Before(committed) => committed,
         };
@@ -116,8 +196,39 @@ impl Service {
     }
 }
 
-fn format(schema: &Schema, collection: &Collection) -> Vec<u8> {
+/// What carries a change out.
+fn command(change: Redefinition) -> Command {
+    let Redefinition { collection, rows, shadows } = change;
+    match rows {
+        Rows::Unseen => Command::Redefine(Box::new(collection)),
+        Rows::Checked | Rows::Converted => Command::Stage(Box::new(Staged { collection, shadows })),
+    }
+}
+
+fn unsettled() -> Error {
+    Error::new(Kind::Unavailable, "other collections' definitions keep changing").code("stale_schema")
+}
+
+fn format(view: &Published, collection: &Collection) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(1_024);
-    definition::format(schema, collection, &mut out);
-    out
+    definition::format(&view.schema, collection, &built(view, collection)?, &mut out);
+    Ok(out)
+}
+
+/// How far the indexes have come that are being built.
+fn built(view: &Published, collection: &Collection) -> Result<BTreeMap<IndexId, Built>> {
+    let mut built = BTreeMap::new();
+    for index in collection.indexes.iter().filter(|index| index.is_building()) {
+        let (id, generation) = (collection.id, collection.generation);
+        let of = state::tally(&view.stack, id, generation)?.count;
+        let progress = state::progress(&view.stack, id, generation, index.id)?.unwrap_or_default();
+        // Rows that were looked at may have gone since.
+        built.insert(index.id, Built { rows: progress.rows.min(of), of });
+    }
+    if collection.staged.is_some() {
+        let of = state::tally(&view.stack, collection.id, collection.generation)?.count;
+        let progress = state::reshaped(&view.stack, collection.id, collection.generation)?.unwrap_or_default();
+        built.insert(definition::STAGED, Built { rows: progress.rows.min(of), of });
+    }
+    Ok(built)
 }

@@ -130,6 +130,8 @@ fn part(version: Position, change: &Change) -> Option<Part> {
         | Change::Reclaimed { .. }
         | Change::Backfilled { .. }
         | Change::Unindexed { .. }
+        | Change::Rewritten { .. }
+        | Change::Progressed { .. }
         | Change::Remembered(_) => None,
     }
 }

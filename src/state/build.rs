@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Generation, IndexId, RecordId};
 use crate::limits;
+use crate::model::record::Record;
 use crate::model::schema::{Collection, Duplicate, Index};
 use crate::model::value::{Fields, Value};
 use crate::state::stack::Read;
@@ -38,7 +39,7 @@ impl Progress {
     }
 }
 
-/// An index that is being built.
+/// An index that is being built, or [`is_reshape`].
 ///
 /// # Errors
 /// The base's, or `Damaged`.
@@ -47,6 +48,54 @@ pub fn building(read: &dyn Read) -> Result<Option<(CollectionId, Generation, Ind
     match read.scan(&from, &to, false)?.next() {
         Some(pair) => key::split_index(pair?.key()).map(Some),
         None => Ok(None),
+    }
+}
+
+/// Whether what is being built is no index but a staged definition.
+pub fn is_reshape(index: IndexId) -> bool {
+    index == key::RESHAPE
+}
+
+/// How far a staged definition has come; `None` where there is none.
+///
+/// # Errors
+/// As [`building`].
+pub fn reshaped(read: &dyn Read, collection: CollectionId, generation: Generation) -> Result<Option<Progress>> {
+    progress(read, collection, generation, key::RESHAPE)
+}
+
+/// The next records behind `from`, in the order of their ids, and whether no more are left: at most `rows_max`, and
+/// `bytes_max` bytes, but for the last one's.
+///
+/// # Errors
+/// As [`building`].
+pub fn next_records(
+    read: &dyn Read,
+    collection: &Collection,
+    from: Option<&RecordId>,
+    rows_max: usize,
+    bytes_max: usize,
+) -> Result<(Vec<Record>, bool)> {
+    let (begin, to) = rows_behind(collection, from);
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    for pair in read.scan(&begin, &to, false)? {
+        let pair = pair?;
+        if records.len() == rows_max || bytes >= bytes_max {
+            return Ok((records, false));
+        }
+        bytes += pair.value().len();
+        let (version, fields) = row::decode(pair.value())?;
+        records.push(Record { id: key::row_id(pair.key())?, version, fields });
+    }
+    Ok((records, true))
+}
+
+/// The keys of the rows behind one.
+fn rows_behind(collection: &Collection, from: Option<&RecordId>) -> (Vec<u8>, Vec<u8>) {
+    let (begin, to) = key::rows(collection.id, collection.generation);
+    match from {
+        Some(id) => (key::behind(&key::row(collection.id, collection.generation, id)), to),
+        None => (begin, to),
     }
 }
 
@@ -100,11 +149,7 @@ pub fn next_rows(
     rows_max: usize,
     bytes_max: usize,
 ) -> Result<Brought> {
-    let (begin, to) = key::rows(collection.id, collection.generation);
-    let begin = match &from.through {
-        Some(id) => key::behind(&key::row(collection.id, collection.generation, id)),
-        None => begin,
-    };
+    let (begin, to) = rows_behind(collection, from.through.as_ref());
     let rows_end = from.rows + rows_max as u64;
     let mut brought = Brought { progress: from, ..Brought::default() };
     let mut seen = BTreeMap::new();

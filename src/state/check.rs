@@ -60,7 +60,10 @@ fn check_collection(read: &dyn Read, collection: &Collection, report: &mut Repor
     let mut sum = TallyDelta::default();
     let mut kept = Vec::new();
     for index in collection.kept_indexes() {
-        kept.push(Expected { index, reached: reached(read, collection, index, report)?, entries: 0 });
+        kept.push(Expected { of: collection, index, reached: reached(read, collection, index, report)?, entries: 0 });
+    }
+    for (of, index) in collection.staged_indexes() {
+        kept.push(Expected { of, index, reached: seen_to(read, collection)?, entries: 0 });
     }
     let (from, to) = key::rows(collection.id, collection.generation);
     for pair in read.scan(&from, &to, false)? {
@@ -69,8 +72,8 @@ fn check_collection(read: &dyn Read, collection: &Collection, report: &mut Repor
         let id = key::row_id(pair.key())?;
         sum.add(hash(&id, row::split(pair.value())?.1));
         let (_, fields) = row::decode(pair.value())?;
-        for Expected { index, reached, entries } in &mut kept {
-            for entry in key::index_entries(collection, index, &id, &fields) {
+        for Expected { of, index, reached, entries } in &mut kept {
+            for entry in key::index_entries(of, index, &id, &fields) {
                 if read.get(&entry)?.is_some() {
                     *entries += 1;
                 } else if reached.has(&id) {
@@ -96,6 +99,8 @@ fn check_collection(read: &dyn Read, collection: &Collection, report: &mut Repor
 
 /// What is known of an index from the rows.
 struct Expected<'a> {
+    /// The definition that it is of.
+    of: &'a Collection,
     index: &'a Index,
     reached: Reached,
     /// How many of its entries are there as the rows have them.
@@ -128,6 +133,12 @@ fn reached(read: &dyn Read, collection: &Collection, index: &Index, report: &mut
         let (collection, index) = (&collection.name, &index.name);
         report.problem(format!("collection {collection}: nothing says how far the index {index} is built"));
     }
+    Ok(progress.and_then(|progress| progress.through).map_or(Reached::None, Reached::UpTo))
+}
+
+/// Which rows were seen to for a staged definition.
+fn seen_to(read: &dyn Read, collection: &Collection) -> Result<Reached> {
+    let progress = build::progress(read, collection.id, collection.generation, key::RESHAPE)?;
     Ok(progress.and_then(|progress| progress.through).map_or(Reached::None, Reached::UpTo))
 }
 
@@ -172,7 +183,7 @@ fn check_index(read: &dyn Read, collection: &Collection, expected: &Expected<'_>
         let id = key::entry_id(pair.key(), index)?;
         let record = lookup::record(read, collection, &id)?;
         let is_its = |fields: &Fields| {
-            key::index_entries(collection, index, &id, fields).iter().any(|entry| entry[..] == *pair.key())
+            key::index_entries(expected.of, index, &id, fields).iter().any(|entry| entry[..] == *pair.key())
         };
         if !record.is_some_and(|record| is_its(&record.fields)) {
             report.problem(format!(
@@ -191,7 +202,7 @@ fn check_marks(read: &dyn Read, schema: &Schema, report: &mut Report) -> Result<
         let (id, generation, index) = key::split_garbage(pair?.key())?;
         let Some(collection) = schema.get(id) else { continue };
         let current = collection.generation == generation;
-        let in_use = index.is_none_or(|index| collection.index(index).is_some_and(Index::is_kept));
+        let in_use = index.is_none_or(|index| collection.written_indexes().any(|(_, kept)| kept.id == index));
         if collection.generation < generation || current && in_use {
             report.problem(format!("what is in use of collection {} is marked as garbage", collection.name));
         }
@@ -200,7 +211,11 @@ fn check_marks(read: &dyn Read, schema: &Schema, report: &mut Report) -> Result<
     for pair in read.scan(&from, &to, false)? {
         let (id, generation, index) = key::split_index(pair?.key())?;
         let collection = schema.get(id).filter(|collection| collection.generation == generation);
-        if !collection.and_then(|collection| collection.index(index)).is_some_and(Index::is_building) {
+        let building = |collection: &std::sync::Arc<Collection>| match index {
+            key::RESHAPE => collection.staged.is_some(),
+            index => collection.index(index).is_some_and(Index::is_building),
+        };
+        if !collection.is_some_and(building) {
             report.problem(format!("the index {index} of collection {id} is not being built, but has a progress"));
         }
     }

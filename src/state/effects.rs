@@ -4,6 +4,7 @@
 //! Entries are decided facts and are not judged again; one that contradicts the schema is damage, never a panic.
 
 mod indexes;
+mod reshape;
 
 use bytes::Bytes;
 
@@ -104,6 +105,14 @@ impl Work<'_> {
                 self.unindexed(*collection, *generation, *index, keys, *done)
             }
             Change::Remembered(remembered) => self.remembered(remembered, earlier),
+            Change::Rewritten { collection, generation, id, after, before, version } => {
+                let collection = self.filled(*collection, *generation)?;
+                self.rewritten(&collection, id, after, before, *version)
+            }
+            Change::Progressed { collection, generation, through, rows } => {
+                let collection = self.filled(*collection, *generation)?;
+                self.progressed(&collection, through, *rows)
+            }
         }
     }
 
@@ -147,8 +156,8 @@ impl Work<'_> {
         self.delta(collection).add(hash(id, encoded.fields()));
         self.put(&key::row(collection.id, collection.generation, id), Some(encoded.into_bytes()));
         let mut room = Vec::with_capacity(64);
-        for index in collection.kept_indexes() {
-            key::each_entry(collection, index, id, after, &mut room, |come| self.put(come, Some(Bytes::new())));
+        for (of, index) in collection.written_indexes() {
+            key::each_entry(of, index, id, after, &mut room, |come| self.put(come, Some(Bytes::new())));
         }
         Ok(())
     }
@@ -167,12 +176,12 @@ impl Work<'_> {
         delta.subtract(was);
         delta.add(hash(id, encoded.fields()));
         self.put(&key::row(collection.id, collection.generation, id), Some(encoded.into_bytes()));
-        for index in collection.kept_indexes() {
+        for (of, index) in collection.written_indexes() {
             if !index.fields.iter().any(|part| image.iter().any(|(field, _)| *field == part.field)) {
                 continue;
             }
-            let old = key::index_entries(collection, index, id, &before);
-            let new = key::index_entries(collection, index, id, after);
+            let old = key::index_entries(of, index, id, &before);
+            let new = key::index_entries(of, index, id, after);
             for gone in old.iter().filter(|key| !new.contains(key)) {
                 self.put(gone, None);
             }
@@ -188,8 +197,8 @@ impl Work<'_> {
         self.delta(collection).subtract(was);
         self.put(&key::row(collection.id, collection.generation, id), None);
         let mut room = Vec::with_capacity(64);
-        for index in collection.kept_indexes() {
-            key::each_entry(collection, index, id, before, &mut room, |gone| self.put(gone, None));
+        for (of, index) in collection.written_indexes() {
+            key::each_entry(of, index, id, before, &mut room, |gone| self.put(gone, None));
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 //! 05 | collection | generation                           garbage: a filling that is no longer read
 //! 05 | collection | generation | index                   garbage: an index that is no longer kept
 //! 06 | which                                             counter
-//! 07 | collection | generation | index                   how far an index has come that is being built
+//! 07 | collection | generation | index                   how far an index has come that is being built; 0: a staged definition
 //! 08 | fingerprint of an idempotency key                 answer that is kept for it
 //! 09 | entry, u64                                        the answer that it kept: the oldest come first
 //! ```
@@ -194,6 +194,10 @@ pub(super) fn split_garbage(key: &[u8]) -> Result<(CollectionId, Generation, Opt
     let (collection, generation, index) = split_index(key)?;
     Ok((collection, generation, Some(index)))
 }
+
+/// What stands in the place of an index where it is rows that are seen to for a staged definition: ids of indexes begin
+/// at 1.
+pub(super) const RESHAPE: IndexId = IndexId(0);
 
 /// The key of how far an index has come.
 pub(super) fn progress(collection: CollectionId, generation: Generation, index: IndexId) -> [u8; ENTRY_HEAD] {

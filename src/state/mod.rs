@@ -31,7 +31,7 @@ mod warm;
 
 pub use answers::{Answers, Line, age_ms, answer, answered, answers, is_over_age, lines};
 pub use base::{Applied, Base, BaseView, Opened, Pairs};
-pub use build::{Brought, Progress, building, duplicate, next_rows, progress};
+pub use build::{Brought, Progress, building, duplicate, is_reshape, next_records, next_rows, progress, reshaped};
 pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;

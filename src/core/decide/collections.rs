@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::{Draft, indexes};
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, Generation, IndexId};
+use crate::id::{CollectionId, FieldId, Generation, IndexId};
 use crate::limits;
 use crate::model::change::Change;
 use crate::model::compiled::Compiled;
 use crate::model::definition;
+use crate::model::mask::Part;
 use crate::model::once::Kept;
-use crate::model::schema::{Collection, FieldKind, IndexState, Schema};
+use crate::model::schema::{Collection, FieldKind, IndexState, Schema, Shadow};
 use crate::state;
 
 /// A new collection: gives it its id, checks its name against others and that its relations' targets are still there.
@@ -34,8 +35,6 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
     definition::number(&mut collection, id);
     targets_are_there(draft.schema, &collection)?;
     compiles(draft.schema, &collection)?;
-    let at = draft.changes.len() as u32;
-    draft.keep(|| Kept::Change(at));
     draft.changes.push(defined(&collection)?);
     draft.committed.collection = Some(Box::new(collection));
     Ok(())
@@ -67,38 +66,98 @@ fn targets_are_there(schema: &Schema, collection: &Collection) -> Result<()> {
 /// A new definition in the place of the one it was made from. What is the server's own stays as it is.
 pub(super) fn redefine(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
     let current = draft.schema.get(wanted.id).ok_or_else(no_collection)?.clone();
-    if current.version != wanted.version {
-        return Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"));
-    }
-    name_is_free(draft.schema, wanted)?;
-    targets_are_there(draft.schema, wanted)?;
-    let mut next = wanted.clone();
-    next.generation = current.generation;
-    next.created = current.created;
+    is_made_from(&current, wanted)?;
+    let mut next = replaceable(draft.schema, &current, wanted)?;
     next.updated = current.updated;
-    next.last_field = next.last_field.max(current.last_field);
-    next.last_index = next.last_index.max(current.last_index);
     for index in &mut next.indexes {
         index.state = current.index(index.id).map_or_else(IndexState::default, |known| known.state.clone());
     }
     if next == *current {
-        let text = to_json(&next)?;
-        draft.keep(|| Kept::Definition(next.id, next.version, text));
         draft.committed.collection = Some(Box::new(next));
         return Ok(());
     }
     next.version = draft.position.seq;
     next.updated = draft.now;
-    compiles(draft.schema, &next)?;
-    others_compile(draft.schema, &next)?;
+    shown_elsewhere(draft.schema, &current, &next, &[])?;
     let filled = indexes::begin(draft, &current, &mut next)?;
-    let at = draft.changes.len() as u32;
-    draft.keep(|| Kept::Change(at));
     draft.push(defined(&next)?)?;
     for change in filled {
         draft.push(change)?;
     }
     draft.committed.collection = Some(Box::new(next));
+    Ok(())
+}
+
+/// Whether a definition was made from the present one, whose ids it goes on from.
+pub(super) fn is_made_from(current: &Collection, wanted: &Collection) -> Result<()> {
+    if current.version == wanted.version {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"))
+}
+
+/// A definition that may take the place of the present one, as far as other definitions go; with what is the server's own.
+///
+/// # Errors
+/// `Conflict`, with code `changing` where another is staged, `exists`, `stale_schema` where it no longer compiles, or
+/// `referred_to` with the path of another collection's expression that would no longer compile.
+pub(super) fn replaceable(schema: &Schema, current: &Collection, wanted: &Collection) -> Result<Collection> {
+    if current.staged.is_some() {
+        let message = format!("{} is changing already: its records are being seen to", current.name);
+        return Err(Error::new(Kind::Conflict, message).code("changing"));
+    }
+    name_is_free(schema, wanted)?;
+    targets_are_there(schema, wanted)?;
+    let mut next = wanted.clone();
+    next.generation = current.generation;
+    next.created = current.created;
+    next.last_field = next.last_field.max(current.last_field);
+    next.last_index = next.last_index.max(current.last_index);
+    compiles(schema, &next)?;
+    others_compile(schema, &next)?;
+    Ok(next)
+}
+
+/// Other collections' definitions that show fields of this one by their ids, where those move with the new definition.
+///
+/// # Errors
+/// `Conflict` with code `referred_to` and the path where one shows a field that would be gone, or hidden.
+pub(super) fn shown_elsewhere(
+    schema: &Schema,
+    current: &Collection,
+    next: &Collection,
+    shadows: &[Shadow],
+) -> Result<Vec<Collection>> {
+    let mut moved = Vec::new();
+    for other in schema.iter().filter(|other| other.id != current.id) {
+        let mut new = (**other).clone();
+        shows(&mut new, current.id, next, shadows)?;
+        if let Some(staged) = &mut new.staged {
+            shows(&mut staged.collection, current.id, next, shadows)?;
+        }
+        if new != **other {
+            moved.push(new);
+        }
+    }
+    Ok(moved)
+}
+
+/// Gives the parts that a definition shows of `target` their new ids.
+fn shows(other: &mut Collection, target: CollectionId, next: &Collection, shadows: &[Shadow]) -> Result<()> {
+    let points_there: Vec<FieldId> = other.relations_to(target).map(|(field, _)| field.id).collect();
+    for embed in other.output.embed.iter_mut().filter(|embed| points_there.contains(&embed.field)) {
+        for part in &mut embed.parts {
+            let Part::Field(id) = part else { continue };
+            if let Some(shadow) = shadows.iter().find(|shadow| shadow.replaces == Some(*id)) {
+                *id = shadow.field;
+            }
+            if next.field_by_id(*id).is_none_or(|field| field.hidden) {
+                let message = format!("the output of {} shows a field that would be gone or hidden", other.name);
+                let error = Error::new(Kind::Conflict, message).code("referred_to");
+                return Err(error.fault(format!("{}.output", other.name), "referred_to", "shows that field"));
+            }
+        }
+    }
     Ok(())
 }
 
@@ -148,6 +207,15 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
             return Err(Error::new(Kind::Conflict, message).code("referred_to"));
         }
     }
+    for (other, staged) in draft.schema.iter().filter_map(|other| Some((other, other.staged.as_ref()?))) {
+        let points = staged.collection.relations_to(id).next().is_some();
+        if other.id != id && (points || draft.schema.compiled_staged(staged)?.reaches(&staged.collection, id).is_some())
+        {
+            let message = format!("{} can't go while {} is being changed to read it", collection.name, other.name);
+            return Err(Error::new(Kind::Conflict, message).code("referred_to"));
+        }
+    }
+    draft.keep(|| Kept::Gone(id));
     draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
     Ok(())
 }
@@ -160,7 +228,7 @@ pub(super) fn reclaim(
     index: Option<IndexId>,
     after: Option<&[u8]>,
 ) -> Result<()> {
-    let max = limits::ENTRY_CHANGES_PIECE;
+    let max = draft.pieces.rows;
     let (keys, done) = state::reclaimable(draft.state()?, collection, generation, index, after, max)?;
     draft.changes.push(match index {
         Some(index) => Change::Unindexed { collection, generation, index, keys, done },
@@ -174,7 +242,7 @@ pub(super) fn defined(collection: &Collection) -> Result<Change> {
     Ok(Change::Defined { collection: collection.id, definition: to_json(collection)? })
 }
 
-fn to_json(collection: &Collection) -> Result<String> {
+pub(super) fn to_json(collection: &Collection) -> Result<String> {
     serde_json::to_string(collection).map_err(|error| Error::internal("a definition has no JSON form").source(error))
 }
 

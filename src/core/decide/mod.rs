@@ -11,9 +11,10 @@ mod judge;
 mod load;
 mod once;
 mod records;
+mod reshape;
 mod truncate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, IndexId, Position, RecordId, Seq};
@@ -21,7 +22,7 @@ use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
 use crate::model::once::Kept;
-use crate::model::schema::Schema;
+use crate::model::schema::{Refused, Schema};
 use crate::model::value::Fields;
 use crate::state::{self, Overlay, Stack};
 use crate::time::Millis;
@@ -35,13 +36,41 @@ pub struct Decision {
     pub committed: Committed,
 }
 
+/// How much of a long work one entry does.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces {
+    /// Rows of a collection whose new index is built in the entry that defines it; with more it is built in pieces.
+    pub at_once: usize,
+    /// Rows of a piece, and keys.
+    pub rows: usize,
+    /// Bytes that a piece is made from and holds, but for the last row's.
+    pub bytes: usize,
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces {
+            at_once: limits::INDEX_AT_ONCE_ROWS,
+            rows: limits::ENTRY_CHANGES_PIECE,
+            bytes: limits::ENTRY_BYTES_PIECE,
+        }
+    }
+}
+
 /// Judges one command, to be logged at `position`.
 ///
 /// # Errors
 /// The refusal, by kind: `NotFound`, `Conflict` (code `stale_schema` when the input was checked against another
 /// definition: check it again), `Precondition`, `Forbidden`, `TooLarge`; or the state's own faults.
-pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Command, now: Millis) -> Result<Decision> {
-    let mut draft = Draft::new(schema, state, position, now);
+pub fn decide(
+    schema: &Schema,
+    state: &Stack,
+    position: Position,
+    command: &Command,
+    now: Millis,
+    pieces: Pieces,
+) -> Result<Decision> {
+    let mut draft = Draft::new(schema, state, position, now, pieces);
     match command {
         Command::Once(once, command) => {
             if let Some(committed) = state::answered(state, *once, now)? {
@@ -56,7 +85,7 @@ pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Comm
     Ok(draft.finish())
 }
 
-/// What a command does, with what follows from it for indexes that are being built.
+/// What a command does, with what follows from it for indexes that are being built and definitions that are staged.
 fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
     match command {
         Command::Write(writes) => records::write(draft, writes)?,
@@ -64,16 +93,19 @@ fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
         Command::Define(collection) => collections::define(draft, collection)?,
         Command::Drop(collection) => collections::drop(draft, *collection)?,
         Command::Redefine(collection) => collections::redefine(draft, collection)?,
+        Command::Stage(staged) => reshape::stage(draft, staged)?,
         Command::Truncate(collection) => truncate::truncate(draft, *collection)?,
         Command::Backfill { collection, generation, index } => {
             indexes::backfill(draft, *collection, *generation, *index)?;
         }
+        Command::Reshape { collection, generation } => reshape::reshape(draft, *collection, *generation)?,
         Command::Reclaim { collection, generation, index, after } => {
             collections::reclaim(draft, *collection, *generation, *index, after.as_deref())?;
         }
         Command::Once(..) => return Err(Error::internal("a command is to be done once in two ways")),
     }
-    indexes::fail_doubled(draft)
+    indexes::fail_doubled(draft)?;
+    reshape::give_up(draft)
 }
 
 /// An entry in the making: its changes so far, and the state as they leave it.
@@ -83,6 +115,7 @@ struct Draft<'a> {
     state: Overlay<'a>,
     position: Position,
     now: Millis,
+    pieces: Pieces,
     changes: Vec<Change>,
     /// Bytes of `changes`, at least.
     bytes: usize,
@@ -95,10 +128,12 @@ struct Draft<'a> {
     steps: usize,
     /// Records that got the values of another in a unique index that is being built.
     doubled: BTreeSet<(CollectionId, IndexId, RecordId)>,
+    /// Collections whose staged definition a write is against, and why.
+    against: BTreeMap<CollectionId, Refused>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
+    fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis, pieces: Pieces) -> Draft<'a> {
         let committed = Committed { position, writes: Vec::new(), collection: None, replayed: None, loaded: None };
         Draft {
             schema,
@@ -106,6 +141,7 @@ impl<'a> Draft<'a> {
             state: Overlay::new(state),
             position,
             now,
+            pieces,
             changes: Vec::new(),
             bytes: 0,
             seen: 0,
@@ -113,6 +149,7 @@ impl<'a> Draft<'a> {
             kept: None,
             steps: limits::TRANSACTION_STEPS_MAX,
             doubled: BTreeSet::new(),
+            against: BTreeMap::new(),
         }
     }
 
@@ -121,7 +158,7 @@ impl<'a> Draft<'a> {
     where
         'a: 'b,
     {
-        Draft { steps: self.steps, ..Draft::new(schema, self.stack, self.position, self.now) }
+        Draft { steps: self.steps, ..Draft::new(schema, self.stack, self.position, self.now, self.pieces) }
     }
 
     /// Evaluations have taken so many steps.
@@ -176,12 +213,16 @@ impl<'a> Draft<'a> {
 fn bytes_at_least(change: &Change) -> usize {
     match change {
         Change::Created { after: all, .. } | Change::Deleted { before: all, .. } => text_bytes(all),
-        Change::Updated { after, before, .. } => {
+        Change::Updated { after, before, .. } | Change::Rewritten { after, before, .. } => {
             text_bytes(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
         }
         Change::Backfilled { keys, .. } => keys.iter().map(Vec::len).sum(),
-        Change::Defined { .. } | Change::Dropped { .. } | Change::Reclaimed { .. } | Change::Unindexed { .. } => 0,
         Change::Remembered(remembered) => once::bytes_at_least(remembered),
+        Change::Defined { .. }
+        | Change::Dropped { .. }
+        | Change::Reclaimed { .. }
+        | Change::Unindexed { .. }
+        | Change::Progressed { .. } => 0,
     }
 }
 

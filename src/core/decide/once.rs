@@ -3,6 +3,7 @@
 //! Invariant: what is kept takes `limits::ANSWERS_BYTES_MAX` at most. It is bounded here and nowhere else: whoever keeps
 //! an answer makes the room for it.
 
+use super::collections::to_json;
 use super::{Draft, text_bytes};
 use crate::error::{Error, Kind, Result};
 use crate::id::Seq;
@@ -19,7 +20,8 @@ const FIELD_BYTES: usize = 16;
 
 /// Has the answer kept, as the last change of its entry.
 pub(super) fn remember(draft: &mut Draft<'_>, once: Once) -> Result<()> {
-    let kept = draft.kept.take().unwrap_or_default();
+    let mut kept = draft.kept.take().unwrap_or_default();
+    kept.extend(definition(draft)?);
     let bytes = answer_bytes(draft, &kept);
     if bytes > limits::ANSWER_KEPT_BYTES_MAX {
         let max = limits::ANSWER_KEPT_BYTES_MAX >> 20;
@@ -49,6 +51,16 @@ pub(super) fn remember(draft: &mut Draft<'_>, once: Once) -> Result<()> {
         forgotten: room.forgotten,
         oldest: room.oldest.unwrap_or(draft.position.seq),
     }))
+}
+
+/// The definition that the command was about, as the entry leaves it.
+fn definition(draft: &Draft<'_>) -> Result<Option<Kept>> {
+    let Some(defined) = &draft.committed.collection else { return Ok(None) };
+    let of_it = |change: &Change| matches!(change, Change::Defined { collection, .. } if *collection == defined.id);
+    if let Some(at) = draft.changes.iter().rposition(of_it) {
+        return Ok(Some(Kept::Change(at as u32)));
+    }
+    Ok(Some(Kept::Definition(defined.id, defined.version, to_json(defined)?)))
 }
 
 /// Which answers go.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::collections::no_collection;
 use super::judge::{keep_unseen, may_change, may_create, may_replace, no_record};
-use super::{Draft, enrich, text_bytes, too_many_changes};
+use super::{Draft, enrich, reshape, text_bytes, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
 use crate::limits;
@@ -218,8 +218,9 @@ fn same_as_sent(collection: &Collection, before: &Fields, after: &Fields) -> boo
     sent.all(|field| before.get(field.id) == after.get(field.id))
 }
 
-fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: Fields) -> Result<Record> {
+fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, mut after: Fields) -> Result<Record> {
     check_record(draft, collection, id, None, &after)?;
+    reshape::follow(draft, collection, id, None, &mut after)?;
     let record = Record { id: id.clone(), version: draft.position, fields: after.clone() };
     draft.push(Change::Created {
         collection: collection.id,
@@ -230,8 +231,9 @@ fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: 
     Ok(record)
 }
 
-fn update(draft: &mut Draft<'_>, collection: &Collection, before: Record, after: Fields) -> Result<Record> {
+fn update(draft: &mut Draft<'_>, collection: &Collection, before: Record, mut after: Fields) -> Result<Record> {
     check_record(draft, collection, &before.id, Some(&before.fields), &after)?;
+    reshape::follow(draft, collection, &before.id, Some(&before.fields), &mut after)?;
     draft.push(Change::Updated {
         collection: collection.id,
         generation: collection.generation,
@@ -337,6 +339,7 @@ impl<'a> Fall<'a> {
 /// Sees to everything that refers to a record that goes: first what goes with it, so that it refuses nothing.
 fn release(draft: &mut Draft<'_>, target: &Collection, id: &RecordId, fall: &mut Fall<'_>) -> Result<()> {
     let schema = draft.schema;
+    reshape::orphaned(draft, target.id, id)?;
     for cascades in [true, false] {
         for (pointing, field, on_delete) in schema.pointing_at(target.id) {
             if (on_delete == OnDelete::Cascade) != cascades {

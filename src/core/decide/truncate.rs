@@ -5,13 +5,13 @@
 
 use super::collections::{defined, no_collection};
 use super::records::{Fall, Gone};
-use super::{Draft, indexes, records};
+use super::{Draft, indexes, records, reshape};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Generation};
 use crate::limits;
 use crate::model::guard::Guard;
 use crate::model::once::Kept;
-use crate::model::schema::{IndexState, OnDelete, Schema};
+use crate::model::schema::{Collection, IndexState, OnDelete, Schema};
 use crate::state;
 
 /// Empties a collection: its next filling begins.
@@ -21,17 +21,26 @@ pub(super) fn truncate(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     if state::tally(draft.state()?, id, current.generation)?.count == 0 {
         return Ok(());
     }
-    let mut next = (*current).clone();
+    // Of no rows there is nothing to see to: what is staged takes its place.
+    let (mut next, others) = match current.staged.as_ref().map(|staged| reshape::successors(draft, &current, staged)) {
+        Some(Ok(mut all)) => (all.remove(0), all),
+        Some(Err(_)) => (Collection { staged: None, ..(*current).clone() }, Vec::new()),
+        None => ((*current).clone(), Vec::new()),
+    };
     next.generation = Generation(current.generation.0 + 1);
     next.version = draft.position.seq;
     // Of no rows there is nothing to build, and nothing that doesn't allow an index.
     next.indexes.iter_mut().for_each(|index| index.state = IndexState::Ready);
     let mut emptied = draft.schema.clone();
     emptied.put(next.clone());
+    others.iter().for_each(|other| emptied.put(other.clone()));
     // What goes with it is decided in a state where it is empty already.
     let mut after = draft.under(&emptied);
     after.push(defined(&next)?)?;
-    let fell = fall(&mut after, &emptied, id).and_then(|()| indexes::fail_doubled(&mut after));
+    others.iter().try_for_each(|other| after.push(defined(other)?))?;
+    let fell = fall(&mut after, &emptied, id)
+        .and_then(|()| indexes::fail_doubled(&mut after))
+        .and_then(|()| reshape::give_up(&mut after));
     let Draft { changes, bytes, steps, .. } = after;
     fell?;
     draft.changes.extend(changes);

@@ -3,6 +3,7 @@
 
 mod access;
 mod adjusts;
+mod builds;
 mod decide;
 mod deletes;
 mod expressions;
@@ -10,7 +11,9 @@ mod faults;
 mod fixture;
 mod gate;
 mod histories;
+mod indexes;
 mod loads;
 mod once;
 mod schema;
 mod threads;
+mod truncate;

@@ -13,30 +13,99 @@ use crate::model::schema::{Collection, DefaultValue, Field, FieldKind, Sanitizer
 use crate::model::value::Value;
 
 use super::object::Object;
+use super::reading::Ids;
 use super::{kinds, names};
 
 /// Reads `fields` into the collection, in their order. Returns whether all stand there: one without a type is left out.
-pub(super) fn read(schema: &Schema, object: &mut Object, collection: &mut Collection, faults: &mut Faults) -> bool {
+pub(super) fn read(
+    schema: &Schema,
+    object: &mut Object,
+    stored: Option<&Collection>,
+    ids: Ids,
+    collection: &mut Collection,
+    faults: &mut Faults,
+) -> bool {
     let items = object.list("fields", faults).unwrap_or_default();
     if items.len() > limits::FIELDS_MAX {
         object.fault("fields", "too_many", format!("has at most {} fields", limits::FIELDS_MAX), faults);
         return false;
     }
     let count = items.len();
-    let mut taken = BTreeSet::new();
+    let mut objects = Vec::with_capacity(count);
     for (at, item) in items.into_iter().enumerate() {
         let path = format!("fields.{at}");
-        let Json::Object(map) = item else {
-            faults.add(path, "wrong_type", "must be an object");
-            continue;
-        };
-        let id = FieldId(collection.last_field.0 + 1);
-        if let Some(field) = field(schema, Object::new(map, path), collection, id, &mut taken, faults) {
+        match item {
+            Json::Object(map) => objects.push(Object::new(map, path)),
+            _ => faults.add(path, "wrong_type", "must be an object"),
+        }
+    }
+    let known = identities(&mut objects, stored, ids, faults);
+    let mut taken = BTreeSet::new();
+    collection.last_field = known.iter().flatten().fold(collection.last_field, |last, id| last.max(*id));
+    for (object, id) in objects.into_iter().zip(known) {
+        let id = id.unwrap_or(FieldId(collection.last_field.0 + 1));
+        if let Some(field) = field(schema, object, collection, id, &mut taken, faults) {
+            collection.last_field = collection.last_field.max(id);
             collection.fields.push(field);
-            collection.last_field = id;
         }
     }
     collection.fields.len() == count
+}
+
+/// Which field each is: the stored one with the id that it names, or if it names none, with its name. `None` for one
+/// that is new.
+fn identities(
+    objects: &mut [Object],
+    stored: Option<&Collection>,
+    ids: Ids,
+    faults: &mut Faults,
+) -> Vec<Option<FieldId>> {
+    let mut known: Vec<Option<FieldId>> = Vec::with_capacity(objects.len());
+    for object in &mut *objects {
+        let id = match ids {
+            Ids::Refused if object.take("id").is_some() => {
+                object.fault("id", "read_only", "is set by the server", faults);
+                None
+            }
+            Ids::Refused => None,
+            Ids::Known | Ids::Brought => named_id(object, stored, ids, faults),
+        };
+        if id.is_some() && known.contains(&id) {
+            object.fault("id", "duplicate", "is the id of another field here", faults);
+            known.push(None);
+        } else {
+            known.push(id);
+        }
+    }
+    for at in 0..objects.len() {
+        let same = stored.zip(objects[at].peek_text("name")).and_then(|(stored, name)| stored.field(name));
+        if let Some(same) = same.map(|field| Some(field.id))
+            && known[at].is_none()
+            && !known.contains(&same)
+        {
+            known[at] = same;
+        }
+    }
+    known
+}
+
+/// The id that a field names.
+fn named_id(object: &mut Object, stored: Option<&Collection>, ids: Ids, faults: &mut Faults) -> Option<FieldId> {
+    let text = object.text("id", faults)?;
+    let id = text.parse().ok().map(FieldId).filter(|id| id.to_string() == text);
+    let is_stored = |id: &FieldId| stored.is_some_and(|stored| stored.field_by_id(*id).is_some());
+    // Not so far ahead that ids could run out.
+    let fresh = stored.map_or(0, |stored| stored.last_field.0);
+    let is_fresh = |id: &FieldId| id.0 > fresh && id.0 - fresh <= limits::FIELD_IDS_AHEAD_MAX;
+    match id {
+        Some(id) if is_stored(&id) => Some(id),
+        Some(id) if ids == Ids::Brought => Some(id).filter(is_fresh),
+        _ if ids == Ids::Brought => None,
+        _ => {
+            object.fault("id", "unknown_field", "is the id of no field; a new one gets its id from the server", faults);
+            None
+        }
+    }
 }
 
 fn field(
@@ -47,10 +116,8 @@ fn field(
     taken: &mut BTreeSet<String>,
     faults: &mut Faults,
 ) -> Option<Field> {
-    for key in ["id", "system"] {
-        if object.take(key).is_some() {
-            object.fault(key, "read_only", "is set by the server", faults);
-        }
+    if object.take("system").is_some() {
+        object.fault("system", "read_only", "is set by the server", faults);
     }
     let name = names::name(&mut object, faults);
     claim(&object, "name", &name, taken, faults);
@@ -60,7 +127,7 @@ fn field(
     let default = object.take("default");
     let computed = computed(&mut object, default.is_some(), faults);
     // Without a type nothing is known of the options, so what is left of them is not looked at.
-    let kind = kinds::read(schema, &collection.name, &mut object, required, faults)?;
+    let kind = kinds::read(schema, collection, &mut object, required, faults)?;
     if required && matches!(kind, FieldKind::Autodate { .. }) {
         object.fault("required", "not_here", "an autodate is set by the server", faults);
     }

@@ -11,9 +11,10 @@ use crate::model::schema::{Collection, DefaultValue, FieldKind, Index, IndexFiel
 
 use super::names;
 use super::object::Object;
+use super::reading::Ids;
 
-/// Reads `indexes` into the collection, whose fields are there already, and adds those of relations.
-pub(super) fn read(object: &mut Object, collection: &mut Collection, faults: &mut Faults) {
+/// Reads `indexes` into the collection, whose fields are there already, and adds those of relations. None is numbered.
+pub(super) fn read(object: &mut Object, ids: Ids, collection: &mut Collection, faults: &mut Faults) {
     let items = object.list("indexes", faults).unwrap_or_default();
     let relations: Vec<(FieldId, String)> = collection
         .fields
@@ -30,19 +31,17 @@ pub(super) fn read(object: &mut Object, collection: &mut Collection, faults: &mu
         let path = format!("indexes.{at}");
         match item {
             Json::Object(map) => {
-                if let Some(index) = index(Object::new(map, path), collection, faults) {
-                    add(collection, index);
-                }
+                let index = index(Object::new(map, path), ids, collection, faults);
+                collection.indexes.extend(index);
             }
             _ => faults.add(path, "wrong_type", "must be an object with name and fields"),
         }
     }
     for (field, name) in relations {
         let fields = vec![IndexField { field, descending: false }];
-        add(
-            collection,
-            Index { id: IndexId(0), name: name.into(), fields, unique: false, system: true, state: IndexState::Ready },
-        );
+        let state = IndexState::Ready;
+        let name = name.into();
+        collection.indexes.push(Index { id: IndexId(0), name, fields, unique: false, system: true, state });
     }
 }
 
@@ -61,16 +60,31 @@ pub(super) fn check_defaults(collection: &Collection, faults: &mut Faults) {
     }
 }
 
-/// Numbers and appends it.
-fn add(collection: &mut Collection, mut index: Index) {
-    collection.last_index.0 += 1;
-    index.id = collection.last_index;
-    collection.indexes.push(index);
+/// Gives the indexes their ids: one over the same fields as a stored one is that one, whatever its name.
+pub(super) fn number(collection: &mut Collection, stored: Option<&Collection>) {
+    let mut left: Vec<&Index> = stored.into_iter().flat_map(|stored| &stored.indexes).collect();
+    for index in &mut collection.indexes {
+        let is_it =
+            |other: &&Index| (&other.fields, other.unique, other.system) == (&index.fields, index.unique, index.system);
+        match left.iter().position(is_it) {
+            Some(at) => {
+                let stored = left.remove(at);
+                (index.id, index.state) = (stored.id, stored.state.clone());
+            }
+            None => {
+                collection.last_index.0 += 1;
+                index.id = collection.last_index;
+            }
+        }
+    }
 }
 
-fn index(mut object: Object, collection: &Collection, faults: &mut Faults) -> Option<Index> {
-    if object.take("id").is_some() {
-        object.fault("id", "read_only", "is set by the server", faults);
+fn index(mut object: Object, ids: Ids, collection: &Collection, faults: &mut Faults) -> Option<Index> {
+    // Which one it is, its fields say.
+    for key in ["id", "state", "progress", "duplicates", "tooLong"] {
+        if object.take(key).is_some() && ids == Ids::Refused {
+            object.fault(key, "read_only", "is set by the server", faults);
+        }
     }
     let before = faults.len();
     let name = names::name(&mut object, faults);

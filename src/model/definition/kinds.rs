@@ -2,19 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::id::CollectionId;
 use crate::limits;
 use crate::model::faults::Faults;
 use crate::model::pattern::Pattern;
-use crate::model::schema::{FieldKind, OnDelete, Schema};
+use crate::model::schema::{Collection, FieldKind, OnDelete, Schema};
 use crate::time::Millis;
 
 use super::object::Object;
 
-/// Takes `type` and the options of that type. `own_name` is that of the collection being defined.
+/// Takes `type` and the options of that type. `own` is the collection being defined.
 pub(super) fn read(
     schema: &Schema,
-    own_name: &str,
+    own: &Collection,
     object: &mut Object,
     required: bool,
     faults: &mut Faults,
@@ -28,7 +27,7 @@ pub(super) fn read(
         Some("date") => date(object, faults),
         Some("autodate") => autodate(object, faults),
         Some("select") => select(object, faults),
-        Some("relation") => relation(schema, own_name, object, required, faults),
+        Some("relation") => relation(schema, own, object, required, faults),
         Some("json") => FieldKind::Json { max_size: object.count("maxSize", limits::RECORD_BYTES_MAX, faults) },
         Some("email") => FieldKind::Email {},
         Some("url") => FieldKind::Url {},
@@ -128,11 +127,11 @@ fn select(object: &mut Object, faults: &mut Faults) -> FieldKind {
     FieldKind::Select { values: values.into_iter().map(Into::into).collect(), max_select, min_select }
 }
 
-fn relation(schema: &Schema, own_name: &str, object: &mut Object, required: bool, faults: &mut Faults) -> FieldKind {
+fn relation(schema: &Schema, own: &Collection, object: &mut Object, required: bool, faults: &mut Faults) -> FieldKind {
     let before = faults.len();
     let target = object.text("collection", faults);
     let collection = match target.as_deref() {
-        Some(name) if name == own_name => Some(CollectionId(0)),
+        Some(name) if name == &*own.name => Some(own.id),
         Some(name) => schema.find(name).map(|collection| collection.id),
         None => None,
     };

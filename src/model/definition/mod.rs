@@ -5,6 +5,7 @@
 //! [`crate::model::schema::Schema`], but for what only `core::decide` can see to: a name already taken, the collection's
 //! own id, and that what it reaches over is still there.
 
+mod change;
 mod checks;
 mod fields;
 mod format;
@@ -14,25 +15,27 @@ mod kinds;
 mod names;
 mod object;
 mod output;
+mod reading;
 
 #[cfg(test)]
 mod tests;
 
-pub use format::format;
+pub use change::{Redefinition, Rows};
+pub use format::{Built, STAGED, format};
 pub use json_schema::json_schema;
 
 use serde_json::Value as Json;
 
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
+use crate::id::CollectionId;
 use crate::limits;
-use crate::model::compiled::Compiled;
 use crate::model::faults::Faults;
 use crate::model::json;
-use crate::model::schema::{Collection, CollectionKind, FieldKind, Output, Rules, Schema};
+use crate::model::schema::{Collection, FieldKind, Schema};
 use crate::time::Millis;
 
 use object::Object;
+use reading::{Ids, Reading};
 
 /// Reads the definition of a new collection. Fields and indexes are numbered from 1; the collection's own id is 0, also
 /// where one of its relations points back at it, until `core::decide` gives it one by [`number`].
@@ -40,41 +43,42 @@ use object::Object;
 /// # Errors
 /// `Invalid` with the faults of all of it, each with its path (`fields.2.pattern`).
 pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
-    let mut object = read(body)?;
     let mut faults = Faults::default();
-    let name = names::collection_name(&mut object, &mut faults);
-    kind(&mut object, &mut faults);
-    not_yet(&mut object, &mut faults);
-    let rules = rules(&mut object, &mut faults);
-    let mut collection = Collection {
-        id: CollectionId(0),
-        generation: Generation(0),
-        version: Seq::ZERO,
-        name: name.into(),
-        kind: CollectionKind::Base,
-        fields: Vec::new(),
-        indexes: Vec::new(),
-        rules,
-        checks: Vec::new(),
-        output: Output::default(),
-        created: now,
-        updated: now,
-        last_field: FieldId(0),
-        last_index: IndexId(0),
-    };
-    let all_fields = fields::read(schema, &mut object, &mut collection, &mut faults);
-    indexes::read(&mut object, &mut collection, &mut faults);
-    indexes::check_defaults(&collection, &mut faults);
-    let all_checks = checks::read(&mut object, &mut collection, &mut faults);
-    output::read(schema, &mut object, &mut collection, &mut faults);
-    object.finish(&mut faults);
-    // Places in the definition are places in the collection only while nothing was left out.
-    if all_fields && all_checks {
-        compile(schema, &collection, &mut faults);
-    }
-    faults.into_result("the definition has faults")?;
+    let mut reading = Reading::new(read(body)?, Ids::Refused, CollectionId(0), now, &mut faults);
+    reading.fields(schema, &mut faults);
+    reading.rest(schema, &mut faults);
+    reading.compile(&with(schema, reading.collection()), &mut faults);
+    faults.into_result(FAULTY)?;
+    let collection = reading.into_collection();
     fits(&collection)?;
     Ok(collection)
+}
+
+/// Reads a change of a stored definition: the keys of the body are put over it, `fields` and `indexes` being whole lists.
+/// What the change asks of the rows comes with it.
+///
+/// # Errors
+/// As [`parse`]; an expression that no longer compiles is a fault with its path, whether it is in the body or not.
+/// `Unprocessable` with code `not_convertible` and each field whose new type no value of the old one has a form in.
+pub fn change(schema: &Schema, stored: &Collection, body: &[u8], now: Millis) -> Result<Redefinition> {
+    let mut faults = Faults::default();
+    let mut reading = Reading::over(read(body)?, Ids::Known, stored, now, &mut faults);
+    reading.fields(schema, &mut faults);
+    reading.rest(schema, &mut faults);
+    reading.compile(&with(schema, reading.collection()), &mut faults);
+    faults.into_result(FAULTY)?;
+    let change = change::between(schema, stored, reading.into_collection())?;
+    fits(&change.collection)?;
+    Ok(change)
+}
+
+const FAULTY: &str = "the definition has faults";
+
+/// The schema with a definition in it, so that expressions find it by its name.
+fn with(schema: &Schema, collection: &Collection) -> Schema {
+    let mut with_it = schema.clone();
+    with_it.put(collection.clone());
+    with_it
 }
 
 /// Gives a new collection its id, also where its own relations point back at it.
@@ -85,17 +89,6 @@ pub fn number(collection: &mut Collection, id: CollectionId) {
             && *target == CollectionId(0)
         {
             *target = id;
-        }
-    }
-}
-
-/// Compiles all expressions against a schema that holds the collection already, so that they find it by its name.
-fn compile(schema: &Schema, collection: &Collection, faults: &mut Faults) {
-    let mut with_it = schema.clone();
-    with_it.put(collection.clone());
-    if let Err(flawed) = Compiled::new(&with_it, collection) {
-        for flaw in flawed {
-            faults.add(&*flaw.path, "bad_expression", flaw.message());
         }
     }
 }
@@ -119,36 +112,5 @@ fn read(body: &[u8]) -> Result<Object> {
     match serde_json::from_str(&compact) {
         Ok(Json::Object(map)) => Ok(Object::new(map, String::new())),
         _ => Err(Error::invalid("the body must be a JSON object").code("not_an_object")),
-    }
-}
-
-fn kind(object: &mut Object, faults: &mut Faults) {
-    match object.text("type", faults).as_deref() {
-        None | Some("base") => {}
-        Some("auth" | "view") => object.fault("type", "not_known_yet", "this type is not known yet", faults),
-        Some(_) => object.fault("type", "unknown_type", "must be base", faults),
-    }
-}
-
-/// Parts of a definition that the contract names and this server doesn't carry out yet.
-fn not_yet(object: &mut Object, faults: &mut Faults) {
-    if object.take("search").is_some() {
-        object.fault("search", "not_known_yet", "search is not known yet", faults);
-    }
-    for key in ["id", "created", "updated"] {
-        if object.take(key).is_some() {
-            object.fault(key, "read_only", "is set by the server", faults);
-        }
-    }
-}
-
-fn rules(object: &mut Object, faults: &mut Faults) -> Rules {
-    let mut rule = |key: &str| object.text(key, faults).map(Box::from);
-    Rules {
-        list: rule("listRule"),
-        view: rule("viewRule"),
-        create: rule("createRule"),
-        update: rule("updateRule"),
-        delete: rule("deleteRule"),
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::model::faults::Faults;
 
 /// Members not yet taken, and the path of the object itself.
+#[derive(Default)]
 pub(super) struct Object {
     map: Map<String, Json>,
     path: String,
@@ -26,6 +27,16 @@ impl Object {
         faults.add(self.path(key), code, message);
     }
 
+    /// Whether a key is there and not taken yet, null or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
+    }
+
+    /// Puts a value in a key's place, as if it had been given.
+    pub(super) fn put(&mut self, key: &str, value: Json) {
+        self.map.insert(key.to_owned(), value);
+    }
+
     /// Takes a key's value; null is the same as absent.
     pub(super) fn take(&mut self, key: &str) -> Option<Json> {
         self.map.shift_remove(key).filter(|value| !value.is_null())
@@ -43,6 +54,11 @@ impl Object {
     pub(super) fn text(&mut self, key: &str, faults: &mut Faults) -> Option<String> {
         let read = |value| if let Json::String(text) = value { Some(text) } else { None };
         self.typed(key, "a text", read, faults)
+    }
+
+    /// A text that is left where it is.
+    pub(super) fn peek_text(&self, key: &str) -> Option<&str> {
+        self.map.get(key).and_then(Json::as_str)
     }
 
     /// Takes a text that must be there and not be empty.

@@ -4,7 +4,6 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::id::CollectionId;
 use crate::model::faults::Faults;
 use crate::model::mask::Part;
 use crate::model::schema::{Collection, Embed, FieldKind, Output, Schema};
@@ -52,7 +51,7 @@ fn embed_one(
     if field.hidden {
         object.fault(name, "hidden", "is hidden, so it can't be shown", faults);
     }
-    let target = if target == CollectionId(0) { collection } else { schema.get(target)? };
+    let target = if target == collection.id { collection } else { schema.get(target)? };
     Some(Embed { field: field.id, parts: parts(object, name, &names, target, faults) })
 }
 

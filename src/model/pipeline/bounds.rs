@@ -4,7 +4,7 @@ use crate::id::{FieldId, RecordId};
 use crate::limits;
 use crate::model::json::Flaw;
 use crate::model::pattern::TooCostly;
-use crate::model::schema::{Collection, FieldKind};
+use crate::model::schema::{Collection, Field, FieldKind};
 use crate::model::value::Value;
 use crate::time::Millis;
 
@@ -46,6 +46,17 @@ pub(super) fn within(kind: &FieldKind, value: Value) -> Result<Value, Flaw> {
         _ => {}
     }
     Ok(value)
+}
+
+/// Whether a stored value, a list or not, is within the bounds of its field.
+pub(super) fn fits(collection: &Collection, field: &Field, value: &Value) -> Result<(), Flaw> {
+    if field.kind.is_list() && !value.is_null() {
+        counted(&field.kind, value.each().len())?;
+    }
+    for one in value.each() {
+        within(&field.kind, one.clone()).and_then(|one| fits_index(collection, field.id, one))?;
+    }
+    Ok(())
 }
 
 /// A text in an index is held whole in its keys, so it is bounded.

@@ -19,7 +19,7 @@ use super::sanitize::sanitize;
 ///
 /// # Errors
 /// Why it can't.
-pub(super) fn conform(collection: &Collection, field: &Field, value: Value) -> Result<Value, Flaw> {
+pub(crate) fn conform(collection: &Collection, field: &Field, value: Value) -> Result<Value, Flaw> {
     if value.is_null() {
         return Ok(Value::Null);
     }

@@ -79,7 +79,8 @@ impl Writing<'_> {
         program.holds(Row { id: self.id, fields: record }, &self.input, self.relations)
     }
 
-    fn evaluate(&self, programs: &[&(FieldId, Program)], after: &mut Fields) -> Result<()> {
+    /// Sets what programs give, one behind the other.
+    pub(super) fn evaluate(&self, programs: &[&(FieldId, Program)], after: &mut Fields) -> Result<()> {
         let mut faults = Faults::default();
         let mut costly = None;
         for (id, program) in programs {
@@ -121,14 +122,20 @@ impl Writing<'_> {
 fn defaults(collection: &Collection, fields: &mut Fields, now: Millis) {
     for field in &collection.fields {
         let Some(default) = &field.default else { continue };
-        if fields.get(field.id).is_null() {
-            let value = match default {
-                DefaultValue::Now => Value::Date(now),
-                DefaultValue::Expression(_) => continue,
-                DefaultValue::Value(value) => default_value(field, value),
-            };
+        if fields.get(field.id).is_null()
+            && let Some(value) = plain_default(field, default, now)
+        {
             fields.set(field.id, value);
         }
+    }
+}
+
+/// The value of a default that needs no evaluation.
+pub(super) fn plain_default(field: &Field, default: &DefaultValue, now: Millis) -> Option<Value> {
+    match default {
+        DefaultValue::Now => Some(Value::Date(now)),
+        DefaultValue::Expression(_) => None,
+        DefaultValue::Value(value) => Some(default_value(field, value)),
     }
 }
 

@@ -90,7 +90,8 @@ fn text(raw: &str) -> Result<Cow<'_, str>, Flaw> {
     }
 }
 
-pub(super) fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
+/// The number that a JSON number is, whole or floating.
+pub(crate) fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
     if !raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
         return Err(wrong_type("a number", raw));
     }
@@ -105,7 +106,7 @@ pub(super) fn number(integer: bool, raw: &str) -> Result<Value, Flaw> {
 }
 
 /// The moment that a text names.
-pub(super) fn date(text: &str) -> Result<Value, Flaw> {
+pub(crate) fn date(text: &str) -> Result<Value, Flaw> {
     match Millis::parse(text) {
         Some(at) => Ok(Value::Date(at)),
         None => Err(Flaw::new("not_a_date", "must be a date that exists, such as 2001-02-28 12:30:00.000Z")),

@@ -29,6 +29,7 @@ impl Work<'_> {
                 self.put(&key::garbage_index(id, generation, index.id), Some(Bytes::new()));
             }
         }
+        self.restaged(old, new);
         Ok(())
     }
 
@@ -47,6 +48,9 @@ impl Work<'_> {
     pub(super) fn end_builds(&mut self, collection: &Collection) {
         for index in collection.indexes.iter().filter(|index| index.is_building()) {
             self.put(&key::progress(collection.id, collection.generation, index.id), None);
+        }
+        if collection.staged.is_some() {
+            self.put(&key::progress(collection.id, collection.generation, key::RESHAPE), None);
         }
     }
 
@@ -92,7 +96,7 @@ impl Work<'_> {
         done: bool,
     ) -> Result<()> {
         let in_use = self.schema().get(id).is_some_and(|collection| {
-            let kept = || collection.index(index).is_some_and(Index::is_kept);
+            let kept = || collection.written_indexes().any(|(_, kept)| kept.id == index);
             collection.generation < generation || collection.generation == generation && kept()
         });
         if in_use {

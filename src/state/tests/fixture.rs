@@ -157,6 +157,8 @@ pub(super) fn things(id: u32, generation: u32) -> Collection {
         updated: Millis(1),
         last_field: FieldId(8),
         last_index: IndexId(6),
+        staged: None,
+        refused: None,
     }
 }
 
