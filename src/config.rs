@@ -32,6 +32,10 @@ pub struct Settings {
     pub connections_max: usize,
     /// The base's page cache, bytes.
     pub base_cache_bytes: usize,
+    /// Time that an entry of the log is kept at least, as long as the log is within `log_max_bytes`, hours.
+    pub log_keep_hours: u32,
+    /// The log's files at most, bytes; a start that rebuilds the tables may have all of it to replay.
+    pub log_max_bytes: u64,
 }
 
 /// How log lines are written.
@@ -56,6 +60,8 @@ impl Default for Settings {
             body_bytes_max: limits::BODY_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
             base_cache_bytes: limits::BASE_CACHE_BYTES,
+            log_keep_hours: limits::LOG_KEEP_HOURS,
+            log_max_bytes: limits::LOG_MAX_BYTES,
         }
     }
 }
@@ -87,11 +93,12 @@ impl Settings {
         at_most("body_bytes_max", self.body_bytes_max, limits::ENTRY_BYTES_MAX)?;
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
-        at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)
+        at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
+        at_least("log_max_bytes", self.log_max_bytes, limits::LOG_MAX_BYTES_MIN)
     }
 }
 
-fn at_least(name: &str, value: usize, least: usize) -> Result<()> {
+fn at_least<N: PartialOrd + std::fmt::Display>(name: &str, value: N, least: N) -> Result<()> {
     if value < least { Err(Error::invalid(format!("{name}: {value} is less than {least}"))) } else { Ok(()) }
 }
 
@@ -129,14 +136,16 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\n",
+             connections_max = {}\nbase_cache_bytes = {}\nlog_keep_hours = {}\nlog_max_bytes = {}\n",
             settings.data,
             settings.listen,
             settings.dev,
             settings.log_level,
             settings.body_bytes_max,
             settings.connections_max,
-            settings.base_cache_bytes
+            settings.base_cache_bytes,
+            settings.log_keep_hours,
+            settings.log_max_bytes
         )
     }
 
@@ -164,6 +173,8 @@ mod tests {
             ("body_bytes_max = 99999999999", "body_bytes_max:"),
             ("connections_max = 0", "connections_max:"),
             ("base_cache_bytes = 0", "base_cache_bytes:"),
+            ("log_max_bytes = 1000000", "log_max_bytes:"),
+            ("log_keep_hours = -1", "log_keep_hours"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

@@ -82,6 +82,12 @@ pub const RING_ENTRIES: usize = 4_096;
 pub const RING_BYTES: usize = 16 << 20;
 /// Idleness after which the log's end is marked durable.
 pub const MARK_IDLE: Duration = Duration::from_millis(50);
+/// How long an entry is kept for those who follow the log, hours.
+pub const LOG_KEEP_HOURS: u32 = 24;
+/// Bytes of the log's files past which entries go however young they are: a start that rebuilds the tables replays it.
+pub const LOG_MAX_BYTES: u64 = 1 << 30;
+/// The least that may be set for it: eight segments of a size that is still worth a file.
+pub const LOG_MAX_BYTES_MIN: u64 = 8 << 20;
 
 // The writer.
 

@@ -50,6 +50,12 @@ pub(super) struct Flags {
     /// Page cache of the tables, bytes. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_BASE_CACHE_BYTES")]
     base_cache_bytes: Option<usize>,
+    /// Time that an entry of the log is kept at least, while the log is within its bytes, hours. [default: 24]
+    #[arg(long, value_name = "HOURS", env = "MILLPOND_LOG_KEEP_HOURS")]
+    log_keep_hours: Option<u32>,
+    /// Files of the log at most, bytes; past it entries go however young. [default: 1073741824]
+    #[arg(long, value_name = "BYTES", env = "MILLPOND_LOG_MAX_BYTES")]
+    log_max_bytes: Option<u64>,
 }
 
 /// Where the data is and how lines are logged.
@@ -122,6 +128,7 @@ impl Flags {
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes);
+        lay!(settings, self, log_keep_hours, log_max_bytes);
         settings.validate()?;
         Ok(settings)
     }

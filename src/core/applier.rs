@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::disk::Disk;
@@ -33,6 +34,24 @@ pub struct Flushed {
     pub applied: Seq,
 }
 
+/// The last entry that a crash can't take from the base, as others see it; clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Durable(Arc<AtomicU64>);
+
+impl Durable {
+    fn new(seq: Seq) -> Durable {
+        Durable(Arc::new(AtomicU64::new(seq.0)))
+    }
+
+    fn set(&self, seq: Seq) {
+        self.0.store(seq.0, Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> Seq {
+        Seq(self.0.load(Ordering::Acquire))
+    }
+}
+
 /// Owner of the base.
 #[derive(Debug)]
 pub struct Applier {
@@ -40,7 +59,7 @@ pub struct Applier {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     applied: Seq,
-    durable: Seq,
+    durable: Durable,
     log_bytes: u64,
     since: Instant,
 }
@@ -48,6 +67,7 @@ pub struct Applier {
 impl Applier {
     /// Takes a base whose last durable commit is at `durable`, and which holds everything up to `applied`.
     pub fn new(base: Base, disk: Arc<dyn Disk>, dir: &Path, durable: Seq, applied: Seq) -> Applier {
+        let durable = Durable::new(durable);
         Applier { base, disk, dir: dir.to_owned(), applied, durable, log_bytes: 0, since: Instant::now() }
     }
 
@@ -57,7 +77,7 @@ impl Applier {
     /// The base's. It may not be written to any more.
     pub fn apply(&mut self, flush: &Flush) -> Result<Flushed> {
         debug_assert!(flush.applied.position.seq >= self.applied, "layers are applied in order");
-        if self.applied == self.durable {
+        if self.applied == self.durable() {
             self.since = Instant::now();
         }
         self.base.apply(&flush.layer, flush.applied)?;
@@ -69,7 +89,7 @@ impl Applier {
 
     /// Whether enough was applied, or long enough ago, to make it durable.
     pub fn checkpoint_due(&self) -> bool {
-        self.applied > self.durable
+        self.applied > self.durable()
             && (self.log_bytes >= limits::CHECKPOINT_LOG_BYTES
                 || self.base.dirty_bytes() >= limits::CHECKPOINT_DIRTY_BYTES
                 || self.since.elapsed() >= limits::CHECKPOINT_AGE)
@@ -80,7 +100,7 @@ impl Applier {
     /// # Errors
     /// The base's. It may not be written to any more.
     pub fn checkpoint(&mut self) -> Result<()> {
-        if self.applied == self.durable {
+        if self.applied == self.durable() {
             return Ok(());
         }
         let began = Instant::now();
@@ -93,14 +113,19 @@ impl Applier {
             ms = began.elapsed().as_millis() as u64,
             "checkpoint"
         );
-        self.durable = self.applied;
+        self.durable.set(self.applied);
         self.log_bytes = 0;
         Ok(())
     }
 
     /// The last entry that a crash can't take from the base.
     pub fn durable(&self) -> Seq {
-        self.durable
+        self.durable.get()
+    }
+
+    /// The same, to be asked from another thread.
+    pub(super) fn durable_mark(&self) -> Durable {
+        self.durable.clone()
     }
 
     /// Whether a read has met a block that is not what was written.

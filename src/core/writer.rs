@@ -12,7 +12,7 @@ use super::ballast::Ballast;
 use super::decide::{Decision, decide};
 use super::{Flush, Flushed, Published};
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, DatabaseId, Generation, Position, Seq};
+use crate::id::{CollectionId, DatabaseId, Generation, Position};
 use crate::limits;
 use crate::log;
 use crate::model::change::{Change, Entry};
@@ -242,14 +242,6 @@ impl Writer {
     /// The last durable position.
     pub fn position(&self) -> Position {
         self.log.position()
-    }
-
-    /// Removes whole segments of the log below `keep_from`, which must not be past the base's last checkpoint.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn trim(&mut self, keep_from: Seq) -> Result<Seq> {
-        self.log.trim(keep_from)
     }
 
     /// Marks the end and closes the log.

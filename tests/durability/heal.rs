@@ -58,6 +58,7 @@ fn settings() -> core::Settings {
         ballast_bytes: 8 << 10,
         log: log::Settings::default(),
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
+        ..core::Settings::default()
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use millpond::core::{self, Applier, Writer};
+use millpond::core::{self, Applier, Keeper, Writer};
 use millpond::disk::sim::{Rng, SimDisk};
+use millpond::disk::{Disk, Open};
 use millpond::error::Kind;
 use millpond::id::{DatabaseId, NodeId, Seq};
 use millpond::log;
@@ -20,14 +22,20 @@ use super::model::{self, DEFINITIONS, Model, Request, Which};
 
 const DIR: &str = "/data";
 const NOW: Millis = Millis(1_000_000_000_000);
+/// The log's bound.
+pub(crate) const LOG_MAX_BYTES: u64 = 32 << 10;
+/// Bytes of a segment.
+pub(crate) const SEGMENT_BYTES: u64 = 8 << 10;
 
-/// Small segments, so that rotation happens all the time.
+/// Small segments and a small log, so that rotation, snapshots and trims happen all the time.
 fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
         ballast_bytes: 8 << 10,
-        log: log::Settings { segment_bytes: 8 << 10, first_segment_bytes: 4 << 10, ..log::Settings::default() },
+        log: log::Settings { segment_bytes: SEGMENT_BYTES, first_segment_bytes: 4 << 10, ..log::Settings::default() },
+        keep: core::Keep { log_keep: Duration::ZERO, log_max_bytes: LOG_MAX_BYTES },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
+        ..core::Settings::default()
     }
 }
 
@@ -36,13 +44,15 @@ pub(crate) struct Parts {
     pub(crate) writer: Writer,
     pub(crate) applier: Applier,
     pub(crate) preparer: log::Preparer,
+    pub(crate) keeper: Keeper,
     _lock: Box<dyn millpond::disk::DiskLock>,
 }
 
 /// Opens what is on the disk.
 pub(crate) fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
     let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
-    Ok(Parts { writer: opened.writer, applier: opened.applier, preparer: opened.preparer, _lock: opened.lock })
+    let core::Opened { writer, applier, preparer, keeper, lock, .. } = opened;
+    Ok(Parts { writer, applier, preparer, keeper, _lock: lock })
 }
 
 /// What the rig knows: the model after each entry, and how far answers were given.
@@ -163,7 +173,7 @@ impl Known {
 
 /// One step of a core's life. An error means that it must be given up.
 pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
-    match rng.below(20) {
+    match rng.below(22) {
         0..=11 => {
             let batch: Vec<Vec<Request>> = (0..1 + rng.below(3))
                 .map(|_| (0..if rng.chance(75) { 1 } else { 1 + rng.below(3) }).map(|_| model::request(rng)).collect())
@@ -176,8 +186,14 @@ pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Resul
             // No spare is no fault: the writer makes its own.
             Ok(_) | Err(_) => Ok(()),
         },
+        18..=19 => keep(parts).map(drop),
         _ => parts.writer.idle().map_err(|error| error.kind()),
     }
+}
+
+/// One step of the log's keeper; whether it had something to do.
+pub(crate) fn keep(parts: &mut Parts) -> Result<bool, Kind> {
+    parts.keeper.step(NOW, &|| false).map_err(|error| error.kind())
 }
 
 /// Folds the fresh layer into the base.
@@ -187,4 +203,14 @@ pub(crate) fn flush(parts: &mut Parts) -> Result<(), Kind> {
         parts.writer.adopt(flushed);
     }
     Ok(())
+}
+
+/// Bytes of the files of a folder below the data's, or of the one file of that name.
+pub(crate) fn bytes(disk: &SimDisk, name: &str) -> u64 {
+    let path = Path::new(DIR).join(name);
+    let len = |path: &Path| disk.open(path, Open::Read).and_then(|file| file.len()).unwrap_or(0);
+    match disk.list(&path) {
+        Ok(names) => names.iter().map(|name| len(&path.join(name))).sum(),
+        Err(_) => len(&path),
+    }
 }

@@ -34,6 +34,7 @@ pub(super) fn settings() -> core::Settings {
         ballast_bytes: crate::limits::BALLAST_BYTES,
         log: log::Settings { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..log::Settings::default() },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
+        ..core::Settings::default()
     }
 }
 

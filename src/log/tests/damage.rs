@@ -234,7 +234,7 @@ fn a_log_that_ends_or_begins_on_the_wrong_side_of_the_witness_is_refused() {
     let disk = SimDisk::new(3);
     let (mut writer, _, _) = open_at(&disk, Seq(0)).expect("open");
     (0..60).for_each(|_| write(&mut writer, 1));
-    let first = writer.trim(Seq(40)).expect("trim");
+    let first = trim(&writer, Seq(40)).expect("trim");
     drop(writer);
     let error = open_at(&disk, Seq(first.0 - 2)).expect_err("begins after");
     assert!(error.kind() == Kind::Damaged && error.message().contains("missing"), "{error}");
