@@ -126,6 +126,16 @@ pub const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
 pub const CHECKPOINT_DIRTY_BYTES: u64 = 256 << 20;
 /// Time after which applied but not durable work is made durable.
 pub const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
+/// Size of the base's file from which it is compacted when it has grown beyond twice its content, bytes.
+pub const COMPACT_BYTES_MIN: u64 = 64 << 20;
+/// Bytes that one step of a copy of the base puts in, in one transaction.
+pub const COMPACT_PIECE_BYTES: usize = 4 << 20;
+/// Layers that wait for such a copy, bytes. Past it the copy is given up and tried again later.
+pub const COMPACT_LAYERS_BYTES_MAX: usize = 128 << 20;
+/// Log applied between two looks at whether it is worth a copy, as a part of the file's size: 16 is a sixteenth.
+pub const COMPACT_LOG_PART: u64 = 16;
+/// Time between two looks at whether it is worth a copy: each reads all of the base.
+pub const COMPACT_PAUSE: Duration = Duration::from_secs(600);
 
 // The disk.
 

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::Settings;
+use super::compaction::{Copy, Growth};
+use super::names::Names;
 use crate::disk::Disk;
 use crate::error::{Kind, Result};
 use crate::id::Seq;
@@ -32,6 +35,8 @@ pub struct Flushed {
     pub base: Arc<BaseView>,
     /// Up to where.
     pub applied: Seq,
+    /// Whether it has taken in the layer that the writer froze last; not when it has only moved to another file.
+    pub folded: bool,
 }
 
 /// The last entry that a crash can't take from the base, as others see it; clones are the same.
@@ -43,7 +48,7 @@ impl Durable {
         Durable(Arc::new(AtomicU64::new(seq.0)))
     }
 
-    fn set(&self, seq: Seq) {
+    pub(super) fn set(&self, seq: Seq) {
         self.0.store(seq.0, Ordering::Release);
     }
 
@@ -55,20 +60,43 @@ impl Durable {
 /// Owner of the base.
 #[derive(Debug)]
 pub struct Applier {
-    base: Base,
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    applied: Seq,
-    durable: Durable,
-    log_bytes: u64,
+    pub(super) base: Base,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) names: Names,
+    pub(super) cache_bytes: usize,
+    pub(super) applied: Seq,
+    pub(super) durable: Durable,
+    pub(super) log_bytes: u64,
     since: Instant,
+    pub(super) growth: Growth,
+    /// A smaller file that is being filled, to be moved to.
+    pub(super) copy: Option<Copy>,
 }
 
 impl Applier {
     /// Takes a base whose last durable commit is at `durable`, and which holds everything up to `applied`.
-    pub fn new(base: Base, disk: Arc<dyn Disk>, dir: &Path, durable: Seq, applied: Seq) -> Applier {
-        let durable = Durable::new(durable);
-        Applier { base, disk, dir: dir.to_owned(), applied, durable, log_bytes: 0, since: Instant::now() }
+    pub fn new(
+        base: Base,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        settings: &Settings,
+        durable: Seq,
+        applied: Seq,
+    ) -> Applier {
+        Applier {
+            base,
+            disk,
+            dir: dir.to_owned(),
+            names: Names::default(),
+            cache_bytes: settings.cache_bytes,
+            applied,
+            durable: Durable::new(durable),
+            log_bytes: 0,
+            since: Instant::now(),
+            growth: Growth::new(settings.compact),
+            copy: None,
+        }
     }
 
     /// Folds one layer in. It can be read from the answer on, and is durable after the next checkpoint.
@@ -84,7 +112,11 @@ impl Applier {
         self.base.write_back()?;
         self.applied = flush.applied.position.seq;
         self.log_bytes += flush.log_bytes;
-        Ok(Flushed { base: self.base.view(), applied: self.applied })
+        self.growth.applied(flush.log_bytes);
+        if let Some(copy) = &self.copy {
+            copy.add(&flush.layer, flush.applied);
+        }
+        Ok(Flushed { base: self.base.view(), applied: self.applied, folded: true })
     }
 
     /// Whether enough was applied, or long enough ago, to make it durable.
@@ -126,6 +158,11 @@ impl Applier {
     /// The same, to be asked from another thread.
     pub(super) fn durable_mark(&self) -> Durable {
         self.durable.clone()
+    }
+
+    /// Gives names in the data folder.
+    pub(super) fn names(&self) -> Names {
+        self.names.clone()
     }
 
     /// Whether a read has met a block that is not what was written.

@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use super::applier::Durable;
 use super::leases::Leases;
 use super::local::{self, Snapshot};
+use super::names::Names;
 use super::retention::{self, Keep, Needs};
 use super::{Applier, Published, Writer};
 use crate::disk::Disk;
@@ -29,6 +30,7 @@ const RETRY: Duration = Duration::from_secs(30);
 pub struct Keeper {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    names: Names,
     keep: Keep,
     trimmer: log::Trimmer,
     published: Arc<ArcSwap<Published>>,
@@ -62,6 +64,7 @@ impl Keeper {
         Ok(Keeper {
             disk,
             dir: dir.to_owned(),
+            names: applier.names(),
             keep,
             trimmer,
             published: writer.published(),
@@ -127,7 +130,7 @@ impl Keeper {
             return Ok(false);
         }
         let began = Instant::now();
-        let snapshot = local::write(&self.disk, &self.dir, &view, ends)?;
+        let snapshot = local::write(&self.disk, &self.dir, &self.names, &view, ends)?;
         let ms = began.elapsed().as_millis() as u64;
         tracing::debug!(seq = snapshot.seq.0, bytes = snapshot.bytes, ms, "a local snapshot is taken");
         self.snapshot = Some(snapshot);

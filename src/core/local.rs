@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ballast::has_headroom;
+use super::names::Names;
 use crate::disk::{Disk, DiskFile, Open, Stream};
 use crate::error::{Error, Kind, Result};
 use crate::id::Seq;
@@ -78,21 +79,24 @@ pub(super) fn remove_leftover(disk: &dyn Disk, dir: &Path) -> Result<()> {
 /// # Errors
 /// The base's; `NoSpace`; `Internal` when it had to end, or of the disk: the one before is still there.
 /// `OutcomeUnknown` when its name could not be made durable.
-pub(super) fn write(disk: &Arc<dyn Disk>, dir: &Path, view: &BaseView, ends: &dyn Fn() -> bool) -> Result<Snapshot> {
+pub(super) fn write(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    names: &Names,
+    view: &BaseView,
+    ends: &dyn Fn() -> bool,
+) -> Result<Snapshot> {
     remove_leftover(&**disk, dir)?;
     let new = dir.join(FILE_NEW);
     let written = fill(disk, dir, &new, view, ends).and_then(|snapshot| {
-        disk.rename(&new, &dir.join(FILE)).map_err(io_error)?;
+        names.place(&**disk, dir, &new, &path(dir))?;
         Ok(snapshot)
     });
-    let snapshot = written.inspect_err(|_| {
+    written.inspect_err(|_| {
         if let Err(error) = remove_leftover(&**disk, dir) {
             tracing::debug!(%error, "a snapshot that came to nothing stays until the next start");
         }
-    })?;
-    disk.sync_dir(dir)
-        .map_err(|error| Error::new(Kind::OutcomeUnknown, "syncing the folder of the snapshot failed").source(error))?;
-    Ok(snapshot)
+    })
 }
 
 fn fill(disk: &Arc<dyn Disk>, dir: &Path, new: &Path, view: &BaseView, ends: &dyn Fn() -> bool) -> Result<Snapshot> {
@@ -139,7 +143,7 @@ impl Write for Paced<'_> {
 }
 
 fn open(disk: &dyn Disk, dir: &Path) -> Result<Option<Arc<dyn DiskFile>>> {
-    match disk.open(&dir.join(FILE), Open::Read) {
+    match disk.open(&path(dir), Open::Read) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(error)),
@@ -155,7 +159,7 @@ fn none() -> Error {
 }
 
 fn naming(dir: &Path, error: Error) -> Error {
-    let what = format!("{}: {}", dir.join(FILE).display(), error.message());
+    let what = format!("{}: {}", path(dir).display(), error.message());
     Error::new(error.kind(), what).source(error)
 }
 

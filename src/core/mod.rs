@@ -10,11 +10,13 @@
 
 mod applier;
 mod ballast;
+mod compaction;
 pub mod decide;
 mod desk;
 mod keeper;
 mod leases;
 pub mod local;
+mod names;
 mod open;
 mod poison;
 mod published;
@@ -24,6 +26,7 @@ mod threads;
 mod writer;
 
 pub use applier::{Applier, Flush, Flushed};
+pub use compaction::{Compact, Copier, Copying};
 pub use keeper::Keeper;
 pub use leases::{Lease, Leases};
 pub use open::{Identity, Opened, Settings, log_dir, open};

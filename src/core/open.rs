@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::ballast::Ballast;
 use super::rebuild::Folder;
 use super::writer::Start;
-use super::{Applier, Keep, Keeper, Published, Writer};
+use super::{Applier, Compact, Keep, Keeper, Published, Writer};
 use crate::config;
 use crate::disk::{self, Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
@@ -38,6 +38,8 @@ pub struct Settings {
     pub log: log::Settings,
     /// How much of the log is kept.
     pub keep: Keep,
+    /// When the base's file is compacted.
+    pub compact: Compact,
     /// Identity of a new folder; random if absent.
     pub genesis: Option<log::Genesis>,
 }
@@ -49,6 +51,7 @@ impl Default for Settings {
             ballast_bytes: limits::BALLAST_BYTES,
             log: log::Settings::default(),
             keep: Keep::default(),
+            compact: Compact::default(),
             genesis: None,
         }
     }
@@ -132,7 +135,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let Engines { base, log: (log_writer, reader, recovery), applied, replayed } = engines;
     let Replayed { published, applied: last, durable, flushed, log_bytes } = replayed;
     let entries = recovery.last.seq.0 - applied.position.seq.0;
-    let applier = Applier::new(base, disk.clone(), dir, durable, flushed);
+    let applier = Applier::new(base, disk.clone(), dir, settings, durable, flushed);
     let start = Start { published, last_time: last.time, log_bytes };
     let (preparer, trimmer) = (log_writer.preparer(), log_writer.trimmer());
     let writer = Writer::new(log_writer, identity.database, start, ballast);

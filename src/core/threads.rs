@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use tokio::sync::oneshot;
 
 use super::ballast::has_headroom;
+use super::compaction::Compactor;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
 use super::{Applier, Flush, Flushed, Keeper, Leases, Opened, Poison, Published, Settings, Writer, open};
 use crate::disk::{Disk, DiskLock};
@@ -292,6 +293,7 @@ fn run_keeper(keeper: &mut Keeper, clock: &Clock, end: &AtomicBool, poison: &Poi
 
 /// Folds layers in as they come, checkpoints when due, watches the base's health.
 fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<Flushed>, poison: &Poison) -> Applier {
+    let mut compactor = Compactor::default();
     let mut serve = || -> Result<()> {
         loop {
             match flush.recv_timeout(APPLIER_TICK) {
@@ -313,6 +315,11 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
             if applier.checkpoint_due() {
                 applier.checkpoint()?;
             }
+            if let Some(moved) = compactor.tend(&mut applier)?
+                && flushed.send(moved).is_err()
+            {
+                return Ok(());
+            }
         }
     };
     let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut serve));
@@ -321,6 +328,7 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
         Ok(Err(error)) => poison.set(error.kind(), error.to_string()),
         Err(_) => poison.set(Kind::Internal, "the applier panicked"),
     }
+    compactor.end(&mut applier);
     // Whoever met the damage, the writer, a reader or this thread: the next start builds the tables anew.
     if applier.is_damaged()
         && let Err(error) = applier.quarantine()

@@ -198,7 +198,9 @@ impl Writer {
     pub fn adopt(&mut self, flushed: Flushed) {
         debug_assert!(flushed.applied <= self.log.position().seq, "the base is never ahead of the log");
         self.stack.base = flushed.base;
-        self.stack.frozen = None;
+        if flushed.folded {
+            self.stack.frozen = None;
+        }
         self.show(self.log.position());
     }
 

@@ -67,6 +67,11 @@ impl Shared {
         self.unsynced.store(true, Ordering::Release);
     }
 
+    /// From here on syncs are done again.
+    pub(super) fn sync_from_now_on(&self) {
+        self.unsynced.store(false, Ordering::Release);
+    }
+
     /// Pushes what was written to the medium when it is much, so that the sync of a checkpoint finds little left and
     /// does not keep the disk from the log. It makes no commit durable.
     ///
@@ -81,9 +86,14 @@ impl Shared {
         Ok(())
     }
 
-    /// Bytes written since the last sync.
+    /// Bytes written since the last checkpoint. Not since the last sync: redb syncs whenever the file grows.
     pub(super) fn dirty_bytes(&self) -> u64 {
         self.dirty_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A checkpoint is done.
+    pub(super) fn forget_dirty(&self) {
+        self.dirty_bytes.store(0, Ordering::Relaxed);
     }
 }
 
@@ -294,11 +304,11 @@ impl StorageBackend for Backend {
         self.changing()?;
         let _writing = self.writing.lock();
         self.write_sums()?;
-        // Nothing is known of the file after this, and what is read may be the cache alone: it is built anew.
-        if !self.shared.unsynced.load(Ordering::Acquire) {
-            self.file.sync_data().inspect_err(|_| self.shared.mark_damaged())?;
+        if self.shared.unsynced.load(Ordering::Acquire) {
+            return Ok(());
         }
-        self.shared.dirty_bytes.store(0, Ordering::Relaxed);
+        // Nothing is known of the file after this, and what is read may be the cache alone: it is built anew.
+        self.file.sync_data().inspect_err(|_| self.shared.mark_damaged())?;
         self.shared.unwritten_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millpond::core::{self, Applier, Keeper, Writer};
+use millpond::core::{self, Applier, Copier, Copying, Keeper, Writer};
 use millpond::disk::sim::{Rng, SimDisk};
 use millpond::disk::{Disk, Open};
 use millpond::error::Kind;
@@ -34,6 +34,7 @@ fn settings() -> core::Settings {
         ballast_bytes: 8 << 10,
         log: log::Settings { segment_bytes: SEGMENT_BYTES, first_segment_bytes: 4 << 10, ..log::Settings::default() },
         keep: core::Keep { log_keep: Duration::ZERO, log_max_bytes: LOG_MAX_BYTES },
+        compact: core::Compact { bytes_min: 0, pause: Duration::ZERO, log_part: u64::MAX, layers_bytes_max: 4 << 10 },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
         ..core::Settings::default()
     }
@@ -45,6 +46,7 @@ pub(crate) struct Parts {
     pub(crate) applier: Applier,
     pub(crate) preparer: log::Preparer,
     pub(crate) keeper: Keeper,
+    pub(crate) copier: Option<Copier>,
     _lock: Box<dyn millpond::disk::DiskLock>,
 }
 
@@ -52,7 +54,7 @@ pub(crate) struct Parts {
 pub(crate) fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
     let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
     let core::Opened { writer, applier, preparer, keeper, lock, .. } = opened;
-    Ok(Parts { writer, applier, preparer, keeper, _lock: lock })
+    Ok(Parts { writer, applier, preparer, keeper, copier: None, _lock: lock })
 }
 
 /// What the rig knows: the model after each entry, and how far answers were given.
@@ -173,7 +175,7 @@ impl Known {
 
 /// One step of a core's life. An error means that it must be given up.
 pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
-    match rng.below(22) {
+    match rng.below(26) {
         0..=11 => {
             let batch: Vec<Vec<Request>> = (0..1 + rng.below(3))
                 .map(|_| (0..if rng.chance(75) { 1 } else { 1 + rng.below(3) }).map(|_| model::request(rng)).collect())
@@ -187,6 +189,7 @@ pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Resul
             Ok(_) | Err(_) => Ok(()),
         },
         18..=19 => keep(parts).map(drop),
+        20..=23 => compact(parts).map(drop),
         _ => parts.writer.idle().map_err(|error| error.kind()),
     }
 }
@@ -194,6 +197,27 @@ pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Resul
 /// One step of the log's keeper; whether it had something to do.
 pub(crate) fn keep(parts: &mut Parts) -> Result<bool, Kind> {
     parts.keeper.step(NOW, &|| false).map_err(|error| error.kind())
+}
+
+/// One step of compacting the tables' file; whether the core has just moved to a new one.
+pub(crate) fn compact(parts: &mut Parts) -> Result<bool, Kind> {
+    let Some(copier) = parts.copier.take() else {
+        parts.copier = parts.applier.begin_copy();
+        return Ok(false);
+    };
+    match copier.step() {
+        Ok(Copying::More(copier)) => parts.copier = Some(copier),
+        Ok(Copying::Done(filling)) => {
+            if let Some(moved) = parts.applier.end_copy(*filling).map_err(|error| error.kind())? {
+                parts.writer.adopt(moved);
+                return Ok(true);
+            }
+        }
+        Ok(Copying::GivenUp(why)) => parts.applier.drop_copy(why),
+        // The copy came to nothing; the base is as it was, or the applier sees it by itself.
+        Err(error) => parts.applier.drop_copy(error.message()),
+    }
+    Ok(false)
 }
 
 /// Folds the fresh layer into the base.
