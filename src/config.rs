@@ -36,6 +36,8 @@ pub struct Settings {
     pub log_keep_hours: u32,
     /// The log's files at most, bytes; a start that rebuilds the tables may have all of it to replay.
     pub log_max_bytes: u64,
+    /// Time in which all of the tables, the log and the snapshot is read and verified, hours; 0 is never.
+    pub scrub_hours: u32,
 }
 
 /// How log lines are written.
@@ -62,6 +64,7 @@ impl Default for Settings {
             base_cache_bytes: limits::BASE_CACHE_BYTES,
             log_keep_hours: limits::LOG_KEEP_HOURS,
             log_max_bytes: limits::LOG_MAX_BYTES,
+            scrub_hours: limits::SCRUB_HOURS,
         }
     }
 }
@@ -136,7 +139,8 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\nlog_keep_hours = {}\nlog_max_bytes = {}\n",
+             connections_max = {}\nbase_cache_bytes = {}\nlog_keep_hours = {}\nlog_max_bytes = {}\n\
+             scrub_hours = {}\n",
             settings.data,
             settings.listen,
             settings.dev,
@@ -145,7 +149,8 @@ mod tests {
             settings.connections_max,
             settings.base_cache_bytes,
             settings.log_keep_hours,
-            settings.log_max_bytes
+            settings.log_max_bytes,
+            settings.scrub_hours
         )
     }
 

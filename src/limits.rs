@@ -137,6 +137,15 @@ pub const COMPACT_LOG_PART: u64 = 16;
 /// Time between two looks at whether it is worth a copy: each reads all of the base.
 pub const COMPACT_PAUSE: Duration = Duration::from_secs(600);
 
+// Looking for damage.
+
+/// Time in which all of the tables, the log and the snapshot is read, hours.
+pub const SCRUB_HOURS: u32 = 24;
+/// What one step reads of the tables at least, bytes: less is not worth it.
+pub const SCRUB_STEP_BYTES_MIN: u64 = 64 << 10;
+/// The same at most: the applier reads it, and a layer may wait for it.
+pub const SCRUB_STEP_BYTES_MAX: u64 = 1 << 20;
+
 // The disk.
 
 /// Free bytes below which writes are answered 507: room for a checkpoint and the next segments.

@@ -56,6 +56,9 @@ pub(super) struct Flags {
     /// Files of the log at most, bytes; past it entries go however young. [default: 1073741824]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_LOG_MAX_BYTES")]
     log_max_bytes: Option<u64>,
+    /// Time in which everything stored is read and verified, hours; 0 is never. [default: 24]
+    #[arg(long, value_name = "HOURS", env = "MILLPOND_SCRUB_HOURS")]
+    scrub_hours: Option<u32>,
 }
 
 /// Where the data is and how lines are logged.
@@ -128,7 +131,7 @@ impl Flags {
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes);
-        lay!(settings, self, log_keep_hours, log_max_bytes);
+        lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours);
         settings.validate()?;
         Ok(settings)
     }

@@ -11,11 +11,12 @@ use std::time::Instant;
 use super::Settings;
 use super::compaction::{Copy, Growth};
 use super::names::Names;
+use super::pace::Pace;
 use crate::disk::Disk;
 use crate::error::{Kind, Result};
 use crate::id::Seq;
 use crate::limits;
-use crate::state::{Applied, Base, BaseView, Layer};
+use crate::state::{Applied, Base, BaseView, Layer, ScrubPlace};
 
 /// A frozen layer on its way to the base.
 #[derive(Debug)]
@@ -72,6 +73,8 @@ pub struct Applier {
     pub(super) growth: Growth,
     /// A smaller file that is being filled, to be moved to.
     pub(super) copy: Option<Copy>,
+    pub(super) scrub: ScrubPlace,
+    pace: Pace,
 }
 
 impl Applier {
@@ -96,6 +99,8 @@ impl Applier {
             since: Instant::now(),
             growth: Growth::new(settings.compact),
             copy: None,
+            scrub: ScrubPlace::default(),
+            pace: Pace::new(settings.scrub),
         }
     }
 
@@ -148,6 +153,26 @@ impl Applier {
         self.durable.set(self.applied);
         self.log_bytes = 0;
         Ok(())
+    }
+
+    /// Verifies what is due of the base. What is found is as if a reader had met it.
+    pub fn scrub_due(&mut self) {
+        // Once as it lies and once by its keys.
+        let all = 2 * self.base.file_bytes();
+        let (least, most) = (limits::SCRUB_STEP_BYTES_MIN, limits::SCRUB_STEP_BYTES_MAX);
+        if let Some(bytes) = self.pace.due(all, least, most, Instant::now()) {
+            self.scrub(bytes as usize);
+        }
+    }
+
+    /// Verifies the next bytes of the base; whether that was the end of a round.
+    pub fn scrub(&mut self, bytes: usize) -> bool {
+        self.base.scrub(&mut self.scrub, bytes).unwrap_or_else(|error| {
+            tracing::error!(%error, "looking the tables over");
+            // Behind what can't be read there may be nothing to be read.
+            self.scrub = ScrubPlace::default();
+            true
+        })
     }
 
     /// The last entry that a crash can't take from the base.

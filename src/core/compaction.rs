@@ -19,7 +19,7 @@ use super::{Applier, Flushed};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::limits;
-use crate::state::{Applied, Base, BaseView, Filling, Layer};
+use crate::state::{Applied, Base, BaseView, Filling, Layer, ScrubPlace};
 
 /// When a base is compacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,9 +145,9 @@ enum Work {
     /// Adding up what there is, up to a key.
     Measure { view: Arc<BaseView>, after: Vec<u8>, bytes: u64 },
     /// Copying it, up to a key.
-    Fill { view: Arc<BaseView>, after: Vec<u8>, filling: Filling },
+    Fill { view: Arc<BaseView>, after: Vec<u8>, filling: Box<Filling> },
     /// Following the base.
-    Follow { filling: Filling },
+    Follow { filling: Box<Filling> },
 }
 
 /// Where a copier is after a step.
@@ -180,7 +180,7 @@ impl Copier {
                 false if !is_worth_it(file_bytes, bytes) => return Ok(Copying::GivenUp("there is little to win")),
                 false => {
                     let filling = Filling::begin(&*disk, &dir, cache_bytes, view.applied())?;
-                    Work::Fill { view, after: Vec::new(), filling }
+                    Work::Fill { view, after: Vec::new(), filling: Box::new(filling) }
                 }
             },
             Work::Fill { view, mut after, mut filling } => match fill(&view, &mut after, &mut filling)? {
@@ -194,7 +194,7 @@ impl Copier {
                     waiting.bytes -= next.as_ref().map_or(0, |(layer, _)| layer.bytes());
                     next
                 };
-                let Some((layer, applied)) = next else { return Ok(Copying::Done(Box::new(filling))) };
+                let Some((layer, applied)) = next else { return Ok(Copying::Done(filling)) };
                 filling.apply(&layer, applied)?;
                 Work::Follow { filling }
             }
@@ -277,6 +277,7 @@ impl Applier {
         self.durable.set(self.applied);
         self.log_bytes = 0;
         self.growth.copied_bytes = self.base.file_bytes();
+        self.scrub = ScrubPlace::default();
         let ms = began.elapsed().as_millis() as u64;
         tracing::info!(before, after = self.growth.copied_bytes, ms, "the tables' file is compacted");
         Ok(Some(Flushed { base: self.base.view(), applied: self.applied, folded: false }))

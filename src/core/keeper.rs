@@ -1,4 +1,4 @@
-//! The keeper: trims the log and takes the local snapshots that a trim needs. In small steps, on a thread of its own;
+//! The keeper: trims the log, takes the local snapshots that a trim needs, and looks both over. In small steps, on a thread of its own;
 //! neither the writer nor the applier waits for it.
 //!
 //! Invariant: the log goes only up to where both the tables' last durable commit and a whole, synced snapshot reach, so
@@ -14,8 +14,9 @@ use super::applier::Durable;
 use super::leases::Leases;
 use super::local::{self, Snapshot};
 use super::names::Names;
+use super::pace::Pace;
 use super::retention::{self, Keep, Needs};
-use super::{Applier, Published, Writer};
+use super::{Applier, Published, Settings, Writer};
 use crate::disk::Disk;
 use crate::error::{Kind, Result};
 use crate::id::Seq;
@@ -37,6 +38,8 @@ pub struct Keeper {
     durable: Durable,
     leases: Leases,
     snapshot: Option<Snapshot>,
+    scrub: log::Scrub,
+    pace: Pace,
     /// After a failure: when to try again.
     rest_until: Option<Instant>,
 }
@@ -49,8 +52,8 @@ impl Keeper {
     pub(super) fn new(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        keep: Keep,
-        trimmer: log::Trimmer,
+        settings: &Settings,
+        (trimmer, scrub): (log::Trimmer, log::Scrub),
         writer: &Writer,
         applier: &Applier,
     ) -> Result<Keeper> {
@@ -65,12 +68,14 @@ impl Keeper {
             disk,
             dir: dir.to_owned(),
             names: applier.names(),
-            keep,
+            keep: settings.keep,
             trimmer,
             published: writer.published(),
             durable: applier.durable_mark(),
             leases: Leases::default(),
             snapshot,
+            scrub,
+            pace: Pace::new(settings.scrub),
             rest_until: None,
         })
     }
@@ -116,10 +121,36 @@ impl Keeper {
             tracing::debug!(keep_from = keep_from.0, "a segment of the log is trimmed");
             return Ok(true);
         }
-        if retention::snapshot_due(&segments, &self.keep, self.snapshot.as_ref()) {
-            return self.take_snapshot(ends);
+        if retention::snapshot_due(&segments, &self.keep, self.snapshot.as_ref()) && self.take_snapshot(ends)? {
+            return Ok(true);
+        }
+        // A segment or the snapshot at a time.
+        let all = self.scrub.segments() as u64 + 1;
+        if self.pace.due(all, 1, 1, Instant::now()).is_some() {
+            self.scrub();
         }
         Ok(false)
+    }
+
+    /// Verifies the next old segment, or, after the last of them, the snapshot. Damage is told, and the server goes on:
+    /// nothing that it answers comes from there, and what reads there verifies it again. A damaged snapshot is replaced.
+    /// Whether that was the end of a round.
+    pub fn scrub(&mut self) -> bool {
+        match self.scrub.step() {
+            Ok(true) => return false,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "an old segment of the log can't be read; the tables are not touched by it");
+                return false;
+            }
+        }
+        if self.snapshot.is_some()
+            && let Err(error) = local::verify(&*self.disk, &self.dir)
+        {
+            tracing::error!(%error, "the snapshot can't be used: another one is taken");
+            self.snapshot = None;
+        }
+        true
     }
 
     /// Of the base alone: what lies above it comes from the log. The view is let go when it is written.

@@ -18,6 +18,7 @@ mod leases;
 pub mod local;
 mod names;
 mod open;
+mod pace;
 mod poison;
 mod published;
 mod rebuild;

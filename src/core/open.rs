@@ -40,6 +40,8 @@ pub struct Settings {
     pub keep: Keep,
     /// When the base's file is compacted.
     pub compact: Compact,
+    /// Time in which everything is read and verified; zero is never.
+    pub scrub: Duration,
     /// Identity of a new folder; random if absent.
     pub genesis: Option<log::Genesis>,
 }
@@ -52,6 +54,7 @@ impl Default for Settings {
             log: log::Settings::default(),
             keep: Keep::default(),
             compact: Compact::default(),
+            scrub: hours(limits::SCRUB_HOURS),
             genesis: None,
         }
     }
@@ -60,8 +63,7 @@ impl Default for Settings {
 impl Settings {
     /// Those of a server.
     pub fn of(server: &config::Settings) -> Settings {
-        let config::Settings { base_cache_bytes, log_keep_hours, log_max_bytes, .. } = *server;
-        let log_keep = Duration::from_secs(3_600 * u64::from(log_keep_hours));
+        let config::Settings { base_cache_bytes, log_keep_hours, log_max_bytes, scrub_hours, .. } = *server;
         // Of a small log too some segments can go while others stay.
         let segment_bytes = limits::SEGMENT_BYTES.min(log_max_bytes / 8);
         let log = log::Settings {
@@ -69,9 +71,14 @@ impl Settings {
             first_segment_bytes: limits::SEGMENT_FIRST_BYTES.min(segment_bytes),
             ..log::Settings::default()
         };
-        let keep = Keep { log_keep, log_max_bytes };
-        Settings { cache_bytes: base_cache_bytes, log, keep, ..Settings::default() }
+        let keep = Keep { log_keep: hours(log_keep_hours), log_max_bytes };
+        let scrub = hours(scrub_hours);
+        Settings { cache_bytes: base_cache_bytes, log, keep, scrub, ..Settings::default() }
     }
+}
+
+fn hours(hours: u32) -> Duration {
+    Duration::from_secs(3_600 * u64::from(hours))
 }
 
 /// An open database, its parts not yet on their threads.
@@ -137,9 +144,9 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let entries = recovery.last.seq.0 - applied.position.seq.0;
     let applier = Applier::new(base, disk.clone(), dir, settings, durable, flushed);
     let start = Start { published, last_time: last.time, log_bytes };
-    let (preparer, trimmer) = (log_writer.preparer(), log_writer.trimmer());
+    let (preparer, trimmer, scrub) = (log_writer.preparer(), log_writer.trimmer(), log_writer.scrub());
     let writer = Writer::new(log_writer, identity.database, start, ballast);
-    let keeper = Keeper::new(disk, dir, settings.keep, trimmer, &writer, &applier)?;
+    let keeper = Keeper::new(disk, dir, settings, (trimmer, scrub), &writer, &applier)?;
     Ok(Opened { writer, applier, preparer, keeper, reader, recovery, replayed: entries, identity, lock })
 }
 

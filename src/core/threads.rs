@@ -307,6 +307,7 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            applier.scrub_due();
             if applier.is_damaged() {
                 return Err(Error::damaged(
                     "a block of the tables is not what was written: they are set aside, and the next start builds them anew from the log",

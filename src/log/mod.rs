@@ -4,7 +4,7 @@
 //! sync; [`Reader`]s pull entries at their own position, from the `ring` of the newest or from the segments, and are
 //! woken when the visible seq moves. `recovery` opens a folder: it verifies, cuts a torn tail, refuses damage
 //! (`walk` judges which is which), and rewrites the tail into a new synced file before anything is served. A
-//! [`Trimmer`] removes the oldest segments. [`scan`] reads a folder without changing it. Nothing above this folder knows about files.
+//! [`Trimmer`] removes the oldest segments, a [`Scrub`] reads them all now and then. [`scan`] reads a folder without changing it. Nothing above this folder knows about files.
 //!
 //! Invariants: only what a sync covered is ever visible; seqs have no gaps; an error of the disk while a batch is
 //! written poisons the writer for good; the log never reads a clock nor knows what an entry means.
@@ -14,6 +14,7 @@ mod reader;
 mod recovery;
 mod ring;
 mod scan;
+mod scrub;
 mod segment;
 mod spare;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use crate::time::Millis;
 pub use reader::Reader;
 pub use recovery::{Recovery, open};
 pub use scan::{Scan, Scanned, What, first_seq, scan, scan_from};
+pub use scrub::Scrub;
 pub use spare::Preparer;
 pub use trim::{Segment, Trimmer};
 pub use walk::Cut;

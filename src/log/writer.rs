@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::frame::{self, Frame, Kind as FrameKind};
 use super::ring::Shared;
+use super::scrub::Scrub;
 use super::segment::{self, Header};
 use super::spare::{self, Preparer, Spare, Spares};
 use super::trim::Trimmer;
@@ -111,6 +112,11 @@ impl Writer {
     /// Removes this log's oldest segments.
     pub fn trimmer(&self) -> Trimmer {
         Trimmer::new(self.shared.clone())
+    }
+
+    /// Verifies this log's old segments.
+    pub fn scrub(&self) -> Scrub {
+        Scrub::new(self.shared.clone())
     }
 
     /// Adds an entry to the batch being built. `payload` is [`super::encode`] of `entry`.

@@ -19,7 +19,7 @@ use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, DatabaseId, Position};
 use crate::limits;
-use crate::state::backend::{Backend, Shared};
+use crate::state::backend::{BLOCK, Backend, Lent, Shared};
 use crate::state::filling::{self, Filling};
 use crate::state::key;
 use crate::state::layer::Layer;
@@ -55,6 +55,21 @@ pub struct Opened {
     pub applied: Applied,
 }
 
+/// Where a round through a base is: first all of its blocks as they lie, then all of its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrubPlace {
+    /// The next block; `None` when all were read.
+    block: Option<u64>,
+    /// The last key.
+    after: Vec<u8>,
+}
+
+impl Default for ScrubPlace {
+    fn default() -> ScrubPlace {
+        ScrubPlace { block: Some(0), after: Vec::new() }
+    }
+}
+
 /// Keys and values to fill a base with.
 pub type Pairs<'a> = dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>)>> + 'a;
 
@@ -63,6 +78,7 @@ pub struct Base {
     handle: Arc<Handle>,
     shared: Arc<Shared>,
     file: Arc<dyn DiskFile>,
+    backend: Arc<Backend>,
     view: Arc<BaseView>,
 }
 
@@ -156,9 +172,34 @@ impl Base {
         let view = BaseView::of(&copy.handle, &copy.shared, warm, flush)?;
         place(copy.path())?;
         self.shared.refuse();
-        let Filling { handle, shared, file, .. } = copy;
-        (self.handle, self.shared, self.file, self.view) = (handle, shared, file, Arc::new(view));
+        let Filling { handle, shared, file, backend, .. } = copy;
+        (self.handle, self.shared, self.view) = (handle, shared, Arc::new(view));
+        (self.file, self.backend) = (file, backend);
         Ok(())
+    }
+
+    /// Verifies a few blocks of the file, and reads on in the keys with what is not in memory. True at the end of a
+    /// round.
+    ///
+    /// # Errors
+    /// `Damaged`, as whoever reads there is told; the disk's.
+    pub fn scrub(&self, at: &mut ScrubPlace, bytes: usize) -> Result<bool> {
+        if let Some(block) = at.block {
+            let next = self.backend.scrub(block, (bytes as u64).div_ceil(BLOCK));
+            at.block = next.map_err(|error| Error::io("the base", error))?;
+            return Ok(false);
+        }
+        let mut left = bytes;
+        for pair in self.view.pairs(&at.after)? {
+            let (key, value) = pair?;
+            left = left.saturating_sub(key.len() + value.len() + 1);
+            if left == 0 {
+                at.after = key;
+                return Ok(false);
+            }
+        }
+        *at = ScrubPlace::default();
+        Ok(true)
     }
 
     /// Bytes of its file.
@@ -337,13 +378,13 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
         return Err(Error::damaged(format!("{} is empty; rebuild it from a snapshot and the log", path.display())));
     }
     let shared = Arc::new(Shared::default());
-    let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
-    let opened =
-        guarded(&shared, || Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?));
+    let backend = Arc::new(Backend::new(file.clone(), shared.clone()).map_err(io)?);
+    let lent = Lent(backend.clone());
+    let opened = guarded(&shared, || Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(lent)?));
     let handle = Arc::new(Handle::new(opened.inspect_err(|_| shared.refuse())?, &shared));
     let warm = Arc::new(Warm::new((cache_bytes / 2).min(limits::BASE_ROWS_BYTES)));
     let view = BaseView::of(&handle, &shared, &warm, FlushNumber::default())?;
-    Ok(Base { handle, shared, file, view: Arc::new(view) })
+    Ok(Base { handle, shared, file, backend, view: Arc::new(view) })
 }
 
 impl BaseView {

@@ -12,7 +12,7 @@ use redb::{Database, Durability};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::state::backend::{Backend, Shared};
+use crate::state::backend::{Backend, Lent, Shared};
 use crate::state::base::{self, Applied, Base, Handle, Pairs, TABLE};
 use crate::state::key;
 use crate::state::layer::Layer;
@@ -25,12 +25,13 @@ pub struct Filling {
     pub(super) handle: Arc<Handle>,
     pub(super) shared: Arc<Shared>,
     pub(super) file: Arc<dyn DiskFile>,
+    pub(super) backend: Arc<Backend>,
     pub(super) applied: Applied,
     path: PathBuf,
 }
 
 impl Filling {
-    /// Begins one in a folder, which holds nothing but its position.
+    /// Begins one in a folder. It holds nothing.
     ///
     /// # Errors
     /// The disk's.
@@ -41,17 +42,13 @@ impl Filling {
         let file = disk.open(&path, Open::CreateNew).map_err(io)?;
         let shared = Arc::new(Shared::default());
         shared.leave_unsynced();
-        let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
+        let backend = Arc::new(Backend::new(file.clone(), shared.clone()).map_err(io)?);
+        let lent = Lent(backend.clone());
         let database = base::guarded(&shared, || {
-            Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?)
+            Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(lent)?)
         })?;
         let handle = Arc::new(Handle::new(database, &shared));
-        let mut filling = Filling { handle, shared, file, applied, path };
-        filling.write(false, |table| {
-            table.insert(key::FORMAT, &base::FORMAT_VERSION.to_be_bytes()[..])?;
-            Ok(())
-        })?;
-        Ok(filling)
+        Ok(Filling { handle, shared, file, backend, applied, path })
     }
 
     /// Puts about `bytes` of keys and values in, which come in order; whether there were so many.
@@ -140,6 +137,7 @@ impl Filling {
             transaction.set_quick_repair(quick_repair);
             {
                 let mut table = transaction.open_table(TABLE)?;
+                table.insert(key::FORMAT, &base::FORMAT_VERSION.to_be_bytes()[..])?;
                 fill(&mut table)?;
                 base::put_applied(&mut table, applied)?;
             }

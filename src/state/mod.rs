@@ -28,7 +28,7 @@ mod stack;
 mod tally;
 mod warm;
 
-pub use base::{Applied, Base, BaseView, Opened, Pairs};
+pub use base::{Applied, Base, BaseView, Opened, Pairs, ScrubPlace};
 pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
 pub use filling::Filling;

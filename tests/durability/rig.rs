@@ -189,7 +189,8 @@ pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Resul
             Ok(_) | Err(_) => Ok(()),
         },
         18..=19 => keep(parts).map(drop),
-        20..=23 => compact(parts).map(drop),
+        20..=22 => compact(parts).map(drop),
+        23 => scrub(parts),
         _ => parts.writer.idle().map_err(|error| error.kind()),
     }
 }
@@ -218,6 +219,13 @@ pub(crate) fn compact(parts: &mut Parts) -> Result<bool, Kind> {
         Err(error) => parts.applier.drop_copy(error.message()),
     }
     Ok(false)
+}
+
+/// A look at a part of everything. What a crash left behind is no damage.
+fn scrub(parts: &mut Parts) -> Result<(), Kind> {
+    parts.keeper.scrub();
+    parts.applier.scrub(128 << 10);
+    if parts.applier.is_damaged() { Err(Kind::Damaged) } else { Ok(()) }
 }
 
 /// Folds the fresh layer into the base.

@@ -52,6 +52,7 @@ pub(super) struct Stepped {
     pub(super) disk: SimDisk,
     pub(super) writer: Writer,
     pub(super) applier: Applier,
+    pub(super) keeper: core::Keeper,
     pub(super) reader: log::Reader,
     pub(super) now: Millis,
     _lock: Box<dyn DiskLock>,
@@ -72,9 +73,13 @@ impl Stepped {
     }
 
     pub(super) fn open(disk: &SimDisk) -> Result<Stepped> {
-        let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
-        let core::Opened { writer, applier, reader, lock, .. } = opened;
-        Ok(Stepped { disk: disk.clone(), writer, applier, reader, now: NOW, _lock: lock })
+        Stepped::open_with(disk, &settings())
+    }
+
+    pub(super) fn open_with(disk: &SimDisk, settings: &core::Settings) -> Result<Stepped> {
+        let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), settings)?;
+        let core::Opened { writer, applier, keeper, reader, lock, .. } = opened;
+        Ok(Stepped { disk: disk.clone(), writer, applier, keeper, reader, now: NOW, _lock: lock })
     }
 
     pub(super) fn view(&self) -> Arc<Published> {

@@ -12,3 +12,4 @@ mod gate;
 mod histories;
 mod schema;
 mod threads;
+mod upkeep;

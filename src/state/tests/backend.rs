@@ -89,7 +89,7 @@ fn a_power_loss_at_any_operation_leaves_a_state_no_older_than_the_last_checkpoin
     for seed in 0..rounds(150, 3_000) {
         let mut dice = Dice::new("power", seed);
         let disk = disk(seed);
-        let at = 1 + dice.roll(120);
+        let at = 1 + dice.roll(150);
         disk.freeze_at_op(at);
         let (states, durable, _) = work(&disk, &mut dice, 12);
         durables += durable;
@@ -134,6 +134,7 @@ fn what_is_written_since_the_last_checkpoint_is_counted_until_the_next() {
     let (disk, mut dice) = (disk(5), Dice::new("dirty", 5));
     let (mut base, _) = try_open(&disk).unwrap();
     let mut seq = 0;
+    base.checkpoint().unwrap();
     for _ in 0..2 {
         let mut counted = base.dirty_bytes();
         assert_eq!(counted, 0, "nothing since the checkpoint");
