@@ -34,6 +34,12 @@ pub struct Settings {
     pub base_cache_bytes: usize,
     /// Origins whose pages a browser lets read the answers: `https://app.example`, or `*` for all.
     pub cors_origins: Vec<String>,
+    /// Time that an entry of the log is kept at least, as long as the log is within `log_max_bytes`, hours.
+    pub log_keep_hours: u32,
+    /// The log's files at most, bytes; a start that rebuilds the tables may have all of it to replay.
+    pub log_max_bytes: u64,
+    /// Time in which all of the tables, the log and the snapshot is read and verified, hours; 0 is never.
+    pub scrub_hours: u32,
 }
 
 /// How log lines are written.
@@ -59,6 +65,9 @@ impl Default for Settings {
             connections_max: limits::CONNECTIONS_MAX,
             base_cache_bytes: limits::BASE_CACHE_BYTES,
             cors_origins: Vec::new(),
+            log_keep_hours: limits::LOG_KEEP_HOURS,
+            log_max_bytes: limits::LOG_MAX_BYTES,
+            scrub_hours: limits::SCRUB_HOURS,
         }
     }
 }
@@ -91,6 +100,7 @@ impl Settings {
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
         at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
+        at_least("log_max_bytes", self.log_max_bytes, limits::LOG_MAX_BYTES_MIN)?;
         self.validate_origins()
     }
 
@@ -120,7 +130,7 @@ fn is_origin(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(known)
 }
 
-fn at_least(name: &str, value: usize, least: usize) -> Result<()> {
+fn at_least<N: PartialOrd + std::fmt::Display>(name: &str, value: N, least: N) -> Result<()> {
     if value < least { Err(Error::invalid(format!("{name}: {value} is less than {least}"))) } else { Ok(()) }
 }
 
@@ -158,7 +168,8 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\ncors_origins = {:?}\n",
+             connections_max = {}\nbase_cache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
+             log_max_bytes = {}\nscrub_hours = {}\n",
             settings.data,
             settings.listen,
             settings.dev,
@@ -166,7 +177,10 @@ mod tests {
             settings.body_bytes_max,
             settings.connections_max,
             settings.base_cache_bytes,
-            settings.cors_origins
+            settings.cors_origins,
+            settings.log_keep_hours,
+            settings.log_max_bytes,
+            settings.scrub_hours
         )
     }
 
@@ -202,6 +216,8 @@ mod tests {
             ("cors_origins = ['ftp://a.example']", "cors_origins:"),
             ("cors_origins = ['null']", "cors_origins:"),
             ("dev = true\ncors_origins = ['https://a.example', '*']", "cors_origins:"),
+            ("log_max_bytes = 1000000", "log_max_bytes:"),
+            ("log_keep_hours = -1", "log_keep_hours"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

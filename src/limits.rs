@@ -94,6 +94,12 @@ pub const RING_ENTRIES: usize = 4_096;
 pub const RING_BYTES: usize = 16 << 20;
 /// Idleness after which the log's end is marked durable.
 pub const MARK_IDLE: Duration = Duration::from_millis(50);
+/// How long an entry is kept for those who follow the log, hours.
+pub const LOG_KEEP_HOURS: u32 = 24;
+/// Bytes of the log's files past which entries go however young they are: a start that rebuilds the tables replays it.
+pub const LOG_MAX_BYTES: u64 = 1 << 30;
+/// The least that may be set for it: eight segments of a size that is still worth a file.
+pub const LOG_MAX_BYTES_MIN: u64 = 8 << 20;
 
 // The writer.
 
@@ -150,6 +156,25 @@ pub const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;
 pub const CHECKPOINT_DIRTY_BYTES: u64 = 256 << 20;
 /// Time after which applied but not durable work is made durable.
 pub const CHECKPOINT_AGE: Duration = Duration::from_secs(60);
+/// Size of the base's file from which it is compacted when it has grown beyond twice its content, bytes.
+pub const COMPACT_BYTES_MIN: u64 = 64 << 20;
+/// Bytes that one step of a copy of the base puts in, in one transaction.
+pub const COMPACT_PIECE_BYTES: usize = 4 << 20;
+/// Layers that wait for such a copy, bytes. Past it the copy is given up and tried again later.
+pub const COMPACT_LAYERS_BYTES_MAX: usize = 128 << 20;
+/// Log applied between two looks at whether it is worth a copy, as a part of the file's size: 16 is a sixteenth.
+pub const COMPACT_LOG_PART: u64 = 16;
+/// Time between two looks at whether it is worth a copy: each reads all of the base.
+pub const COMPACT_PAUSE: Duration = Duration::from_secs(600);
+
+// Looking for damage.
+
+/// Time in which all of the tables, the log and the snapshot is read, hours.
+pub const SCRUB_HOURS: u32 = 24;
+/// What one step reads of the tables at least, bytes: less is not worth it.
+pub const SCRUB_STEP_BYTES_MIN: u64 = 64 << 10;
+/// The same at most: the applier reads it, and a layer may wait for it.
+pub const SCRUB_STEP_BYTES_MAX: u64 = 1 << 20;
 
 // The disk.
 

@@ -35,7 +35,7 @@ impl Server {
     /// The settings', the folder's, the log's and the base's.
     pub fn start(settings: Settings) -> Result<Server> {
         settings.validate()?;
-        let core_settings = core::Settings { cache_bytes: settings.base_cache_bytes, ..core::Settings::default() };
+        let core_settings = core::Settings::of(&settings);
         let (core, threads) =
             core::start(Arc::new(RealDisk), Path::new(&settings.data), &core_settings, Clock::System)?;
         let service = Service::new(core.clone(), &settings)?;

@@ -72,6 +72,15 @@ pub(super) struct Flags {
     /// Several by commas, or the flag again. [default: none]
     #[arg(long, value_name = "ORIGINS", env = "MILLPOND_CORS_ORIGINS", value_delimiter = ',')]
     cors_origins: Option<Vec<String>>,
+    /// Time that an entry of the log is kept at least, while the log is within its bytes, hours. [default: 24]
+    #[arg(long, value_name = "HOURS", env = "MILLPOND_LOG_KEEP_HOURS")]
+    log_keep_hours: Option<u32>,
+    /// Files of the log at most, bytes; past it entries go however young. [default: 1073741824]
+    #[arg(long, value_name = "BYTES", env = "MILLPOND_LOG_MAX_BYTES")]
+    log_max_bytes: Option<u64>,
+    /// Time in which everything stored is read and verified, hours; 0 is never. [default: 24]
+    #[arg(long, value_name = "HOURS", env = "MILLPOND_SCRUB_HOURS")]
+    scrub_hours: Option<u32>,
 }
 
 /// Where the data is and how lines are logged.
@@ -146,6 +155,7 @@ impl Flags {
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cors_origins);
         // A variable that is set to nothing sets nothing.
         settings.cors_origins.retain(|origin| !origin.is_empty());
+        lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours);
         settings.validate()?;
         Ok(settings)
     }

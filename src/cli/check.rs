@@ -1,13 +1,14 @@
 //! `millpond check`: everything a stopped server's folder claims, verified. Opens it as a start does, recovery and
 //! replay included.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{say, trace};
 use crate::config::Settings;
 use crate::core;
 use crate::disk::RealDisk;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log;
 use crate::state;
 
@@ -17,18 +18,27 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
     if !dir.is_dir() {
         return Err(Error::invalid(format!("data: {} is not a folder", dir.display())));
     }
-    let mut entries = 0u64;
+    let (mut entries, mut range) = (0u64, None);
     for found in log::scan(Arc::new(RealDisk), &core::log_dir(dir))? {
         let found = found?;
         match found.what {
-            log::What::Entry(_) => entries += 1,
+            log::What::Entry(logged) => {
+                entries += 1;
+                let last = logged.position;
+                range = Some((range.map_or(last, |(first, _)| first), last));
+            }
             log::What::Cut(cut) => say(format_args!("log: a torn tail in {}, to be cut: {cut:?}", found.segment)),
             _ => {}
         }
     }
-    say(format_args!("log: {entries} entries, each with its checksum and chain"));
-    let core_settings = core::Settings { cache_bytes: settings.base_cache_bytes, ..core::Settings::default() };
-    let opened = core::open(Arc::new(RealDisk), dir, &core_settings)?;
+    match range {
+        None => say(format_args!("log: no entries")),
+        Some((first, last)) => {
+            say(format_args!("log: {entries} entries, {first} to {last}, each with its checksum and chain"));
+        }
+    }
+    check_snapshot(dir)?;
+    let opened = core::open(Arc::new(RealDisk), dir, &core::Settings::of(settings))?;
     let published = opened.writer.published().load_full();
     let report = match state::check(&published.stack, &published.schema) {
         Ok(report) => report,
@@ -61,5 +71,25 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
             "{} problems: move the tables' file away, and the next start builds it anew from the log",
             report.problem_count
         )))
+    }
+}
+
+/// The snapshot is read to its end: the tables may have to be rebuilt from it.
+fn check_snapshot(dir: &Path) -> Result<()> {
+    match core::local::verify(&RealDisk, dir) {
+        Ok(header) => {
+            let rows: u64 = header.tallies.iter().map(|(_, _, tally)| tally.count).sum();
+            say(format_args!("snapshot: {rows} records at {}", header.applied.position));
+            Ok(())
+        }
+        Err(error) if error.kind() == Kind::Gone => {
+            say(format_args!("snapshot: none; one is taken before the log is trimmed"));
+            Ok(())
+        }
+        // A server takes another one as long as its tables are whole.
+        Err(error) => {
+            say(format_args!("problem: {error}. The next start of a server takes another one"));
+            Err(error)
+        }
     }
 }

@@ -5,13 +5,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::Settings;
+use super::compaction::{Copy, Growth};
+use super::names::Names;
+use super::pace::Pace;
 use crate::disk::Disk;
 use crate::error::{Kind, Result};
 use crate::id::Seq;
 use crate::limits;
-use crate::state::{Applied, Base, BaseView, Layer};
+use crate::state::{Applied, Base, BaseView, Layer, ScrubPlace};
 
 /// A frozen layer on its way to the base.
 #[derive(Debug)]
@@ -31,24 +36,72 @@ pub struct Flushed {
     pub base: Arc<BaseView>,
     /// Up to where.
     pub applied: Seq,
+    /// Whether it has taken in the layer that the writer froze last; not when it has only moved to another file.
+    pub folded: bool,
+}
+
+/// The last entry that a crash can't take from the base, as others see it; clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct Durable(Arc<AtomicU64>);
+
+impl Durable {
+    fn new(seq: Seq) -> Durable {
+        Durable(Arc::new(AtomicU64::new(seq.0)))
+    }
+
+    pub(super) fn set(&self, seq: Seq) {
+        self.0.store(seq.0, Ordering::Release);
+    }
+
+    pub(super) fn get(&self) -> Seq {
+        Seq(self.0.load(Ordering::Acquire))
+    }
 }
 
 /// Owner of the base.
 #[derive(Debug)]
 pub struct Applier {
-    base: Base,
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    applied: Seq,
-    durable: Seq,
-    log_bytes: u64,
+    pub(super) base: Base,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) names: Names,
+    pub(super) cache_bytes: usize,
+    pub(super) applied: Seq,
+    pub(super) durable: Durable,
+    pub(super) log_bytes: u64,
     since: Instant,
+    pub(super) growth: Growth,
+    /// A smaller file that is being filled, to be moved to.
+    pub(super) copy: Option<Copy>,
+    pub(super) scrub: ScrubPlace,
+    pace: Pace,
 }
 
 impl Applier {
     /// Takes a base whose last durable commit is at `durable`, and which holds everything up to `applied`.
-    pub fn new(base: Base, disk: Arc<dyn Disk>, dir: &Path, durable: Seq, applied: Seq) -> Applier {
-        Applier { base, disk, dir: dir.to_owned(), applied, durable, log_bytes: 0, since: Instant::now() }
+    pub fn new(
+        base: Base,
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        settings: &Settings,
+        durable: Seq,
+        applied: Seq,
+    ) -> Applier {
+        Applier {
+            base,
+            disk,
+            dir: dir.to_owned(),
+            names: Names::default(),
+            cache_bytes: settings.cache_bytes,
+            applied,
+            durable: Durable::new(durable),
+            log_bytes: 0,
+            since: Instant::now(),
+            growth: Growth::new(settings.compact),
+            copy: None,
+            scrub: ScrubPlace::default(),
+            pace: Pace::new(settings.scrub),
+        }
     }
 
     /// Folds one layer in. It can be read from the answer on, and is durable after the next checkpoint.
@@ -57,19 +110,23 @@ impl Applier {
     /// The base's. It may not be written to any more.
     pub fn apply(&mut self, flush: &Flush) -> Result<Flushed> {
         debug_assert!(flush.applied.position.seq >= self.applied, "layers are applied in order");
-        if self.applied == self.durable {
+        if self.applied == self.durable() {
             self.since = Instant::now();
         }
         self.base.apply(&flush.layer, flush.applied)?;
         self.base.write_back()?;
         self.applied = flush.applied.position.seq;
         self.log_bytes += flush.log_bytes;
-        Ok(Flushed { base: self.base.view(), applied: self.applied })
+        self.growth.applied(flush.log_bytes);
+        if let Some(copy) = &self.copy {
+            copy.add(&flush.layer, flush.applied);
+        }
+        Ok(Flushed { base: self.base.view(), applied: self.applied, folded: true })
     }
 
     /// Whether enough was applied, or long enough ago, to make it durable.
     pub fn checkpoint_due(&self) -> bool {
-        self.applied > self.durable
+        self.applied > self.durable()
             && (self.log_bytes >= limits::CHECKPOINT_LOG_BYTES
                 || self.base.dirty_bytes() >= limits::CHECKPOINT_DIRTY_BYTES
                 || self.since.elapsed() >= limits::CHECKPOINT_AGE)
@@ -80,7 +137,7 @@ impl Applier {
     /// # Errors
     /// The base's. It may not be written to any more.
     pub fn checkpoint(&mut self) -> Result<()> {
-        if self.applied == self.durable {
+        if self.applied == self.durable() {
             return Ok(());
         }
         let began = Instant::now();
@@ -93,14 +150,44 @@ impl Applier {
             ms = began.elapsed().as_millis() as u64,
             "checkpoint"
         );
-        self.durable = self.applied;
+        self.durable.set(self.applied);
         self.log_bytes = 0;
         Ok(())
     }
 
+    /// Verifies what is due of the base. What is found is as if a reader had met it.
+    pub fn scrub_due(&mut self) {
+        // Once as it lies and once by its keys.
+        let all = 2 * self.base.file_bytes();
+        let (least, most) = (limits::SCRUB_STEP_BYTES_MIN, limits::SCRUB_STEP_BYTES_MAX);
+        if let Some(bytes) = self.pace.due(all, least, most, Instant::now()) {
+            self.scrub(bytes as usize);
+        }
+    }
+
+    /// Verifies the next bytes of the base; whether that was the end of a round.
+    pub fn scrub(&mut self, bytes: usize) -> bool {
+        self.base.scrub(&mut self.scrub, bytes).unwrap_or_else(|error| {
+            tracing::error!(%error, "looking the tables over");
+            // Behind what can't be read there may be nothing to be read.
+            self.scrub = ScrubPlace::default();
+            true
+        })
+    }
+
     /// The last entry that a crash can't take from the base.
     pub fn durable(&self) -> Seq {
-        self.durable
+        self.durable.get()
+    }
+
+    /// The same, to be asked from another thread.
+    pub(super) fn durable_mark(&self) -> Durable {
+        self.durable.clone()
+    }
+
+    /// Gives names in the data folder.
+    pub(super) fn names(&self) -> Names {
+        self.names.clone()
     }
 
     /// Whether a read has met a block that is not what was written.

@@ -3,25 +3,37 @@
 //! One command's way: [`Core::submit`] puts it in the writer's bounded queue; the writer thread takes what is queued,
 //! has [`decide`] judge each against the stack of layers (so that the second sees the first), logs what was decided as
 //! one group commit with one sync, publishes the new view, then the position, then answers. The applier thread folds
-//! frozen layers into redb behind it. Start-up ([`open`]) is replay: the same effects, from the log.
+//! frozen layers into redb behind it; the keeper's trims the log behind both. Start-up ([`open`]) is replay: the same effects, from the log.
 //!
 //! Invariants of absence: only the [`Writer`] appends to the log and publishes; only the [`Applier`] (and replay before it
 //! exists) writes to the base; [`decide`] reads no clock, no random source and no disk but the state it is given.
 
 mod applier;
 mod ballast;
+mod compaction;
 pub mod decide;
 mod desk;
+mod keeper;
+mod leases;
+pub mod local;
+mod names;
 mod open;
+mod pace;
 mod poison;
 mod published;
+mod rebuild;
+mod retention;
 mod threads;
 mod writer;
 
 pub use applier::{Applier, Flush, Flushed};
+pub use compaction::{Compact, Copier, Copying};
+pub use keeper::Keeper;
+pub use leases::{Lease, Leases};
 pub use open::{Identity, Opened, Settings, log_dir, open};
 pub use poison::Poison;
 pub use published::Published;
+pub use retention::Keep;
 pub use threads::{Awaited, Core, Threads, start};
 pub use writer::{Outcome, Writer};
 

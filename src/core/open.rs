@@ -1,17 +1,20 @@
 //! Opening a folder: identity, base, log, and the replay of what the base does not have yet.
 //!
 //! Invariant: replay is the same `effects` and `apply` that the writer uses, from the base's last durable commit on; it
-//! decides nothing. A base that is damaged or set aside is built anew from the log, if that reaches back to the start.
+//! decides nothing. Where the base comes from is `rebuild`'s.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::ballast::Ballast;
 use super::decide::Pieces;
+use super::rebuild::Folder;
 use super::writer::Start;
-use super::{Applier, Published, Writer};
+use super::{Applier, Compact, Keep, Keeper, Published, Writer};
+use crate::config;
 use crate::disk::{self, Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
 use crate::id::{DatabaseId, NodeId, Seq};
@@ -36,6 +39,12 @@ pub struct Settings {
     pub pieces: Pieces,
     /// The log's own.
     pub log: log::Settings,
+    /// How much of the log is kept.
+    pub keep: Keep,
+    /// When the base's file is compacted.
+    pub compact: Compact,
+    /// Time in which everything is read and verified; zero is never.
+    pub scrub: Duration,
     /// Identity of a new folder; random if absent.
     pub genesis: Option<log::Genesis>,
 }
@@ -47,9 +56,33 @@ impl Default for Settings {
             ballast_bytes: limits::BALLAST_BYTES,
             pieces: Pieces::default(),
             log: log::Settings::default(),
+            keep: Keep::default(),
+            compact: Compact::default(),
+            scrub: hours(limits::SCRUB_HOURS),
             genesis: None,
         }
     }
+}
+
+impl Settings {
+    /// Those of a server.
+    pub fn of(server: &config::Settings) -> Settings {
+        let config::Settings { base_cache_bytes, log_keep_hours, log_max_bytes, scrub_hours, .. } = *server;
+        // Of a small log too some segments can go while others stay.
+        let segment_bytes = limits::SEGMENT_BYTES.min(log_max_bytes / 8);
+        let log = log::Settings {
+            segment_bytes,
+            first_segment_bytes: limits::SEGMENT_FIRST_BYTES.min(segment_bytes),
+            ..log::Settings::default()
+        };
+        let keep = Keep { log_keep: hours(log_keep_hours), log_max_bytes };
+        let scrub = hours(scrub_hours);
+        Settings { cache_bytes: base_cache_bytes, log, keep, scrub, ..Settings::default() }
+    }
+}
+
+fn hours(hours: u32) -> Duration {
+    Duration::from_secs(3_600 * u64::from(hours))
 }
 
 /// An open database, its parts not yet on their threads.
@@ -61,6 +94,8 @@ pub struct Opened {
     pub applier: Applier,
     /// Prepares the log's next segments.
     pub preparer: log::Preparer,
+    /// Trims the log.
+    pub keeper: Keeper,
     /// For consumers.
     pub reader: log::Reader,
     /// What recovery found.
@@ -95,31 +130,62 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let log_dir = log_dir(dir);
     disk.create_dir_all(&log_dir).map_err(|error| Error::io("the log's folder", error))?;
     let identity = identity(&*disk, dir, settings.genesis)?;
-    let genesis = log::Genesis { database: identity.database, node: identity.node };
 
     let mut ballast = Ballast::new(disk.clone(), dir, settings.ballast_bytes)?;
-    let (mut base, applied) = open_base(&disk, dir, settings)?;
-    let open_log = || log::open(disk.clone(), &log_dir, settings.log, genesis, applied.position.seq);
-    let (log_writer, reader, recovery) = match open_log() {
-        // Its last segment is written anew, which takes some room.
-        Err(error) if error.kind() == Kind::NoSpace && ballast.release() => open_log()?,
-        opened => opened?,
+    let folder = Folder { disk: &disk, dir, settings, database: identity.database };
+    let engines = match Engines::open(&folder, &identity, &mut ballast)? {
+        Ok(engines) => engines,
+        Err(damaged) => {
+            tracing::error!("the tables are damaged: they are set aside and built anew from the log");
+            folder.set_aside(damaged)?;
+            Engines::open(&folder, &identity, &mut ballast)?.map_err(|_| {
+                Error::damaged("the tables are damaged again after they were built anew: look after the disk")
+            })?
+        }
     };
-    check_history(&recovery, &identity, applied)?;
-    let mut applied = Applied { database: identity.database, ..applied };
-    let mut replayed = replay(&reader, &recovery, &mut base, applied);
-    if replayed.as_ref().is_err_and(|error| error.kind() == Kind::Damaged) && base.is_damaged() {
-        tracing::error!("the tables are damaged: they are set aside and built anew from the log");
-        (base, applied) = build_anew(&disk, dir, settings, base, identity.database)?;
-        replayed = replay(&reader, &recovery, &mut base, applied);
-    }
-    let Replayed { published, applied: last, durable, flushed, log_bytes } = replayed?;
+    let Engines { base, log: (log_writer, reader, recovery), applied, replayed } = engines;
+    let Replayed { published, applied: last, durable, flushed, log_bytes } = replayed;
     let entries = recovery.last.seq.0 - applied.position.seq.0;
-    let applier = Applier::new(base, disk.clone(), dir, durable, flushed);
+    let applier = Applier::new(base, disk.clone(), dir, settings, durable, flushed);
     let start = Start { published, last_time: last.time, log_bytes, pieces: settings.pieces };
-    let preparer = log_writer.preparer();
+    let (preparer, trimmer, scrub) = (log_writer.preparer(), log_writer.trimmer(), log_writer.scrub());
     let writer = Writer::new(log_writer, identity.database, start, ballast);
-    Ok(Opened { writer, applier, preparer, reader, recovery, replayed: entries, identity, lock })
+    let keeper = Keeper::new(disk, dir, settings, (trimmer, scrub), &writer, &applier)?;
+    Ok(Opened { writer, applier, preparer, keeper, reader, recovery, replayed: entries, identity, lock })
+}
+
+/// The base and the log of a folder, joined.
+struct Engines {
+    base: Base,
+    log: (log::Writer, log::Reader, log::Recovery),
+    /// Where the base stood before the replay.
+    applied: Applied,
+    replayed: Replayed,
+}
+
+impl Engines {
+    /// The second `Err` is a base that was found damaged only while it was used.
+    fn open(
+        folder: &Folder<'_>,
+        identity: &Identity,
+        ballast: &mut Ballast,
+    ) -> Result<std::result::Result<Engines, Base>> {
+        let Folder { disk, dir, settings, .. } = folder;
+        let genesis = log::Genesis { database: identity.database, node: identity.node };
+        let (mut base, applied) = folder.base(ballast)?;
+        let open_log = || log::open((*disk).clone(), &log_dir(dir), settings.log, genesis, applied.position.seq);
+        let log = match open_log() {
+            // Its last segment is written anew, which takes some room.
+            Err(error) if error.kind() == Kind::NoSpace && ballast.release() => open_log()?,
+            opened => opened?,
+        };
+        check_history(&log.2, identity, applied)?;
+        let applied = Applied { database: identity.database, ..applied };
+        match replay(&log.1, &log.2, &mut base, applied) {
+            Err(error) if error.kind() == Kind::Damaged && base.is_damaged() => Ok(Err(base)),
+            replayed => Ok(Ok(Engines { base, log, applied, replayed: replayed? })),
+        }
+    }
 }
 
 fn lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn DiskLock>> {
@@ -179,35 +245,6 @@ fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// The base, or an empty new one in the place of one that can't be read.
-fn open_base(disk: &Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<(Base, Applied)> {
-    match Base::open(&**disk, dir, settings.cache_bytes) {
-        Ok(opened) => Ok((opened.base, opened.applied)),
-        Err(error) if error.kind() == Kind::Damaged => {
-            tracing::error!(%error, "the tables are damaged: they are set aside and built anew from the log");
-            Base::set_aside(&**disk, dir)?;
-            let opened = Base::open(&**disk, dir, settings.cache_bytes)?;
-            Ok((opened.base, opened.applied))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// An empty base in the place of one that can't be trusted.
-fn build_anew(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    settings: &Settings,
-    damaged: Base,
-    database: DatabaseId,
-) -> Result<(Base, Applied)> {
-    // It is damaged: what its end has to say is no news.
-    let _ = damaged.close(false);
-    Base::set_aside(&**disk, dir)?;
-    let (base, applied) = open_base(disk, dir, settings)?;
-    Ok((base, Applied { database, ..applied }))
-}
-
 /// Base and log must belong together and tell one history: the chain at the base's position is the log's.
 fn check_history(recovery: &log::Recovery, identity: &Identity, applied: Applied) -> Result<()> {
     if recovery.database != identity.database {
@@ -238,12 +275,6 @@ struct Replayed {
 /// Folds the log from the base's position up to its end in, as the writer and the applier do it: into layers, and the
 /// layers into the base.
 fn replay(reader: &log::Reader, recovery: &log::Recovery, base: &mut Base, applied: Applied) -> Result<Replayed> {
-    if recovery.first.0 > applied.position.seq.0 + 1 {
-        return Err(Error::damaged(format!(
-            "the tables hold everything up to {}, but the log begins at {}: restore a backup",
-            applied.position.seq, recovery.first
-        )));
-    }
     let view = base.view();
     let schema = Arc::new(state::schema_of(&*view)?);
     let seq = applied.position.seq;

@@ -1,6 +1,6 @@
 //! The core on its threads, and [`Core`], the handle by which everyone else reads and writes.
 //!
-//! Threads: the writer, the applier, the segment preparer. Channels, all bounded: commands to the writer (full: 503,
+//! Threads: the writer, the applier, the segment preparer, the keeper of the log. Channels, all bounded: commands to the writer (full: 503,
 //! nothing changed), one frozen layer to the applier (the writer keeps filling the fresh one meanwhile), its answer.
 //! Invariant: the writer waits only for the disk and, when the layers are full, for the applier; never for a reader.
 
@@ -15,8 +15,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use tokio::sync::oneshot;
 
 use super::ballast::has_headroom;
+use super::compaction::Compactor;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
-use super::{Applier, Flush, Flushed, Opened, Outcome, Poison, Published, Settings, Writer, open};
+use super::{Applier, Flush, Flushed, Keeper, Leases, Opened, Outcome, Poison, Published, Settings, Writer, open};
 use crate::disk::{Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
@@ -31,6 +32,8 @@ const APPLIER_TICK: Duration = Duration::from_millis(250);
 const ROOM_TICK: Duration = Duration::from_millis(5);
 /// How often a preparer without work looks whether it shall end.
 const PREPARER_TICK: Duration = Duration::from_millis(250);
+/// How often a keeper without work looks for some.
+const KEEPER_TICK: Duration = Duration::from_millis(250);
 
 /// The handle: cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -43,6 +46,7 @@ struct Shared {
     queue: Arc<Queue>,
     published: Arc<ArcSwap<Published>>,
     reader: log::Reader,
+    leases: Leases,
     poison: Poison,
     clock: Clock,
     disk: Arc<dyn Disk>,
@@ -63,14 +67,23 @@ enum Unsent {
 /// What a thread leaves, and its share of the folder's lock: the folder is free when both have let go.
 struct Held<T>(T, Arc<dyn DiskLock>);
 
+/// Tells the preparer and the keeper to end, at the latest when it is dropped.
+struct End(Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// The threads. Dropped without [`Threads::stop`] they end by themselves; what the base lacks comes from the log.
 pub struct Threads {
     stop: Sender<()>,
-    /// Tells the preparer to end.
-    end: Arc<AtomicBool>,
+    end: End,
     writer: JoinHandle<Held<Option<Writer>>>,
     applier: JoinHandle<Held<Applier>>,
     preparer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
     poison: Poison,
 }
 
@@ -79,7 +92,7 @@ pub struct Threads {
 /// # Errors
 /// As [`open`]; `Internal` when the system gives no thread.
 pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock) -> Result<(Core, Threads)> {
-    let Opened { writer, applier, mut preparer, reader, lock, .. } = open(disk.clone(), dir, settings)?;
+    let Opened { writer, applier, mut preparer, mut keeper, reader, lock, .. } = open(disk.clone(), dir, settings)?;
     let poison = Poison::new();
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
@@ -93,12 +106,20 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         queue: queue.clone(),
         published: writer.published(),
         reader,
+        leases: keeper.leases(),
         poison: poison.clone(),
         clock: clock.clone(),
         disk: disk.clone(),
         dir: dir.to_owned(),
     }));
     let end = Arc::new(AtomicBool::new(false));
+    let keeper = spawn("keeper", {
+        let (end, poison, clock, lock) = (end.clone(), poison.clone(), clock.clone(), lock.clone());
+        move || {
+            let _held = lock;
+            run_keeper(&mut keeper, &clock, &end, &poison);
+        }
+    })?;
     let preparer = spawn("segments", {
         let end = end.clone();
         let (disk, dir) = (disk.clone(), dir.to_owned());
@@ -119,7 +140,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         clock,
     };
     let writer = spawn("writer", move || Held(desk.run(writer), lock))?;
-    Ok((core, Threads { stop: stop_in, end, writer, applier, preparer, poison }))
+    Ok((core, Threads { stop: stop_in, end: End(end), writer, applier, preparer, keeper, poison }))
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
@@ -222,6 +243,11 @@ impl Core {
         &self.0.reader
     }
 
+    /// To keep the log for a consumer.
+    pub fn leases(&self) -> &Leases {
+        &self.0.leases
+    }
+
     /// Set when the process has to end.
     pub fn poison(&self) -> &Poison {
         &self.0.poison
@@ -272,8 +298,10 @@ impl Threads {
     pub fn stop(self) -> Result<Position> {
         // Full or gone: it is stopping already.
         let _ = self.stop.try_send(());
-        self.end.store(true, Ordering::Release);
+        drop(self.end);
         let writer = self.writer.join();
+        // It reads a view, and the base must be free of readers before it is closed. Its panic ends only itself.
+        let _ = self.keeper.join();
         let applier = self.applier.join();
         let end = match (writer, applier) {
             (Ok(Held(Some(writer), _lock)), Ok(Held(applier, _))) if self.poison.cause().is_none() => {
@@ -325,8 +353,21 @@ fn run_preparer(preparer: &mut log::Preparer, disk: &dyn Disk, dir: &Path, end: 
     }
 }
 
+/// Trims the log as it grows. A log that can't be trusted any more ends the core.
+fn run_keeper(keeper: &mut Keeper, clock: &Clock, end: &AtomicBool, poison: &Poison) {
+    let ends = || end.load(Ordering::Acquire) || poison.cause().is_some();
+    while !ends() {
+        match keeper.step(clock.now(), &ends) {
+            Ok(true) => {}
+            Ok(false) => std::thread::sleep(KEEPER_TICK),
+            Err(error) => poison.set(error.kind(), error.to_string()),
+        }
+    }
+}
+
 /// Folds layers in as they come, checkpoints when due, watches the base's health.
 fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<Flushed>, poison: &Poison) -> Applier {
+    let mut compactor = Compactor::default();
     let mut serve = || -> Result<()> {
         loop {
             match flush.recv_timeout(APPLIER_TICK) {
@@ -340,6 +381,7 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            applier.scrub_due();
             if applier.is_damaged() {
                 return Err(Error::damaged(
                     "a block of the tables is not what was written: they are set aside, and the next start builds them anew from the log",
@@ -347,6 +389,11 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
             }
             if applier.checkpoint_due() {
                 applier.checkpoint()?;
+            }
+            if let Some(moved) = compactor.tend(&mut applier)?
+                && flushed.send(moved).is_err()
+            {
+                return Ok(());
             }
         }
     };
@@ -356,6 +403,7 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
         Ok(Err(error)) => poison.set(error.kind(), error.to_string()),
         Err(_) => poison.set(Kind::Internal, "the applier panicked"),
     }
+    compactor.end(&mut applier);
     // Whoever met the damage, the writer, a reader or this thread: the next start builds the tables anew.
     if applier.is_damaged()
         && let Err(error) = applier.quarantine()

@@ -12,7 +12,7 @@ use super::ballast::Ballast;
 use super::decide::{Decision, Pieces, decide};
 use super::{Flush, Flushed, Published};
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, DatabaseId, Generation, IndexId, Position, Seq};
+use crate::id::{CollectionId, DatabaseId, Generation, IndexId, Position};
 use crate::limits;
 use crate::log;
 use crate::model::change::{Change, Entry};
@@ -223,7 +223,9 @@ impl Writer {
     pub fn adopt(&mut self, flushed: Flushed) {
         debug_assert!(flushed.applied <= self.log.position().seq, "the base is never ahead of the log");
         self.stack.base = flushed.base;
-        self.stack.frozen = None;
+        if flushed.folded {
+            self.stack.frozen = None;
+        }
         self.show(self.log.position());
     }
 
@@ -297,14 +299,6 @@ impl Writer {
     /// The last durable position.
     pub fn position(&self) -> Position {
         self.log.position()
-    }
-
-    /// Removes whole segments of the log below `keep_from`, which must not be past the base's last checkpoint.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn trim(&mut self, keep_from: Seq) -> Result<Seq> {
-        self.log.trim(keep_from)
     }
 
     /// Marks the end and closes the log.

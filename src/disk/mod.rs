@@ -7,12 +7,14 @@
 
 mod real;
 pub mod sim;
+mod stream;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use real::RealDisk;
+pub use stream::Stream;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

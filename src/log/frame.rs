@@ -130,7 +130,11 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<'_> {
     Parsed::Whole(frame, payload)
 }
 
-fn parse_header(header: &[u8; HEADER]) -> Result<Frame, Parsed<'static>> {
+/// Reads a frame's header alone: its length and payload are not looked at.
+///
+/// # Errors
+/// What stands there instead.
+pub(super) fn parse_header(header: &[u8; HEADER]) -> Result<Frame, Parsed<'static>> {
     if header_crc(header) != u32_at(header, 4) {
         return Err(Parsed::Bad("the header's checksum does not match"));
     }

@@ -3,8 +3,8 @@
 //! A log is a folder of segments of frames (`segment`, `frame`). One [`Writer`] appends whole batches, each with one
 //! sync; [`Reader`]s pull entries at their own position, from the `ring` of the newest or from the segments, and are
 //! woken when the visible seq moves. `recovery` opens a folder: it verifies, cuts a torn tail, refuses damage
-//! (`walk` judges which is which), and rewrites the tail into a new synced file before anything is served. [`scan`]
-//! reads a folder without changing it. Nothing above this folder knows about files.
+//! (`walk` judges which is which), and rewrites the tail into a new synced file before anything is served. A
+//! [`Trimmer`] removes the oldest segments, a [`Scrub`] reads them all now and then. [`scan`] reads a folder without changing it. Nothing above this folder knows about files.
 //!
 //! Invariants: only what a sync covered is ever visible; seqs have no gaps; an error of the disk while a batch is
 //! written poisons the writer for good; the log never reads a clock nor knows what an entry means.
@@ -14,10 +14,12 @@ mod reader;
 mod recovery;
 mod ring;
 mod scan;
+mod scrub;
 mod segment;
 mod spare;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod walk;
 mod writer;
 
@@ -31,8 +33,10 @@ use crate::time::Millis;
 
 pub use reader::Reader;
 pub use recovery::{Recovery, open};
-pub use scan::{Scan, Scanned, What, scan, scan_from};
+pub use scan::{Scan, Scanned, What, first_seq, scan, scan_from};
+pub use scrub::Scrub;
 pub use spare::Preparer;
+pub use trim::{Segment, Trimmer};
 pub use walk::Cut;
 pub use writer::Writer;
 
@@ -129,4 +133,8 @@ pub fn decode(payload: &[u8]) -> Result<Entry> {
         Ok(_) => Err(Error::damaged("an entry's payload is longer than the entry")),
         Err(error) => Err(Error::damaged("an entry's payload cannot be decoded").source(error)),
     }
+}
+
+fn outcome_unknown(doing: &str) -> Error {
+    Error::new(Kind::OutcomeUnknown, format!("{doing} failed: whether the write is on disk shows at the next start"))
 }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -26,6 +27,10 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     /// First seqs of the segments, oldest first; never empty.
     pub(super) segments: RwLock<Vec<Seq>>,
+    /// Held while names in the folder change and are synced: a failed sync is told to one caller, and nobody else may
+    /// take the names that it was about for durable.
+    pub(super) names: Mutex<()>,
+    poisoned: AtomicBool,
     places: Mutex<VecDeque<Place>>,
     ring: RwLock<Ring>,
     visible: Mutex<Position>,
@@ -62,12 +67,23 @@ impl Shared {
             disk,
             dir,
             segments: RwLock::new(segments),
+            names: Mutex::default(),
+            poisoned: AtomicBool::new(false),
             places: Mutex::default(),
             ring: RwLock::new(Ring { entries: VecDeque::new(), bytes: 0, entries_max, bytes_max }),
             visible: Mutex::new(last),
             moved: Condvar::new(),
             watch: watch::Sender::new(last.seq),
         })
+    }
+
+    /// From here on nothing is written, synced or removed.
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
     }
 
     /// Makes entries visible, which follow the visible one, and wakes all who wait.

@@ -72,6 +72,14 @@ pub fn scan(disk: Arc<dyn Disk>, dir: &Path) -> Result<Scan> {
     Ok(Scan { disk, dir: dir.to_owned(), names, current: None, ended: false })
 }
 
+/// The first entry that the log in `dir` keeps; `None` where there is no log.
+///
+/// # Errors
+/// As [`scan`].
+pub fn first_seq(disk: &dyn Disk, dir: &Path) -> Result<Option<Seq>> {
+    Ok(segment::list(disk, dir)?.first().and_then(|name| segment::first_of(name)))
+}
+
 /// As [`scan`], from the segment on that `seq` is in, or would be in.
 ///
 /// # Errors

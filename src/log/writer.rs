@@ -1,4 +1,4 @@
-//! The end of the log: batches, group commit, marks, rotation, trim.
+//! The end of the log: batches, group commit, marks, rotation.
 //!
 //! Invariants: one batch, one write, one sync, and it begins with a mark of what was durable before it; a segment gets
 //! its name only when its header and first batch are synced; nothing is visible before [`Writer::publish`]. After an
@@ -8,11 +8,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Logged;
 use super::frame::{self, Frame, Kind as FrameKind};
 use super::ring::Shared;
+use super::scrub::Scrub;
 use super::segment::{self, Header};
 use super::spare::{self, Preparer, Spare, Spares};
+use super::trim::Trimmer;
+use super::{Logged, outcome_unknown};
 use crate::disk::DiskFile;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, Epoch, Position, Seq};
@@ -36,7 +38,6 @@ pub struct Writer {
     staged: Vec<Arc<Logged>>,
     /// Committed entries that are not visible yet.
     committed: Vec<Arc<Logged>>,
-    poisoned: bool,
 }
 
 /// The segment that is written to.
@@ -74,7 +75,6 @@ impl Writer {
             batch: Vec::new(),
             staged: Vec::new(),
             committed: Vec::new(),
-            poisoned: false,
         }
     }
 
@@ -107,6 +107,16 @@ impl Writer {
     /// Makes spare segments for this writer.
     pub fn preparer(&self) -> Preparer {
         self.spares.preparer()
+    }
+
+    /// Removes this log's oldest segments.
+    pub fn trimmer(&self) -> Trimmer {
+        Trimmer::new(self.shared.clone())
+    }
+
+    /// Verifies this log's old segments.
+    pub fn scrub(&self) -> Scrub {
+        Scrub::new(self.shared.clone())
     }
 
     /// Adds an entry to the batch being built. `payload` is [`super::encode`] of `entry`.
@@ -170,28 +180,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes the segments that lie entirely before `keep_from`; says what the first kept entry is.
-    ///
-    /// # Errors
-    /// The disk's: what was removed is gone, the rest stays. A folder that cannot be synced poisons the writer.
-    pub fn trim(&mut self, keep_from: Seq) -> Result<Seq> {
-        self.check()?;
-        loop {
-            let first = match self.shared.segments.read()[..] {
-                [first, second, ..] if second <= keep_from => first,
-                [first, ..] => return Ok(first),
-                [] => unreachable!("a log has a segment"),
-            };
-            let name = segment::name_of(first);
-            let removed = self.shared.disk.remove(&self.shared.dir.join(&name));
-            removed.map_err(|error| segment::io_error("removing", &name, error))?;
-            self.shared.segments.write().remove(0);
-            // Before the next goes: a removal that a power loss undoes must not leave a hole behind it.
-            let synced = self.shared.disk.sync_dir(&self.shared.dir);
-            synced.map_err(|error| self.poison("syncing the log's folder", error))?;
-        }
-    }
-
     /// Marks the end and lets the log go.
     ///
     /// # Errors
@@ -245,6 +233,10 @@ impl Writer {
 
     fn begin_segment(&self, header: &Header, spare: &Spare) -> Result<(), Rotation> {
         let path: PathBuf = self.shared.dir.join(segment::name_of(header.first));
+        let _names = self.shared.names.lock();
+        if self.shared.is_poisoned() {
+            return Err(Rotation::Before(io::Error::other("the log's folder could not be synced")));
+        }
         let write = || {
             spare.file.write_at(0, &header.encode())?;
             // Without its mark, which is of the segment before: the header says what was durable.
@@ -257,25 +249,21 @@ impl Writer {
     }
 
     /// An error before anything of the batch was part of the log: a full disk leaves the writer as it was.
-    fn refuse(&mut self, doing: &str, error: io::Error) -> Error {
+    fn refuse(&self, doing: &str, error: io::Error) -> Error {
         let refused = Error::io(doing, error);
         if refused.kind() == Kind::NoSpace {
             return refused;
         }
-        self.poisoned = true;
+        self.shared.poison();
         outcome_unknown(doing).source(refused)
     }
 
-    fn poison(&mut self, doing: &str, error: io::Error) -> Error {
-        self.poisoned = true;
+    fn poison(&self, doing: &str, error: io::Error) -> Error {
+        self.shared.poison();
         outcome_unknown(doing).source(error)
     }
 
     fn check(&self) -> Result<()> {
-        if self.poisoned { Err(outcome_unknown("an earlier write to the log")) } else { Ok(()) }
+        if self.shared.is_poisoned() { Err(outcome_unknown("an earlier write to the log")) } else { Ok(()) }
     }
-}
-
-fn outcome_unknown(doing: &str) -> Error {
-    Error::new(Kind::OutcomeUnknown, format!("{doing} failed: whether the write is on disk shows at the next start"))
 }

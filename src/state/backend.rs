@@ -24,7 +24,7 @@ pub(super) use redb::StorageBackend;
 
 use crate::disk::DiskFile;
 
-const BLOCK: u64 = 4096;
+pub(super) const BLOCK: u64 = 4096;
 const GROUP: u64 = 1024;
 /// Bytes of a group in the file: its sums and its blocks.
 const GROUP_BYTES: u64 = (GROUP + 1) * BLOCK;
@@ -67,6 +67,11 @@ impl Shared {
         self.unsynced.store(true, Ordering::Release);
     }
 
+    /// From here on syncs are done again.
+    pub(super) fn sync_from_now_on(&self) {
+        self.unsynced.store(false, Ordering::Release);
+    }
+
     /// Pushes what was written to the medium when it is much, so that the sync of a checkpoint finds little left and
     /// does not keep the disk from the log. It makes no commit durable.
     ///
@@ -81,9 +86,14 @@ impl Shared {
         Ok(())
     }
 
-    /// Bytes written since the last sync.
+    /// Bytes written since the last checkpoint. Not since the last sync: redb syncs whenever the file grows.
     pub(super) fn dirty_bytes(&self) -> u64 {
         self.dirty_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A checkpoint is done.
+    pub(super) fn forget_dirty(&self) {
+        self.dirty_bytes.store(0, Ordering::Relaxed);
     }
 }
 
@@ -92,7 +102,25 @@ impl Shared {
 struct Sums {
     of: Box<[AtomicU32]>,
     dirty: AtomicBool,
+    /// A bit for each block that was right once since the file was opened, read or written.
+    sound: Box<[AtomicU64]>,
 }
+
+impl Sums {
+    fn is_sound(&self, block: u64) -> bool {
+        let at = (block % GROUP) as usize;
+        self.sound[at / 64].load(Ordering::Acquire) >> (at % 64) & 1 == 1
+    }
+
+    fn set_sound(&self, block: u64) {
+        let at = (block % GROUP) as usize;
+        self.sound[at / 64].fetch_or(1 << (at % 64), Ordering::AcqRel);
+    }
+}
+
+/// A backend as redb has it; its owner goes on reading beside it.
+#[derive(Debug)]
+pub(super) struct Lent(pub(super) Arc<Backend>);
 
 /// A file with checksums.
 #[derive(Debug)]
@@ -138,7 +166,8 @@ impl Backend {
                 let mut bytes = vec![0; BLOCK as usize];
                 self.file.read_at(group * GROUP_BYTES, &mut bytes)?;
                 let words = bytes.chunks_exact(4).map(|word| AtomicU32::new(word_of(word)));
-                let sums = Arc::new(Sums { of: words.collect(), dirty: AtomicBool::new(false) });
+                let sound = (0..GROUP / 64).map(|_| AtomicU64::new(0)).collect();
+                let sums = Arc::new(Sums { of: words.collect(), dirty: AtomicBool::new(false), sound });
                 all[at] = Some(sums.clone());
                 Ok(sums)
             }
@@ -173,8 +202,29 @@ impl Backend {
             if !good {
                 return Ok(Some(block));
             }
+            sums.set_sound(block);
         }
         Ok(None)
+    }
+
+    /// Verifies some blocks from `first` on, in one group; the one to go on with, `None` at the file's end.
+    ///
+    /// A block that is not what was written, and never was since the file was opened, may be one that a crash left and
+    /// nothing refers to: redb meets it, if it is more. One that has been right is damaged for sure, though redb may
+    /// hold its content in memory and not miss it.
+    ///
+    /// # Errors
+    /// The disk's; `InvalidData` for a damaged block.
+    pub(super) fn scrub(&self, first: u64, blocks: u64) -> io::Result<Option<u64>> {
+        let end = self.len.load(Ordering::Acquire) / BLOCK;
+        let until = (first + blocks).min((first / GROUP + 1) * GROUP).min(end);
+        let mut bytes = vec![0; BLOCK as usize];
+        for block in first..until {
+            if self.try_read(block, &mut bytes)?.is_some() && self.group(block / GROUP)?.is_sound(block) {
+                self.read_blocks(block, &mut bytes)?;
+            }
+        }
+        Ok((until < end).then_some(until))
     }
 
     /// Writes whole blocks, which lie in one group, and their sums.
@@ -184,6 +234,7 @@ impl Backend {
         self.shared.unwritten_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         for (block, bytes) in (first..).zip(bytes.chunks_exact(BLOCK as usize)).filter(|(block, _)| *block > 0) {
             sums.of[(block % GROUP) as usize].store(sum_of(bytes), Ordering::Release);
+            sums.set_sound(block);
         }
         sums.dirty.store(true, Ordering::Release);
         if first > 0 {
@@ -294,11 +345,11 @@ impl StorageBackend for Backend {
         self.changing()?;
         let _writing = self.writing.lock();
         self.write_sums()?;
-        // Nothing is known of the file after this, and what is read may be the cache alone: it is built anew.
-        if !self.shared.unsynced.load(Ordering::Acquire) {
-            self.file.sync_data().inspect_err(|_| self.shared.mark_damaged())?;
+        if self.shared.unsynced.load(Ordering::Acquire) {
+            return Ok(());
         }
-        self.shared.dirty_bytes.store(0, Ordering::Relaxed);
+        // Nothing is known of the file after this, and what is read may be the cache alone: it is built anew.
+        self.file.sync_data().inspect_err(|_| self.shared.mark_damaged())?;
         self.shared.unwritten_bytes.store(0, Ordering::Relaxed);
         Ok(())
     }
@@ -324,6 +375,28 @@ impl StorageBackend for Backend {
             blocks[skip..skip + data.len()].copy_from_slice(data);
             self.write_blocks(first, &blocks)
         })
+    }
+}
+
+impl StorageBackend for Lent {
+    fn len(&self) -> io::Result<u64> {
+        StorageBackend::len(&*self.0)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
     }
 }
 

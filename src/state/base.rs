@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use redb::{AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,8 @@ use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, DatabaseId, Position};
 use crate::limits;
-use crate::state::backend::{Backend, Shared};
+use crate::state::backend::{BLOCK, Backend, Lent, Shared};
+use crate::state::filling::{self, Filling};
 use crate::state::key;
 use crate::state::layer::Layer;
 use crate::state::warm::{FlushNumber, Warm};
@@ -26,12 +28,10 @@ use crate::time::Millis;
 
 /// Name of the base's file.
 const FILE: &str = "base";
-/// Name of a base that is being made.
-const FILE_NEW: &str = "base.new";
 /// Name of a base that was found damaged; the one before it is replaced.
 const FILE_ASIDE: &str = "base.damaged";
-const FORMAT_VERSION: u32 = 1;
-const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("state");
+pub(super) const FORMAT_VERSION: u32 = 1;
+pub(super) const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("state");
 
 /// The entry up to which the log is in a base.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,15 +55,30 @@ pub struct Opened {
     pub applied: Applied,
 }
 
+/// Where a round through a base is: first all of its blocks as they lie, then all of its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrubPlace {
+    /// The next block; `None` when all were read.
+    block: Option<u64>,
+    /// The last key.
+    after: Vec<u8>,
+}
+
+impl Default for ScrubPlace {
+    fn default() -> ScrubPlace {
+        ScrubPlace { block: Some(0), after: Vec::new() }
+    }
+}
+
 /// Keys and values to fill a base with.
 pub type Pairs<'a> = dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>)>> + 'a;
 
 /// The bottom layer.
 pub struct Base {
-    /// `None` once closed.
-    database: Option<Database>,
+    handle: Arc<Handle>,
     shared: Arc<Shared>,
     file: Arc<dyn DiskFile>,
+    backend: Arc<Backend>,
     view: Arc<BaseView>,
 }
 
@@ -75,6 +90,47 @@ pub struct BaseView {
     shared: Arc<Shared>,
     warm: Arc<Warm>,
     flush: FlushNumber,
+    /// The file is read as long as there is a view of it, also when the base lies in another by then.
+    _handle: Arc<Handle>,
+}
+
+/// redb's hold on a file.
+pub(super) struct Handle {
+    /// `None` once closed.
+    database: Mutex<Option<Database>>,
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(super) fn new(database: Database, shared: &Arc<Shared>) -> Handle {
+        Handle { database: Mutex::new(Some(database)), shared: shared.clone() }
+    }
+
+    /// Runs redb on it. After an error it refuses all that would change it.
+    pub(super) fn with<T>(&self, run: impl FnOnce(&Database) -> std::result::Result<T, redb::Error>) -> Result<T> {
+        let database = self.database.lock();
+        let Some(database) = &*database else {
+            return Err(Error::internal("the base is closed"));
+        };
+        guarded(&self.shared, || run(database)).inspect_err(|_| self.shared.refuse())
+    }
+
+    /// Closes it, whoever still reads there.
+    pub(super) fn close(&self) -> Result<()> {
+        let database = self.database.lock().take();
+        guarded(&self.shared, || Ok(database.map_or(Ok(()), Database::close)?))
+    }
+}
+
+impl Drop for Handle {
+    /// What was not closed was not meant to be: redb writes when it is dropped.
+    fn drop(&mut self) {
+        if self.database.get_mut().is_some() {
+            self.shared.refuse();
+            // It refuses: its end has nothing to say.
+            let _ = self.close();
+        }
+    }
 }
 
 impl Base {
@@ -86,10 +142,9 @@ impl Base {
     pub fn open(disk: &dyn Disk, dir: &Path, cache_bytes: usize) -> Result<Opened> {
         let path = dir.join(FILE);
         if !disk.exists(&path).map_err(|error| Error::io(path.display(), error))? {
-            create(disk, dir, Applied::default(), &mut std::iter::empty())?;
+            filling::create(disk, dir, Applied::default(), &mut std::iter::empty())?;
         }
-        // A making that was cut short.
-        remove_if_there(disk, &dir.join(FILE_NEW))?;
+        Filling::remove_leftover(disk, dir)?;
         let mut base = open_file(disk, &path, cache_bytes)?;
         let applied = base.check_format().inspect_err(|_| base.shut(false))?;
         Ok(Opened { base, applied })
@@ -101,7 +156,55 @@ impl Base {
     /// # Errors
     /// Those of `pairs`, or the disk's; then the old base is untouched.
     pub fn rebuild(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) -> Result<()> {
-        create(disk, dir, applied, pairs)
+        filling::create(disk, dir, applied, pairs)
+    }
+
+    /// Goes on in a sealed copy, once `place` has given it this base's name. It must hold what this one does. Views of this one
+    /// can be read as before; its file goes with the last of them.
+    ///
+    /// # Errors
+    /// The disk's, or those of `place`: it is not known which of the two a start will find, and each is right.
+    pub fn move_to(&mut self, copy: Filling, place: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        if copy.applied() != self.view.applied {
+            return Err(Error::internal("a copy of the base is not where the base is"));
+        }
+        let (warm, flush) = (&self.view.warm, self.view.flush);
+        let view = BaseView::of(&copy.handle, &copy.shared, warm, flush)?;
+        place(copy.path())?;
+        self.shared.refuse();
+        let Filling { handle, shared, file, backend, .. } = copy;
+        (self.handle, self.shared, self.view) = (handle, shared, Arc::new(view));
+        (self.file, self.backend) = (file, backend);
+        Ok(())
+    }
+
+    /// Verifies a few blocks of the file, and reads on in the keys with what is not in memory. True at the end of a
+    /// round.
+    ///
+    /// # Errors
+    /// `Damaged`, as whoever reads there is told; the disk's.
+    pub fn scrub(&self, at: &mut ScrubPlace, bytes: usize) -> Result<bool> {
+        if let Some(block) = at.block {
+            let next = self.backend.scrub(block, (bytes as u64).div_ceil(BLOCK));
+            at.block = next.map_err(|error| Error::io("the base", error))?;
+            return Ok(false);
+        }
+        let mut left = bytes;
+        for pair in self.view.pairs(&at.after)? {
+            let (key, value) = pair?;
+            left = left.saturating_sub(key.len() + value.len() + 1);
+            if left == 0 {
+                at.after = key;
+                return Ok(false);
+            }
+        }
+        *at = ScrubPlace::default();
+        Ok(true)
+    }
+
+    /// Bytes of its file.
+    pub fn file_bytes(&self) -> u64 {
+        self.file.len().unwrap_or(0)
     }
 
     /// Gives the base's file of a folder another name, so that the next [`Base::open`] makes an empty one. An open base
@@ -117,6 +220,11 @@ impl Base {
             disk.sync_dir(dir).map_err(io)?;
         }
         Ok(())
+    }
+
+    /// Where the base of a folder is.
+    pub fn path(dir: &Path) -> PathBuf {
+        dir.join(FILE)
     }
 
     /// What can be read now.
@@ -135,12 +243,7 @@ impl Base {
             self.view.warm.change(key, flush);
         }
         self.write(flush, Durability::None, |table| {
-            for (key, value) in layer.iter() {
-                match value {
-                    Some(value) => drop(table.insert(&key[..], &value[..])?),
-                    None => drop(table.remove(&key[..])?),
-                }
-            }
+            put_layer(table, layer)?;
             put_applied(table, applied)
         })
     }
@@ -151,7 +254,9 @@ impl Base {
     /// As [`Base::apply`].
     pub fn checkpoint(&mut self) -> Result<()> {
         let applied = self.view.applied;
-        self.write(self.view.flush, Durability::Immediate, |table| put_applied(table, applied))
+        self.write(self.view.flush, Durability::Immediate, |table| put_applied(table, applied))?;
+        self.shared.forget_dirty();
+        Ok(())
     }
 
     /// Pushes what was applied to the medium when it is over `limits::BASE_WRITE_BACK_BYTES`. It is not durable by that,
@@ -167,7 +272,7 @@ impl Base {
         })
     }
 
-    /// Bytes written to the file since the last checkpoint.
+    /// Bytes written to the file since the last checkpoint; what redb still holds back, within its cache, is not in it.
     pub fn dirty_bytes(&self) -> u64 {
         self.shared.dirty_bytes()
     }
@@ -193,11 +298,8 @@ impl Base {
         if !ok {
             self.shared.refuse();
         }
-        let database = self.database.take();
-        let _: Result<()> = guarded(&self.shared, || {
-            drop(database);
-            Ok(())
-        });
+        // Its errors were met before, or are those of a file that may not be written.
+        let _ = self.handle.close();
     }
 
     fn write(
@@ -206,24 +308,15 @@ impl Base {
         durability: Durability,
         fill: impl FnOnce(&mut Table<'_>) -> Outcome,
     ) -> Result<()> {
-        let Some(database) = &self.database else {
-            return Err(Error::internal("the base is closed"));
-        };
-        let result = guarded(&self.shared, || {
+        self.handle.with(|database| {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(durability)?;
             transaction.set_quick_repair(matches!(durability, Durability::Immediate));
             fill(&mut transaction.open_table(TABLE)?)?;
-            transaction.commit()?;
-            BaseView::of(database, &self.shared, &self.view.warm, flush)
-        });
-        match result {
-            Ok(view) => self.view = Arc::new(view),
-            Err(error) => {
-                self.shared.refuse();
-                return Err(error);
-            }
-        }
+            Ok(transaction.commit()?)
+        })?;
+        let view = BaseView::of(&self.handle, &self.shared, &self.view.warm, flush);
+        self.view = Arc::new(view.inspect_err(|_| self.shared.refuse())?);
         Ok(())
     }
 
@@ -247,9 +340,7 @@ impl Base {
 impl Drop for Base {
     /// A base that was not closed was not meant to be: what is not durable comes again from the log.
     fn drop(&mut self) {
-        if self.database.is_some() {
-            self.shut(false);
-        }
+        self.shut(false);
     }
 }
 
@@ -259,13 +350,23 @@ impl fmt::Debug for Base {
     }
 }
 
-type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
-type Outcome = std::result::Result<(), redb::Error>;
+pub(super) type Table<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
+pub(super) type Outcome = std::result::Result<(), redb::Error>;
 
-fn put_applied(table: &mut Table<'_>, applied: Applied) -> Outcome {
+pub(super) fn put_applied(table: &mut Table<'_>, applied: Applied) -> Outcome {
     // A postcard of plain numbers into a growing buffer has no way to fail.
     let bytes = postcard::to_stdvec(&applied).unwrap_or_default();
     table.insert(key::APPLIED, &bytes[..])?;
+    Ok(())
+}
+
+pub(super) fn put_layer(table: &mut Table<'_>, layer: &Layer) -> Outcome {
+    for (key, value) in layer.iter() {
+        match value {
+            Some(value) => drop(table.insert(&key[..], &value[..])?),
+            None => drop(table.remove(&key[..])?),
+        }
+    }
     Ok(())
 }
 
@@ -277,94 +378,49 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
         return Err(Error::damaged(format!("{} is empty; rebuild it from a snapshot and the log", path.display())));
     }
     let shared = Arc::new(Shared::default());
-    let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
-    let opened = guarded(&shared, || {
-        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(backend)?;
-        let warm = Arc::new(Warm::new((cache_bytes / 2).min(limits::BASE_ROWS_BYTES)));
-        let view = BaseView::of(&database, &shared, &warm, FlushNumber::default())?;
-        Ok((database, view))
-    });
-    match opened {
-        Ok((database, view)) => Ok(Base { database: Some(database), shared, file, view: Arc::new(view) }),
-        Err(error) => {
-            shared.refuse();
-            Err(error)
-        }
-    }
-}
-
-/// Makes a base under another name and gives it its own when it is whole: redb refuses for ever a file whose very first
-/// commit was cut off.
-fn create(disk: &dyn Disk, dir: &Path, applied: Applied, pairs: &mut Pairs<'_>) -> Result<()> {
-    let new: PathBuf = dir.join(FILE_NEW);
-    let io = |error| Error::io(new.display(), error);
-    remove_if_there(disk, &new)?;
-    let file = disk.open(&new, Open::CreateNew).map_err(io)?;
-    let shared = Arc::new(Shared::default());
-    shared.leave_unsynced();
-    let backend = Backend::new(file.clone(), shared.clone()).map_err(io)?;
-    let mut cut_short = None;
-    let filled = guarded(&shared, || {
-        let database = Database::builder().set_cache_size(limits::BASE_CACHE_BYTES).create_with_backend(backend)?;
-        let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(true);
-        {
-            let mut table = transaction.open_table(TABLE)?;
-            table.insert(key::FORMAT, &FORMAT_VERSION.to_be_bytes()[..])?;
-            put_applied(&mut table, applied)?;
-            for pair in pairs {
-                match pair {
-                    Ok((key, value)) => drop(table.insert(&key[..], &value[..])?),
-                    Err(error) => {
-                        cut_short = Some(error);
-                        break;
-                    }
-                }
-            }
-        }
-        if cut_short.is_some() {
-            shared.refuse();
-            return Ok(());
-        }
-        transaction.commit()?;
-        Ok(database.close()?)
-    });
-    if let Some(error) = cut_short {
-        return Err(error);
-    }
-    filled?;
-    file.sync_data().map_err(io)?;
-    disk.rename(&new, &dir.join(FILE)).map_err(io)?;
-    disk.sync_dir(dir).map_err(io)
-}
-
-fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<()> {
-    match disk.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path.display(), error)),
-        _ => Ok(()),
-    }
+    let backend = Arc::new(Backend::new(file.clone(), shared.clone()).map_err(io)?);
+    let lent = Lent(backend.clone());
+    let opened = guarded(&shared, || Ok(Database::builder().set_cache_size(cache_bytes).create_with_backend(lent)?));
+    let handle = Arc::new(Handle::new(opened.inspect_err(|_| shared.refuse())?, &shared));
+    let warm = Arc::new(Warm::new((cache_bytes / 2).min(limits::BASE_ROWS_BYTES)));
+    let view = BaseView::of(&handle, &shared, &warm, FlushNumber::default())?;
+    Ok(Base { handle, shared, file, backend, view: Arc::new(view) })
 }
 
 impl BaseView {
-    fn of(
-        database: &Database,
-        shared: &Arc<Shared>,
-        warm: &Arc<Warm>,
-        flush: FlushNumber,
-    ) -> std::result::Result<BaseView, redb::Error> {
-        let transaction: ReadTransaction = database.begin_read()?;
-        let table = transaction.open_table(TABLE)?;
-        let applied = match table.get(key::APPLIED)? {
-            Some(bytes) => postcard::from_bytes(bytes.value()).ok(),
-            None => None,
-        };
-        let applied = applied.ok_or_else(|| redb::Error::Corrupted("no applied position".to_owned()))?;
-        Ok(BaseView { table, applied, shared: shared.clone(), warm: warm.clone(), flush })
+    fn of(handle: &Arc<Handle>, shared: &Arc<Shared>, warm: &Arc<Warm>, flush: FlushNumber) -> Result<BaseView> {
+        let (table, applied) = handle.with(|database| {
+            let transaction: ReadTransaction = database.begin_read()?;
+            let table = transaction.open_table(TABLE)?;
+            let applied = match table.get(key::APPLIED)? {
+                Some(bytes) => postcard::from_bytes(bytes.value()).ok(),
+                None => None,
+            };
+            let applied = applied.ok_or_else(|| redb::Error::Corrupted("no applied position".to_owned()))?;
+            Ok((table, applied))
+        })?;
+        let (shared, warm, _handle) = (shared.clone(), warm.clone(), handle.clone());
+        Ok(BaseView { table, applied, shared, warm, flush, _handle })
     }
 
     /// How far it reaches.
     pub fn applied(&self) -> Applied {
         self.applied
+    }
+
+    /// The keys that are the same on every server, with their values, in order, behind `after`.
+    ///
+    /// # Errors
+    /// `Damaged` or `Internal`.
+    pub fn pairs(&self, after: &[u8]) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>)>> + use<>> {
+        let (first, end) = key::SHARED;
+        let mut range = self.range(after.max(first), end)?;
+        let after = after.to_vec();
+        let next = move || match range.step(false) {
+            Ok(pair) => pair.map(|pair| Ok((pair.key().to_vec(), pair.value().to_vec()))),
+            Err(error) => Some(Err(error)),
+        };
+        Ok(std::iter::from_fn(next).skip_while(move |pair| pair.as_ref().is_ok_and(|(key, _)| *key == after)))
     }
 
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>> {
@@ -425,7 +481,7 @@ impl BasePair {
 }
 
 /// Runs redb and gives its errors our meaning. A panic in it (it asserts what it reads from its pages) is damage.
-fn guarded<T>(shared: &Shared, run: impl FnOnce() -> std::result::Result<T, redb::Error>) -> Result<T> {
+pub(super) fn guarded<T>(shared: &Shared, run: impl FnOnce() -> std::result::Result<T, redb::Error>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(meaning(shared, error)),

@@ -2,7 +2,7 @@
 //!
 //! State is one ordered map of byte keys (`key`): rows, index entries, definitions, tallies. It is read through a stack
 //! of layers (`stack`): a command's own writes, the fresh layer, the layer being flushed, and the redb base (`base`),
-//! which lies on a backend that checks every block it reads (`backend`). One merging iterator serves all of them;
+//! which lies on a backend that checks every block it reads (`backend`) and is made by `filling`. One merging iterator serves all of them;
 //! nobody above knows how many layers there are.
 //!
 //! What an entry of the log does to the state is `effects`: dumb, pure, the same on every server. Reading is `lookup`
@@ -18,6 +18,7 @@ mod base;
 mod build;
 mod check;
 mod effects;
+mod filling;
 mod key;
 mod layer;
 mod lookup;
@@ -30,10 +31,11 @@ mod tally;
 mod warm;
 
 pub use answers::{Answers, Line, age_ms, answer, answered, answers, is_over_age, lines};
-pub use base::{Applied, Base, BaseView, Opened, Pairs};
+pub use base::{Applied, Base, BaseView, Opened, Pairs, ScrubPlace};
 pub use build::{Brought, Progress, building, duplicate, is_reshape, next_records, next_rows, progress, reshaped};
 pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
+pub use filling::Filling;
 pub use key::Key;
 pub use layer::Layer;
 pub use lookup::{all_referrers, exists, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};

@@ -97,10 +97,23 @@ pub fn write(read: &dyn Read, schema: &Schema, applied: Applied, out: &mut dyn W
 /// in the folder is still there.
 pub fn load(disk: &dyn Disk, dir: &Path, from: &mut dyn io::Read) -> Result<Header> {
     let header = read_header(from)?;
-    let body = Decoder::new(from).map_err(broken)?;
-    let mut pairs = Body { body, digest: Xxh3::new(), pairs: 0, over: false, tallies: header.tallies.clone() };
-    Base::rebuild(disk, dir, header.applied, &mut pairs)?;
+    Base::rebuild(disk, dir, header.applied, &mut body(&header, from)?)?;
     Ok(header)
+}
+
+/// Reads a snapshot from begin to end and keeps nothing of it.
+///
+/// # Errors
+/// As [`load`].
+pub fn verify(from: &mut dyn io::Read) -> Result<Header> {
+    let header = read_header(from)?;
+    body(&header, from)?.try_for_each(|pair| pair.map(drop))?;
+    Ok(header)
+}
+
+fn body<'a>(header: &Header, from: &'a mut dyn io::Read) -> Result<Body<io::BufReader<&'a mut dyn io::Read>>> {
+    let body = Decoder::new(from).map_err(broken)?;
+    Ok(Body { body, digest: Xxh3::new(), pairs: 0, over: false, tallies: header.tallies.clone() })
 }
 
 /// Reads a snapshot's header and leaves the stream at its keys.

@@ -59,6 +59,7 @@ fn settings() -> core::Settings {
         pieces: core::decide::Pieces::default(),
         log: log::Settings::default(),
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
+        ..core::Settings::default()
     }
 }
 

@@ -1,12 +1,15 @@
 //! F2: every crash point of every workload of up to three requests, with nothing, everything and anything lost; every
 //! other time under keys, and then asked for again.
 
+use std::path::Path;
 use std::time::Instant;
 
-use millpond::disk::sim::{Loss, SimDisk};
+use millpond::disk::Disk;
+use millpond::disk::sim::{Loss, Rng, SimDisk};
+use millpond::error::Kind;
 use millpond::model::value::{Fields, Value};
 
-use super::model::{A, N, NAME, Request, TEXT, Transaction, Which, name};
+use super::model::{self, A, N, NAME, Request, TEXT, Transaction, Which, name};
 use super::rig::{self, Known};
 use super::{cores, results};
 
@@ -201,4 +204,77 @@ fn plain(request: Request) -> Transaction {
 /// A request of a workload, at every other crash point under a key of its own.
 fn once(at: usize, request: &Request, op: u64) -> Transaction {
     Transaction { requests: vec![request.clone()], key: op.is_multiple_of(2).then_some(at as u8) }
+}
+
+/// A disk whose log is over its bound, with nothing trimmed yet; all of it is durable in the tables.
+fn overfull() -> (SimDisk, Known) {
+    let (disk, mut known) = rig::template();
+    let mut parts = rig::open(&disk).expect("a healthy disk");
+    let mut rng = Rng::new(1);
+    while rig::bytes(&disk, "log") <= 2 * rig::LOG_MAX_BYTES {
+        known.commit(&mut parts, &[plain(model::request(&mut rng))]).expect("a healthy disk");
+    }
+    rig::flush(&mut parts).expect("a healthy disk");
+    parts.applier.close(true).expect("a healthy disk");
+    parts.writer.close().expect("a healthy disk");
+    (disk, known)
+}
+
+#[test]
+fn every_crash_point_of_a_snapshot_and_the_trim_behind_it_recovers() {
+    let seed = results::seed();
+    let started = Instant::now();
+    let (disk, known) = overfull();
+    let points = std::sync::atomic::AtomicU64::new(0);
+    // Stretches of operations, one a case: each goes on until the work ends before its power loss.
+    const LANES: u64 = 8;
+    cores::on_all_cores(LANES, |lane| {
+        for op in (1 + lane..).step_by(LANES as usize) {
+            let mut beyond = true;
+            for loss in [Loss::All, Loss::Nothing, Loss::Random] {
+                let case = || format!("operation {op}, loss {loss:?}, MILLPOND_SEED={seed}");
+                beyond &= crash_while_keeping(&disk, &known, op, loss, seed.wrapping_add(op))
+                    .map_err(|error| format!("{}: {error}", case()))?;
+                points.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            if beyond {
+                return Ok(());
+            }
+        }
+        Ok(())
+    });
+    results::record("F2", points.into_inner(), 0, started, seed);
+}
+
+/// Takes a snapshot, trims, writes on, takes the next; loses power at one operation. Whether it ended before that.
+fn crash_while_keeping(template: &SimDisk, known: &Known, op: u64, loss: Loss, seed: u64) -> Result<bool, String> {
+    let disk = template.fork(seed);
+    let (mut known, mut rng) = (known.clone(), Rng::new(seed));
+    disk.freeze_at_op(disk.ops() + op);
+    let mut work = |known: &mut Known| -> Result<(), Kind> {
+        let mut parts = rig::open(&disk).map_err(|error| error.kind())?;
+        for round in 0..3 {
+            while rig::keep(&mut parts)? {}
+            while rig::bytes(&disk, "log") <= rig::LOG_MAX_BYTES && !disk.is_frozen() && round < 2 {
+                known.commit(&mut parts, &[plain(model::request(&mut rng))])?;
+            }
+            rig::flush(&mut parts)?;
+            parts.applier.checkpoint().map_err(|error| error.kind())?;
+        }
+        let kept = rig::bytes(&disk, "log");
+        assert!(disk.is_frozen() || kept <= rig::LOG_MAX_BYTES, "{kept} bytes of log are left");
+        Ok(())
+    };
+    let done = work(&mut known);
+    let beyond = !disk.is_frozen();
+    assert!(!beyond || done.is_ok(), "{done:?} on a healthy disk");
+    let disk = disk.crash_with(seed, loss);
+    // What is left must do without the tables, too.
+    let bare = disk.fork(seed);
+    bare.remove(Path::new("/data/base")).map_err(|error| error.to_string())?;
+    for disk in [disk, bare] {
+        let parts = rig::open(&disk).map_err(|error| error.to_string())?;
+        known.clone().verify(&parts)?;
+    }
+    Ok(beyond)
 }

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millpond::core::decide::Pieces;
-use millpond::core::{self, Applier, Writer};
+use millpond::core::{self, Applier, Copier, Copying, Keeper, Writer};
 use millpond::disk::sim::{Rng, SimDisk};
+use millpond::disk::{Disk, Open};
 use millpond::error::Kind;
 use millpond::id::{DatabaseId, NodeId, Seq};
 use millpond::log;
@@ -22,15 +24,22 @@ use super::model::{self, DEFINITIONS, Expected, Model, Transaction, Which};
 
 const DIR: &str = "/data";
 const NOW: Millis = Millis(1_000_000_000_000);
+/// The log's bound.
+pub(crate) const LOG_MAX_BYTES: u64 = 32 << 10;
+/// Bytes of a segment.
+pub(crate) const SEGMENT_BYTES: u64 = 8 << 10;
 
-/// Small segments, so that rotation happens all the time.
+/// Small segments and a small log, so that rotation, snapshots and trims happen all the time.
 fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
         ballast_bytes: 8 << 10,
         pieces: Pieces::default(),
-        log: log::Settings { segment_bytes: 8 << 10, first_segment_bytes: 4 << 10, ..log::Settings::default() },
+        log: log::Settings { segment_bytes: SEGMENT_BYTES, first_segment_bytes: 4 << 10, ..log::Settings::default() },
+        keep: core::Keep { log_keep: Duration::ZERO, log_max_bytes: LOG_MAX_BYTES },
+        compact: core::Compact { bytes_min: 0, pause: Duration::ZERO, log_part: u64::MAX, layers_bytes_max: 4 << 10 },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
+        ..core::Settings::default()
     }
 }
 
@@ -39,6 +48,8 @@ pub(crate) struct Parts {
     pub(crate) writer: Writer,
     pub(crate) applier: Applier,
     pub(crate) preparer: log::Preparer,
+    pub(crate) keeper: Keeper,
+    pub(crate) copier: Option<Copier>,
     _lock: Box<dyn millpond::disk::DiskLock>,
 }
 
@@ -51,7 +62,8 @@ pub(crate) fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
 pub(crate) fn open_with(disk: &SimDisk, pieces: Pieces) -> millpond::error::Result<Parts> {
     let settings = core::Settings { pieces, ..settings() };
     let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings)?;
-    Ok(Parts { writer: opened.writer, applier: opened.applier, preparer: opened.preparer, _lock: opened.lock })
+    let core::Opened { writer, applier, preparer, keeper, lock, .. } = opened;
+    Ok(Parts { writer, applier, preparer, keeper, copier: None, _lock: lock })
 }
 
 /// What the rig knows: the model after each entry, and how far answers were given.
@@ -259,10 +271,7 @@ fn is_unique_n(index: &Index) -> bool {
 
 /// One step of a core's life. An error means that it must be given up.
 pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
-    match rng.below(27) {
-        20..=23 => known.work(parts).map(drop),
-        24..=25 => known.redefine(parts, rng.below(5)),
-        26 => known.truncate(parts, if rng.chance(50) { Which::A } else { Which::B }),
+    match rng.below(33) {
         0..=11 => {
             let length = if known.builds_unique() { 1 } else { 1 + rng.below(3) };
             let batch: Vec<Transaction> = (0..length).map(|_| model::transaction(&mut known.asked, rng)).collect();
@@ -274,8 +283,47 @@ pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Resul
             // No spare is no fault: the writer makes its own.
             Ok(_) | Err(_) => Ok(()),
         },
+        18..=19 => keep(parts).map(drop),
+        20..=22 => compact(parts).map(drop),
+        23 => scrub(parts),
+        26..=29 => known.work(parts).map(drop),
+        30..=31 => known.redefine(parts, rng.below(5)),
+        32 => known.truncate(parts, if rng.chance(50) { Which::A } else { Which::B }),
         _ => parts.writer.idle().map_err(|error| error.kind()),
     }
+}
+
+/// One step of the log's keeper; whether it had something to do.
+pub(crate) fn keep(parts: &mut Parts) -> Result<bool, Kind> {
+    parts.keeper.step(NOW, &|| false).map_err(|error| error.kind())
+}
+
+/// One step of compacting the tables' file; whether the core has just moved to a new one.
+pub(crate) fn compact(parts: &mut Parts) -> Result<bool, Kind> {
+    let Some(copier) = parts.copier.take() else {
+        parts.copier = parts.applier.begin_copy();
+        return Ok(false);
+    };
+    match copier.step() {
+        Ok(Copying::More(copier)) => parts.copier = Some(copier),
+        Ok(Copying::Done(filling)) => {
+            if let Some(moved) = parts.applier.end_copy(*filling).map_err(|error| error.kind())? {
+                parts.writer.adopt(moved);
+                return Ok(true);
+            }
+        }
+        Ok(Copying::GivenUp(why)) => parts.applier.drop_copy(why),
+        // The copy came to nothing; the base is as it was, or the applier sees it by itself.
+        Err(error) => parts.applier.drop_copy(error.message()),
+    }
+    Ok(false)
+}
+
+/// A look at a part of everything. What a crash left behind is no damage.
+fn scrub(parts: &mut Parts) -> Result<(), Kind> {
+    parts.keeper.scrub();
+    parts.applier.scrub(128 << 10);
+    if parts.applier.is_damaged() { Err(Kind::Damaged) } else { Ok(()) }
 }
 
 /// Folds the fresh layer into the base.
@@ -285,4 +333,14 @@ pub(crate) fn flush(parts: &mut Parts) -> Result<(), Kind> {
         parts.writer.adopt(flushed);
     }
     Ok(())
+}
+
+/// Bytes of the files of a folder below the data's, or of the one file of that name.
+pub(crate) fn bytes(disk: &SimDisk, name: &str) -> u64 {
+    let path = Path::new(DIR).join(name);
+    let len = |path: &Path| disk.open(path, Open::Read).and_then(|file| file.len()).unwrap_or(0);
+    match disk.list(&path) {
+        Ok(names) => names.iter().map(|name| len(&path.join(name))).sum(),
+        Err(_) => len(&path),
+    }
 }

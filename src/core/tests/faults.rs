@@ -68,7 +68,8 @@ fn tables_that_fail_end_the_writes_and_lose_none() {
     let (core, threads) = start(Arc::new(disk.clone())).unwrap();
     let notes = notes(&core);
     disk.gate.fail_base();
-    block_on(core.submit(create(&notes, "acked", "x"))).unwrap();
+    // More than redb holds back.
+    block_on(core.submit(create(&notes, "acked", &"x".repeat(1_900_000)))).unwrap();
     block_on(core.poison().wait());
     // The writer may still take one before it looks; whatever it says holds.
     let mut acked = 1;

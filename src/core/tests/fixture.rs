@@ -36,6 +36,7 @@ pub(super) fn settings() -> core::Settings {
         pieces: Pieces::default(),
         log: log::Settings { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..log::Settings::default() },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
+        ..core::Settings::default()
     }
 }
 
@@ -53,6 +54,7 @@ pub(super) struct Stepped {
     pub(super) disk: SimDisk,
     pub(super) writer: Writer,
     pub(super) applier: Applier,
+    pub(super) keeper: core::Keeper,
     pub(super) reader: log::Reader,
     pub(super) now: Millis,
     _lock: Box<dyn DiskLock>,
@@ -73,14 +75,17 @@ impl Stepped {
     }
 
     pub(super) fn open(disk: &SimDisk) -> Result<Stepped> {
-        Stepped::open_with(disk, Pieces::default())
+        Stepped::open_set(disk, &settings())
     }
 
     pub(super) fn open_with(disk: &SimDisk, pieces: Pieces) -> Result<Stepped> {
-        let settings = core::Settings { pieces, ..settings() };
-        let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings)?;
-        let core::Opened { writer, applier, reader, lock, .. } = opened;
-        Ok(Stepped { disk: disk.clone(), writer, applier, reader, now: NOW, _lock: lock })
+        Stepped::open_set(disk, &core::Settings { pieces, ..settings() })
+    }
+
+    pub(super) fn open_set(disk: &SimDisk, settings: &core::Settings) -> Result<Stepped> {
+        let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), settings)?;
+        let core::Opened { writer, applier, keeper, reader, lock, .. } = opened;
+        Ok(Stepped { disk: disk.clone(), writer, applier, keeper, reader, now: NOW, _lock: lock })
     }
 
     pub(super) fn view(&self) -> Arc<Published> {

@@ -17,3 +17,4 @@ mod once;
 mod schema;
 mod threads;
 mod truncate;
+mod upkeep;

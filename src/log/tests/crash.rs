@@ -53,7 +53,7 @@ impl Model {
 
     fn trim(&mut self, writer: &mut Writer, keep_from: u64) -> Result<()> {
         self.keep_from = self.keep_from.max(keep_from);
-        writer.trim(Seq(keep_from)).map(|_| ())
+        trim(writer, Seq(keep_from)).map(|_| ())
     }
 
     /// One random thing that a server does with its log.
@@ -174,7 +174,7 @@ fn a_failed_sync_poisons_the_writer_and_the_next_start_decides() {
         let ops = disk.ops();
         assert_eq!(writer.commit().expect_err("poisoned").kind(), Kind::OutcomeUnknown);
         assert_eq!(writer.mark().expect_err("poisoned").kind(), Kind::OutcomeUnknown);
-        assert_eq!(writer.trim(Seq(9)).expect_err("poisoned").kind(), Kind::OutcomeUnknown);
+        assert_eq!(trim(&writer, Seq(9)).expect_err("poisoned").kind(), Kind::OutcomeUnknown);
         writer.publish();
         assert_eq!((disk.ops(), reader.position().seq), (ops, Seq(3)), "a poisoned writer did something");
         assert!(writer.close().is_err());

@@ -234,7 +234,7 @@ fn a_log_that_ends_or_begins_on_the_wrong_side_of_the_witness_is_refused() {
     let disk = SimDisk::new(3);
     let (mut writer, _, _) = open_at(&disk, Seq(0)).expect("open");
     (0..60).for_each(|_| write(&mut writer, 1));
-    let first = writer.trim(Seq(40)).expect("trim");
+    let first = trim(&writer, Seq(40)).expect("trim");
     drop(writer);
     let error = open_at(&disk, Seq(first.0 - 2)).expect_err("begins after");
     assert!(error.kind() == Kind::Damaged && error.message().contains("missing"), "{error}");
@@ -324,4 +324,39 @@ fn frames_of_another_history_are_not_taken_for_this_one() {
     let (writer, _, recovery) = open_at(&disk, Seq(3)).expect("above every witness");
     assert_eq!(writer.position().seq, Seq(3));
     assert!(recovery.cut.is_some_and(|cut| cut.why.contains("chain")));
+}
+
+#[test]
+fn damage_in_an_old_segment_is_found_by_a_scrub_that_goes_on_behind_it() {
+    let disk = SimDisk::new(1);
+    let (mut writer, _, _) = open_at(&disk, Seq(0)).expect("open");
+    write_many(&mut writer);
+    let mut scrub = writer.scrub();
+    let round = |scrub: &mut Scrub| {
+        let (mut read, mut errors) = (0, Vec::new());
+        loop {
+            match scrub.step() {
+                Ok(true) => read += 1,
+                Ok(false) => return (read, errors),
+                Err(error) => errors.push(error),
+            }
+        }
+    };
+    let segments = scrub.segments();
+    assert!(segments > 4);
+    assert_eq!(round(&mut scrub).0, segments);
+    let second = files(&disk, ".log")[1].clone();
+    disk.flip_bit(&second, 8 * 300);
+    let (read, errors) = round(&mut scrub);
+    assert_eq!((read, errors.len()), (segments - 1, 1));
+    let name = second.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(errors[0].kind() == Kind::Damaged && errors[0].message().contains(name), "{}", errors[0]);
+    trim(&writer, Seq(u64::MAX)).expect("trim");
+    assert_eq!(round(&mut scrub).0, 0, "the newest is not looked at");
+}
+
+fn write_many(writer: &mut Writer) {
+    for _ in 0..80 {
+        write(writer, 3);
+    }
 }

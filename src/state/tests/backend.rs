@@ -89,7 +89,7 @@ fn a_power_loss_at_any_operation_leaves_a_state_no_older_than_the_last_checkpoin
     for seed in 0..rounds(150, 3_000) {
         let mut dice = Dice::new("power", seed);
         let disk = disk(seed);
-        let at = 1 + dice.roll(120);
+        let at = 1 + dice.roll(150);
         disk.freeze_at_op(at);
         let (states, durable, _) = work(&disk, &mut dice, 12);
         durables += durable;
@@ -127,6 +127,33 @@ fn a_failing_or_full_disk_is_told_and_costs_nothing_durable() {
     // After a failed sync the file can't be trusted: that is told as damage.
     assert!(kinds.iter().all(|kind| matches!(kind, Kind::NoSpace | Kind::Internal | Kind::Damaged)), "{kinds:?}");
     assert!(kinds.contains(&Kind::NoSpace) && kinds.contains(&Kind::Internal), "{kinds:?}");
+}
+
+#[test]
+fn what_is_written_since_the_last_checkpoint_is_counted_until_the_next() {
+    let (disk, mut dice) = (disk(5), Dice::new("dirty", 5));
+    let (mut base, _) = try_open(&disk).unwrap();
+    let mut seq = 0;
+    base.checkpoint().unwrap();
+    for _ in 0..2 {
+        let mut counted = base.dirty_bytes();
+        assert_eq!(counted, 0, "nothing since the checkpoint");
+        // Far more than redb holds back, so that its file grows several times.
+        for _ in 0..60 {
+            let mut layer = Layer::new();
+            for _ in 0..40 {
+                let key = format!("\u{1}key{:06}", dice.roll(1_000_000));
+                layer.put(Key::from(key.as_bytes()), Some(Bytes::from(vec![7; 4_000])));
+            }
+            seq += 1;
+            base.apply(&layer, applied(seq)).unwrap();
+            base.write_back().unwrap();
+            assert!(base.dirty_bytes() >= counted, "{} of {counted} bytes are forgotten", base.dirty_bytes());
+            counted = base.dirty_bytes();
+        }
+        assert!(counted > 8 << 20, "only {counted} bytes");
+        base.checkpoint().unwrap();
+    }
 }
 
 #[test]
