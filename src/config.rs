@@ -32,6 +32,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// The base's page cache, bytes.
     pub base_cache_bytes: usize,
+    /// The cache of finished answers and records, bytes; 0 for none.
+    pub cache_bytes: usize,
 }
 
 /// How log lines are written.
@@ -56,6 +58,7 @@ impl Default for Settings {
             body_bytes_max: limits::BODY_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
             base_cache_bytes: limits::BASE_CACHE_BYTES,
+            cache_bytes: limits::CACHE_BYTES,
         }
     }
 }
@@ -87,7 +90,8 @@ impl Settings {
         at_most("body_bytes_max", self.body_bytes_max, limits::ENTRY_BYTES_MAX)?;
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
-        at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)
+        at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
+        if self.cache_bytes > 0 { at_least("cache_bytes", self.cache_bytes, limits::CACHE_BYTES_LEAST) } else { Ok(()) }
     }
 }
 
@@ -129,14 +133,15 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\n",
+             connections_max = {}\nbase_cache_bytes = {}\ncache_bytes = {}\n",
             settings.data,
             settings.listen,
             settings.dev,
             settings.log_level,
             settings.body_bytes_max,
             settings.connections_max,
-            settings.base_cache_bytes
+            settings.base_cache_bytes,
+            settings.cache_bytes
         )
     }
 
@@ -164,6 +169,7 @@ mod tests {
             ("body_bytes_max = 99999999999", "body_bytes_max:"),
             ("connections_max = 0", "connections_max:"),
             ("base_cache_bytes = 0", "base_cache_bytes:"),
+            ("cache_bytes = 1000", "cache_bytes:"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

@@ -50,6 +50,9 @@ pub(super) struct Flags {
     /// Page cache of the tables, bytes. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_BASE_CACHE_BYTES")]
     base_cache_bytes: Option<usize>,
+    /// Cache of finished answers and records, bytes; 0 for none. [default: 67108864]
+    #[arg(long, value_name = "BYTES", env = "MILLPOND_CACHE_BYTES")]
+    cache_bytes: Option<usize>,
 }
 
 /// Where the data is and how lines are logged.
@@ -121,7 +124,7 @@ impl Flags {
 
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
-        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes);
+        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cache_bytes);
         settings.validate()?;
         Ok(settings)
     }

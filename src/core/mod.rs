@@ -15,6 +15,7 @@ mod desk;
 mod open;
 mod poison;
 mod published;
+mod slots;
 mod threads;
 mod writer;
 
@@ -22,6 +23,7 @@ pub use applier::{Applier, Flush, Flushed};
 pub use open::{Identity, Opened, Settings, log_dir, open};
 pub use poison::Poison;
 pub use published::Published;
+pub use slots::{Slot, Slots};
 pub use threads::{Core, Threads, start};
 pub use writer::{Outcome, Writer};
 

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::ballast::has_headroom;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
-use super::{Applier, Flush, Flushed, Opened, Poison, Published, Settings, Writer, open};
+use super::{Applier, Flush, Flushed, Opened, Poison, Published, Settings, Slots, Writer, open};
 use crate::disk::{Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
@@ -40,6 +40,7 @@ struct Shared {
     late: Receiver<Pending>,
     queue: Arc<Queue>,
     published: Arc<ArcSwap<Published>>,
+    slots: Arc<Slots>,
     reader: log::Reader,
     poison: Poison,
     clock: Clock,
@@ -77,6 +78,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         late: command_out.clone(),
         queue: queue.clone(),
         published: writer.published(),
+        slots: writer.slots(),
         reader,
         poison: poison.clone(),
         clock: clock.clone(),
@@ -165,6 +167,11 @@ impl Core {
             Ok(Err(_)) => Err(stopping()),
             Err(_) => Err(Error::new(Kind::Unavailable, "the position is not reached yet").code("min_seq_not_reached")),
         }
+    }
+
+    /// What changed when.
+    pub fn slots(&self) -> &Arc<Slots> {
+        &self.0.slots
     }
 
     /// The log, for consumers.

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::ballast::Ballast;
 use super::decide::{Decision, decide};
-use super::{Flush, Flushed, Published};
+use super::{Flush, Flushed, Published, Slots};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, DatabaseId, Generation, Position, Seq};
 use crate::limits;
@@ -29,6 +29,7 @@ pub type Outcome = Result<Committed>;
 pub struct Writer {
     log: log::Writer,
     published: Arc<ArcSwap<Published>>,
+    slots: Arc<Slots>,
     /// The state with the batch that is being built; equal to the published one between batches.
     stack: Stack,
     schema: Arc<Schema>,
@@ -67,12 +68,30 @@ impl Writer {
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast, reclaimed: None }
+        let slots = Arc::default();
+        Writer {
+            log,
+            published,
+            slots,
+            stack,
+            schema,
+            log_bytes,
+            fresh_since,
+            last_time,
+            database,
+            ballast,
+            reclaimed: None,
+        }
     }
 
     /// Where readers find the newest view.
     pub fn published(&self) -> Arc<ArcSwap<Published>> {
         self.published.clone()
+    }
+
+    /// Where readers find what changed when.
+    pub fn slots(&self) -> Arc<Slots> {
+        self.slots.clone()
     }
 
     /// Decides each command against the state that those before it leave, logs what is decided with one sync, and
@@ -150,7 +169,8 @@ impl Writer {
         }
     }
 
-    /// The view, then the position: whoever is woken by the second finds the first.
+    /// The change slots, the view, then the position: whoever finds the second finds the first, whoever is woken by the
+    /// third finds both.
     fn publish(&mut self, now: Millis, staged: &[Staged]) {
         if staged.is_empty() {
             return;
@@ -158,7 +178,11 @@ impl Writer {
         self.last_time = now;
         self.log_bytes += staged.iter().map(|one| one.payload.len() as u64).sum::<u64>();
         self.fresh_since.get_or_insert_with(Instant::now);
-        self.show(self.log.position());
+        let position = self.log.position();
+        for one in staged {
+            self.slots.note(&one.entry, position.seq);
+        }
+        self.show(position);
         self.log.publish();
     }
 

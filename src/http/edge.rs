@@ -1,4 +1,5 @@
-//! What every request goes through, once: its id, its caller, the route table, a panic's net, an error's answer.
+//! What every request goes through, once: its id, its caller, the kept answers or the route table, a panic's net, an
+//! error's answer.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -16,10 +17,16 @@ use tower::Service as _;
 
 use crate::error::Error;
 use crate::http::accept::Answer;
+use crate::http::answer;
 use crate::http::inbound::Inbound;
 use crate::http::problem::{self, Refusal};
-use crate::http::request::{REQUEST_ID, request_id};
+use crate::http::records::words;
+use crate::http::request::{REQUEST_ID, accepts_json, asks_min_seq, request_id};
+use crate::service::cache::Question;
 use crate::service::{Caller, Service};
+
+/// Where the paths of reads begin whose answers are kept.
+const READS: &str = "/api/collections/";
 
 /// The route table with what stands around it.
 #[derive(Clone)]
@@ -37,12 +44,32 @@ impl Answer for Edge {
         if caller != Caller::Anonymous {
             request.extensions_mut().insert(caller);
         }
-        let response = match caught(self.router.clone().call(request)).await {
+        let response = match self.kept(&request, caller) {
+            Some(response) => response,
+            None => self.routed(request).await,
+        };
+        finish(response, id, told.0, told.1.as_ref().map_or("", |path| path.path()))
+    }
+}
+
+impl Edge {
+    /// The kept answer to a read, where there is one and nothing is asked of it that its handler has to look at.
+    fn kept(&self, request: &Request<Inbound>, caller: Caller) -> Option<Response<Body>> {
+        let (uri, headers) = (request.uri(), request.headers());
+        if request.method() != Method::GET || !uri.path().starts_with(READS) || asks_min_seq(headers) {
+            return None;
+        }
+        accepts_json(headers).ok()?;
+        let answer = self.service.kept(&Question::new(&caller, None, "GET", words(uri)))?;
+        answer::read(answer, headers).ok()
+    }
+
+    async fn routed(&self, request: Request<Inbound>) -> Response<Body> {
+        match caught(self.router.clone().call(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(panic) => Refusal(Arc::new(from_panic(&*panic))).into_response(),
-        };
-        finish(response, id, told.0, told.1.as_ref().map_or("", |path| path.path()))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
-use crate::http::{App, batch, collections, health, records};
+use crate::http::{App, batch, cache, collections, health, records};
 
 /// The table over one application.
 pub(super) fn router(app: App) -> Router {
@@ -22,6 +22,8 @@ pub(super) fn router(app: App) -> Router {
             get(records::view).patch(records::merge).put(records::put).delete(records::delete),
         )
         .route("/api/batch", post(batch::batch))
+        .route("/api/cache", get(cache::figures))
+        .route("/api/cache/invalidate", post(cache::invalidate))
         .method_not_allowed_fallback(no_method)
         .fallback(no_path)
         .with_state(app)

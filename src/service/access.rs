@@ -21,6 +21,26 @@ pub enum Caller {
     Superuser,
 }
 
+/// Callers who get the same answer wherever no expression asks for the request: those whose guards differ in nothing but
+/// what rules ask for. One variant is one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kin {
+    /// See hidden fields and all rows.
+    Superuser,
+    /// See what rules let anybody see.
+    Anybody,
+}
+
+impl Caller {
+    /// Whose answers may be this caller's.
+    pub(super) fn kin(&self) -> Kin {
+        match self {
+            Caller::Superuser => Kin::Superuser,
+            Caller::Anonymous => Kin::Anybody,
+        }
+    }
+}
+
 /// A caller and what its request says, for the rules that ask for it.
 #[derive(Clone, Debug)]
 pub struct Asker {

@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod batch;
+pub mod cache;
 pub mod collections;
 mod explain;
 pub mod ids;
@@ -30,6 +31,7 @@ use crate::id::Position;
 use crate::model::predicate::{QueryPairs, Request};
 
 pub use access::{Asker, Caller};
+use cache::{Answer, Cache, Question};
 use scan_pool::ScanPool;
 
 /// The handle to all calls: cheap to clone, usable from any thread.
@@ -42,6 +44,8 @@ struct Inner {
     dev: bool,
     pool: ScanPool,
     lists: Arc<lists::Kept>,
+    /// `None` where the settings leave it no room.
+    cache: Option<Arc<Cache>>,
 }
 
 /// A page of a list, as asked for.
@@ -61,7 +65,10 @@ impl Service {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
+        let cache = Cache::new(settings.cache_bytes, core.slots().clone()).map(Arc::new);
+        let lists = Arc::new(lists::Kept::new(cache.clone()));
+        let (dev, pool) = (settings.dev, ScanPool::start()?);
+        Ok(Service(Arc::new(Inner { core, dev, pool, lists, cache })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.
@@ -78,6 +85,11 @@ impl Service {
     pub fn asker(&self, caller: Caller, method: &'static str, query: QueryPairs) -> Asker {
         let now = self.core().clock().now();
         Asker { caller, request: Arc::new(Request { now, method, principal: None, query }) }
+    }
+
+    /// The answer to a question that was asked before, if it holds now.
+    pub fn kept(&self, question: &Question<'_>) -> Option<Answer> {
+        self.0.cache.as_ref()?.find(question)
     }
 
     /// The position that is read now.

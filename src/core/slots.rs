@@ -1,0 +1,93 @@
+//! Change slots: when what an answer depends on last changed, so that a kept answer is known to be today's or is not
+//! used. One fixed table of numbers: one for the definitions, some for collections, many for records, by hash.
+//!
+//! Invariant: never stale. The writer notes an entry's Seq in the slots of all that it changes **before** it publishes
+//! the view that holds the entry, and answers only after that. Who keeps something made from a view keeps that view's
+//! Seq with it, and uses it only while each slot that it depends on is at most that Seq.
+//!
+//! Why that is enough. Let something be kept with Seq `s`, be looked at, and be found good; let `v` be the Seq of any view
+//! that was published before the look began. If `v ≤ s`, what was kept is at least as new. If `v > s`, take any
+//! entry in `(s, v]` that changes what it depends on: its slots were set before `v` was published, slots only grow, and
+//! the look came after; so the look would have found a slot over `s`. There is no such entry: a read of `v` gives the
+//! same bytes. A write that was answered is in a view published before its answer, so whoever asks after the answer
+//! never gets what was before it; and whoever waits for a position, then looks, gets what holds at that position or
+//! later. For one given view `v < s` (a list that is made from it) nothing in `(v, s]` may have changed it either: then
+//! its slots must be at most `v` as well.
+//!
+//! Two things that share a slot only cost each other a read. A server starts with all slots at zero: nothing is kept
+//! from before its first view.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::id::{CollectionId, RecordId, Seq};
+use crate::limits;
+use crate::model::change::{Change, Entry};
+
+/// Which number of the table stands for something. The same on every server of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// All definitions: everything depends on them.
+    pub const DEFINITIONS: Slot = Slot(0);
+
+    /// The records of a collection, all together.
+    pub fn of_collection(id: CollectionId) -> Slot {
+        Slot(1 + id.0 % limits::CHANGE_SLOTS_COLLECTIONS)
+    }
+
+    /// One record, whether it is there or not.
+    pub fn of_record(collection: CollectionId, id: &RecordId) -> Slot {
+        let hash = xxh3_64_with_seed(id.as_str().as_bytes(), collection.0.into());
+        Slot(1 + limits::CHANGE_SLOTS_COLLECTIONS + hash as u32 % limits::CHANGE_SLOTS_RECORDS)
+    }
+}
+
+/// The table. Set by the writer alone.
+#[derive(Debug)]
+pub struct Slots(Box<[AtomicU64]>);
+
+impl Default for Slots {
+    fn default() -> Slots {
+        let all = 1 + limits::CHANGE_SLOTS_COLLECTIONS + limits::CHANGE_SLOTS_RECORDS;
+        Slots((0..all).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Slots {
+    /// Whether what was made at `made` holds for a look that begins now.
+    pub fn hold(&self, needs: &[Slot], made: Seq) -> bool {
+        needs.iter().all(|slot| self.changed(*slot) <= made)
+    }
+
+    /// The last entry that changed something of a slot.
+    pub fn changed(&self, slot: Slot) -> Seq {
+        Seq(self.0[slot.0 as usize].load(Ordering::Acquire))
+    }
+
+    /// Notes what an entry changes, before a view that holds it is published. The one place that knows what a change
+    /// touches.
+    pub(super) fn note(&self, entry: &Entry, seq: Seq) {
+        for change in &entry.changes {
+            match change {
+                Change::Created { collection, id, .. }
+                | Change::Updated { collection, id, .. }
+                | Change::Deleted { collection, id, .. } => {
+                    self.set(Slot::of_record(*collection, id), seq);
+                    self.set(Slot::of_collection(*collection), seq);
+                }
+                // Keys of a filling that nobody reads any more.
+                Change::Reclaimed { .. } => {}
+                // A collection came, changed or went, with all of its records. So does anything that is not told apart
+                // here: too much is unlearnt rather than too little.
+                _ => self.set(Slot::DEFINITIONS, seq),
+            }
+        }
+    }
+
+    fn set(&self, slot: Slot, seq: Seq) {
+        self.0[slot.0 as usize].store(seq.0, Ordering::Release);
+    }
+}

@@ -1,0 +1,1 @@
+//! The cache: what is kept, what is not, and for whom.
