@@ -107,7 +107,7 @@ pub const FROZEN_LAYERS_MAX: usize = 1;
 
 /// Slots that tell changes of collections apart: collections that share one cost each other a read.
 pub const CHANGE_SLOTS_COLLECTIONS: u32 = 1 << 10;
-/// The same for records, 8 bytes each: many more than are written while an answer is worth keeping.
+/// The same for records, 8 bytes each once they are used: many more than are written while an answer is worth keeping.
 pub const CHANGE_SLOTS_RECORDS: u32 = 1 << 18;
 
 // The base.

@@ -17,6 +17,7 @@
 //! Two things that share a slot only cost each other a read. A server starts with all slots at zero: nothing is kept
 //! from before its first view.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -41,18 +42,39 @@ impl Slot {
     /// One record, whether it is there or not.
     pub fn of_record(collection: CollectionId, id: &RecordId) -> Slot {
         let hash = xxh3_64_with_seed(id.as_str().as_bytes(), collection.0.into());
-        Slot(1 + limits::CHANGE_SLOTS_COLLECTIONS + hash as u32 % limits::CHANGE_SLOTS_RECORDS)
+        Slot(Slot::FIRST_RECORD + hash as u32 % limits::CHANGE_SLOTS_RECORDS)
+    }
+
+    const FIRST_RECORD: u32 = 1 + limits::CHANGE_SLOTS_COLLECTIONS;
+
+    /// Which piece and where in it, if it is of records.
+    fn of_records(self) -> Option<(usize, usize)> {
+        let at = self.0.checked_sub(Slot::FIRST_RECORD)?;
+        Some(((at / PIECE) as usize, (at % PIECE) as usize))
     }
 }
 
 /// The table. Set by the writer alone.
 #[derive(Debug)]
-pub struct Slots(Box<[AtomicU64]>);
+pub struct Slots {
+    /// The definitions and the collections.
+    few: Box<[AtomicU64]>,
+    /// Records, by pieces: one that nothing was written to is all zeros and takes no memory.
+    records: Box<[OnceLock<Box<[AtomicU64]>>]>,
+}
+
+/// Slots of records in one piece.
+const PIECE: u32 = 1 << 12;
+
+fn zeros(number: u32) -> Box<[AtomicU64]> {
+    (0..number).map(|_| AtomicU64::new(0)).collect()
+}
 
 impl Default for Slots {
     fn default() -> Slots {
-        let all = 1 + limits::CHANGE_SLOTS_COLLECTIONS + limits::CHANGE_SLOTS_RECORDS;
-        Slots((0..all).map(|_| AtomicU64::new(0)).collect())
+        let pieces = limits::CHANGE_SLOTS_RECORDS.div_ceil(PIECE);
+        let records = (0..pieces).map(|_| OnceLock::new()).collect();
+        Slots { few: zeros(Slot::FIRST_RECORD), records }
     }
 }
 
@@ -64,7 +86,14 @@ impl Slots {
 
     /// The last entry that changed something of a slot.
     pub fn changed(&self, slot: Slot) -> Seq {
-        Seq(self.0[slot.0 as usize].load(Ordering::Acquire))
+        let number = match slot.of_records() {
+            None => &self.few[slot.0 as usize],
+            Some((piece, at)) => match self.records[piece].get() {
+                Some(piece) => &piece[at],
+                None => return Seq::ZERO,
+            },
+        };
+        Seq(number.load(Ordering::Acquire))
     }
 
     /// Notes what an entry changes, before a view that holds it is published. The one place that knows what a change
@@ -88,6 +117,10 @@ impl Slots {
     }
 
     fn set(&self, slot: Slot, seq: Seq) {
-        self.0[slot.0 as usize].store(seq.0, Ordering::Release);
+        let number = match slot.of_records() {
+            None => &self.few[slot.0 as usize],
+            Some((piece, at)) => &self.records[piece].get_or_init(|| zeros(PIECE))[at],
+        };
+        number.store(seq.0, Ordering::Release);
     }
 }

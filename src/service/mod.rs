@@ -10,6 +10,8 @@ pub mod batch;
 pub mod cache;
 pub mod collections;
 mod explain;
+#[cfg(test)]
+mod fixture;
 pub mod ids;
 pub mod lists;
 mod output;

@@ -27,11 +27,16 @@ impl Running {
 
     /// Starts one in a folder that may hold data already.
     pub fn start_in(folder: TempDir) -> Running {
+        Running::start_with(folder, Settings::default())
+    }
+
+    /// The same with settings of one's own, but for the folder, the address and who is a superuser.
+    pub fn start_with(folder: TempDir, settings: Settings) -> Running {
         let settings = Settings {
             data: folder.path().join("data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             dev: true,
-            ..Settings::default()
+            ..settings
         };
         let server = Server::start(settings).expect("the server starts");
         let core = server.core().clone();

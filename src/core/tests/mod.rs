@@ -11,4 +11,5 @@ mod fixture;
 mod gate;
 mod histories;
 mod schema;
+mod slots;
 mod threads;

@@ -10,6 +10,8 @@
 
 mod finished;
 mod flights;
+#[cfg(test)]
+mod fresh;
 mod invalidate;
 mod needs;
 mod question;

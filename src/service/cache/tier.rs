@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
 use xxhash_rust::xxh3::Xxh3Builder;
+
+use crate::limits;
 
 /// What a value takes in memory, bytes.
 pub(super) trait Weigh {
@@ -39,8 +41,17 @@ impl<V: Clone + Weigh> Tier<V> {
     pub(super) fn new(bytes: usize) -> Tier<V> {
         /// About what an entry takes.
         const ENTRY: usize = 512;
-        let kept =
-            Cache::with(bytes / ENTRY, bytes as u64, ByBytes, Xxh3Builder::default(), DefaultLifecycle::default());
+        /// The longest answers that each shard has room for.
+        const LONGEST: usize = 8;
+        let parallel = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = (bytes / (LONGEST * limits::CACHE_ANSWER_BYTES_MAX)).clamp(1, 4 * parallel);
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(bytes / ENTRY)
+            .weight_capacity(bytes as u64)
+            .shards(shards)
+            .build()
+            .expect("a number of entries and a weight are all that it needs");
+        let kept = Cache::with_options(options, ByBytes, Xxh3Builder::default(), DefaultLifecycle::default());
         Tier { kept, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
