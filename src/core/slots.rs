@@ -27,7 +27,7 @@ use crate::limits;
 use crate::model::change::{Change, Entry};
 
 /// Which number of the table stands for something. The same on every server of this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u32);
 
 impl Slot {

@@ -41,12 +41,14 @@ impl Answer for Edge {
         let told = (request.method().clone(), request.uri().path_and_query().cloned());
         let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
         let caller = self.service.caller(peer.ip(), host);
-        if caller != Caller::Anonymous {
-            request.extensions_mut().insert(caller);
-        }
-        let response = match self.kept(&request, caller) {
+        let response = match self.kept(&request, &caller) {
             Some(response) => response,
-            None => self.routed(request).await,
+            None => {
+                if caller != Caller::Anonymous {
+                    request.extensions_mut().insert(caller);
+                }
+                self.routed(request).await
+            }
         };
         finish(response, id, told.0, told.1.as_ref().map_or("", |path| path.path()))
     }
@@ -54,13 +56,13 @@ impl Answer for Edge {
 
 impl Edge {
     /// The kept answer to a read, where there is one and nothing is asked of it that its handler has to look at.
-    fn kept(&self, request: &Request<Inbound>, caller: Caller) -> Option<Response<Body>> {
+    fn kept(&self, request: &Request<Inbound>, caller: &Caller) -> Option<Response<Body>> {
         let (uri, headers) = (request.uri(), request.headers());
         if request.method() != Method::GET || !uri.path().starts_with(READS) || asks_min_seq(headers) {
             return None;
         }
         accepts_json(headers).ok()?;
-        let answer = self.service.kept(&Question::new(&caller, None, "GET", words(uri)))?;
+        let answer = self.service.kept(&Question::new(caller, "GET", words(uri)))?;
         answer::read(answer, headers).ok()
     }
 

@@ -10,6 +10,7 @@ use crate::id::CollectionId;
 use crate::model::expr::Program;
 use crate::model::guard::{Action, Guard, Rows};
 use crate::model::predicate::{Predicate, Request, Sight};
+use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
 
 /// Who sends a request.
@@ -32,11 +33,18 @@ pub(super) enum Kin {
 }
 
 impl Caller {
-    /// Whose answers may be this caller's.
-    pub(super) fn kin(&self) -> Kin {
+    /// Whose answers may be this caller's; `None` for one whose guards are like no other's, whom nothing kept is for.
+    pub(super) fn kin(&self) -> Option<Kin> {
         match self {
-            Caller::Superuser => Kin::Superuser,
-            Caller::Anonymous => Kin::Anybody,
+            Caller::Superuser => Some(Kin::Superuser),
+            Caller::Anonymous => Some(Kin::Anybody),
+        }
+    }
+
+    /// The caller's own record and where it lies.
+    pub(super) fn record(&self) -> Option<(CollectionId, Arc<Record>)> {
+        match self {
+            Caller::Superuser | Caller::Anonymous => None,
         }
     }
 }

@@ -78,7 +78,6 @@ impl Service {
         collection: &str,
         request: ListRequest<'_>,
     ) -> Result<Answer> {
-        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let mut view = self.view(request.min).await?;
         // Behind `min`: what is kept and holds now holds there.
         if let Some(answer) = self.kept(question) {
@@ -107,7 +106,7 @@ impl Service {
             // Below it may wait for a thread: a view held meanwhile would pin pages, and be old when its turn comes.
             drop(listing);
             let read = match inline {
-                Ok(None) => self.read_apart(asker, collection, request, deadline).await,
+                Ok(None) => self.read_apart(asker, collection, request).await,
                 Ok(Some(page)) => Ok(page),
                 Err(error) => Err(error),
             };
@@ -120,13 +119,8 @@ impl Service {
     }
 
     /// The same on one of the pool's threads, from the view that is the newest then.
-    async fn read_apart(
-        &self,
-        asker: &Asker,
-        collection: &str,
-        request: ListRequest<'_>,
-        deadline: Instant,
-    ) -> Result<Paged> {
+    async fn read_apart(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Result<Paged> {
+        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let (core, lists) = (self.core().clone(), self.0.lists.clone());
         let (asker, asked) = (asker.clone(), Asked::new(collection, request));
         let work = move || {

@@ -1,7 +1,8 @@
 //! Floor 5, the service: what a caller may do, and how an answer is made. Knows nothing of HTTP.
 //!
 //! A call's way: [`access`] makes the caller's guard for the collection; the model's pipeline turns the input into a
-//! command or a query that carries it; the core decides or the state answers; `output` writes the JSON.
+//! command or a query that carries it; the core decides or the state answers; `output` writes the JSON. Before a read
+//! stands the [`cache`]: what was answered before and still holds is answered again.
 //!
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
@@ -86,7 +87,8 @@ impl Service {
     /// A caller with what its request says: its method, and its query string.
     pub fn asker(&self, caller: Caller, method: &'static str, query: QueryPairs) -> Asker {
         let now = self.core().clock().now();
-        Asker { caller, request: Arc::new(Request { now, method, principal: None, query }) }
+        let principal = caller.record();
+        Asker { caller, request: Arc::new(Request { now, method, principal, query }) }
     }
 
     /// The answer to a question that was asked before, if it holds now.

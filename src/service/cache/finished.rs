@@ -62,6 +62,10 @@ impl<'c> Finishing<'c> {
     }
 }
 
+/// Bytes that a part of a mask takes in a key: its kind, and the field's id.
+const PART_BYTES: usize = 1 + size_of::<u32>();
+
+/// Collection (`u32`), whether hidden fields are shown and whether parts were chosen (a byte), how many (`u32`) and which.
 fn head(collection: &Collection, mask: &Mask) -> Vec<u8> {
     let Mask { hidden, fields } = mask;
     let mut key = Vec::with_capacity(64);
@@ -82,11 +86,12 @@ fn head(collection: &Collection, mask: &Mask) -> Vec<u8> {
     key
 }
 
-/// Whether a key of the tier is of a collection, and of that record if one is named. One whose id only ends like it may
-/// be taken for it.
-pub(super) fn is_of(key: &[u8], collection: CollectionId, id: Option<&RecordId>) -> bool {
-    let ends = id.is_none_or(|id| key.ends_with(id.as_str().as_bytes()));
-    ends && key.starts_with(&collection.0.to_le_bytes())
+/// The collection and the id of a key.
+pub(super) fn whose(key: &[u8]) -> Option<(CollectionId, &str)> {
+    let (collection, rest) = key.split_first_chunk()?;
+    let (parts, rest) = rest.get(1..)?.split_first_chunk()?;
+    let id = rest.get(PART_BYTES * u32::from_le_bytes(*parts) as usize..)?;
+    Some((CollectionId(u32::from_le_bytes(*collection)), std::str::from_utf8(id).ok()?))
 }
 
 impl Maker for Finishing<'_> {

@@ -110,7 +110,7 @@ impl Cache {
     /// made.
     pub(super) fn place(question: &Question<'_>, of: CollectionId, needs: Needs) -> Option<Place> {
         let sharing = needs.sharing()?;
-        let key: Box<[u8]> = question.key(sharing).into();
+        let key: Box<[u8]> = question.key(sharing)?.into();
         (key.len() <= limits::CACHE_QUESTION_BYTES_MAX).then(|| Place { key, of, needs: needs.into_slots() })
     }
 

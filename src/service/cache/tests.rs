@@ -90,19 +90,18 @@ fn a_tier_takes_no_more_than_its_room_and_keeps_what_is_asked_for() {
 #[test]
 fn a_key_is_of_one_caller_or_of_all_of_a_kind() {
     let words = "/api/collections/a/records/1";
-    let anonymous = Asker { caller: Caller::Anonymous, request: Arc::new(Request::at(Millis(0))) };
+    let anonymous =
+        Asker { caller: Caller::Anonymous, request: Arc::new(Request { method: "GET", ..Request::at(Millis(0)) }) };
     let one = user("u", 1);
     let others = [user("v", 1), user("u", 2), anonymous];
-    let key = |asker: &Asker, sharing| {
-        Question::new(&asker.caller, asker.request.principal.as_ref(), "GET", words).key(sharing)
-    };
+    let key = |asker: &Asker, sharing| Question::of(asker, words).key(sharing).unwrap();
     for other in &others {
         assert_eq!(key(&one, Sharing::Kin), key(other, Sharing::Kin));
         assert_ne!(key(&one, Sharing::Own), key(other, Sharing::Own));
     }
     let all_powerful = Asker { caller: Caller::Superuser, ..one.clone() };
     assert_ne!(key(&one, Sharing::Kin), key(&all_powerful, Sharing::Kin));
-    let of = |method, words| Question::new(&Caller::Anonymous, None, method, words).key(Sharing::Kin);
+    let of = |method, words| Question::new(&Caller::Anonymous, method, words).key(Sharing::Kin).unwrap();
     assert_ne!(of("GET", "/a"), of("HEAD", "/a"));
     assert_ne!(of("GET", "/a"), of("GET", "/a?"));
 }
@@ -220,6 +219,7 @@ fn what_is_named_is_dropped_and_no_more() {
     let table = [
         (r#"{"keys":["a/1"]}"#, [false, true, false, true, true]),
         (r#"{"keys":["a/none","none/1"],"patterns":[]}"#, [true, true, false, true, true]),
+        (r#"{"patterns":["none/*"]}"#, [true; 5]),
         (r#"{"patterns":["a/*"]}"#, [false, false, false, true, true]),
         (r#"{"patterns":["b/*"]}"#, [true, true, true, false, false]),
         (r#"{"patterns":["*"]}"#, [false; 5]),
@@ -234,6 +234,11 @@ fn what_is_named_is_dropped_and_no_more() {
         assert_eq!(see(), [true; 5], "{body}");
         service.invalidate_cache(Caller::Superuser, body.as_bytes()).unwrap();
         assert_eq!(see(), hits, "{body}");
+    }
+    let finished = || service.0.cache.as_ref().unwrap().finished.figures().entries;
+    for (body, left) in [(r#"{"keys":["none/1"]}"#, 3), (r#"{"keys":["a/1"]}"#, 2), (r#"{"patterns":["a/*"]}"#, 1)] {
+        service.invalidate_cache(Caller::Superuser, body.as_bytes()).unwrap();
+        assert_eq!(finished(), left, "{body}");
     }
     let many = format!(r#"{{"keys":[{}]}}"#, vec!["\"a/1\""; limits::INVALIDATE_MAX + 1].join(","));
     let faulty = [
