@@ -107,10 +107,10 @@ impl Slots {
                     self.set(Slot::of_record(*collection, id), seq);
                     self.set(Slot::of_collection(*collection), seq);
                 }
-                // Keys of a filling that nobody reads any more.
-                Change::Reclaimed { .. } => {}
-                // A collection came, changed or went, with all of its records. So does anything that is not told apart
-                // here: too much is unlearnt rather than too little.
+                // Keys that nobody reads any more, or not yet: a new definition says from when on.
+                Change::Reclaimed { .. } | Change::Backfilled { .. } | Change::Unindexed { .. } => {}
+                // A collection came, changed, was emptied or went. So does anything that is not told apart here: too
+                // much is unlearnt rather than too little.
                 _ => self.set(Slot::DEFINITIONS, seq),
             }
         }

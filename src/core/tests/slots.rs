@@ -156,6 +156,8 @@ fn every_change_is_noted_where_it_is_depended_on() {
     let delete = crate::model::command::Op::Delete { id: id("1"), if_match: None };
     core.write(&[("a", delete)]).unwrap();
     step(&mut core, "delete with a cascade and a null");
+    core.submit(Command::Truncate(a)).unwrap();
+    step(&mut core, "truncate");
     core.submit(Command::Drop(b)).unwrap();
     step(&mut core, "drop");
     core.define(r#"{"name":"c","fields":[]}"#);
@@ -164,6 +166,7 @@ fn every_change_is_noted_where_it_is_depended_on() {
         ("create", "-x-x---"),
         ("put", "-x--x--"),
         ("delete with a cascade and a null", "-xxx-xx"),
+        ("truncate", "x------"),
         ("drop", "x------"),
         ("define", "x------"),
     ];

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::core::Core;
 use crate::disk::sim::Rng;
 use crate::id::{CollectionId, Position, RecordId};
 use crate::limits;
+use crate::model::command::Command;
 use crate::model::look::Wanted;
 use crate::model::predicate::{QueryPairs, Request};
 use crate::model::record::Record;
@@ -233,6 +235,7 @@ fn with_a_cache_and_without_every_answer_is_the_same() {
         for step in 0..250 {
             let position = match rng.below(60) {
                 0 => redefine(&cached),
+                1 => truncate(&core, &mut rng),
                 _ => write(&cached, &mut rng),
             };
             for _ in 0..8 {
@@ -258,6 +261,12 @@ fn redefine(service: &Service) -> Option<Position> {
     let position = block_on(service.drop_collection(Caller::Superuser, "notes")).unwrap();
     define(service, DEFINITIONS[3]);
     Some(position)
+}
+
+/// A collection is emptied, unless others need its records.
+fn truncate(core: &Core, rng: &mut Rng) -> Option<Position> {
+    let id = core.view().schema.find(["teams", "orders", "notes"][rng.below(3) as usize]).unwrap().id;
+    block_on(core.submit(Command::Truncate(id))).ok().map(|committed| committed.position)
 }
 
 /// A superuser, nobody, or one of two users.
