@@ -40,6 +40,8 @@ pub struct Settings {
     pub log_max_bytes: u64,
     /// Time in which all of the tables, the log and the snapshot is read and verified, hours; 0 is never.
     pub scrub_hours: u32,
+    /// The cache of finished answers and records, bytes; 0 for none.
+    pub cache_bytes: usize,
 }
 
 /// How log lines are written.
@@ -68,6 +70,7 @@ impl Default for Settings {
             log_keep_hours: limits::LOG_KEEP_HOURS,
             log_max_bytes: limits::LOG_MAX_BYTES,
             scrub_hours: limits::SCRUB_HOURS,
+            cache_bytes: limits::CACHE_BYTES,
         }
     }
 }
@@ -100,6 +103,9 @@ impl Settings {
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
         at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
+        if self.cache_bytes > 0 {
+            at_least("cache_bytes", self.cache_bytes, limits::CACHE_BYTES_LEAST)?;
+        }
         at_least("log_max_bytes", self.log_max_bytes, limits::LOG_MAX_BYTES_MIN)?;
         self.validate_origins()
     }
@@ -168,7 +174,7 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
+             connections_max = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n",
             settings.data,
             settings.listen,
@@ -177,6 +183,7 @@ mod tests {
             settings.body_bytes_max,
             settings.connections_max,
             settings.base_cache_bytes,
+            settings.cache_bytes,
             settings.cors_origins,
             settings.log_keep_hours,
             settings.log_max_bytes,
@@ -218,6 +225,7 @@ mod tests {
             ("dev = true\ncors_origins = ['https://a.example', '*']", "cors_origins:"),
             ("log_max_bytes = 1000000", "log_max_bytes:"),
             ("log_keep_hours = -1", "log_keep_hours"),
+            ("cache_bytes = 1000", "cache_bytes:"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

@@ -29,7 +29,7 @@
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] | frames and segments · layers, indexes, the redb base, queries, snapshots; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, replay, the published view |
-//! | 5 service | [`service`] | what a caller may do, and the bytes of the answer |
+//! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
 //! | 6 edge | [`http`] | the route table, one match from error kind to status, the accept loop |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
@@ -43,6 +43,7 @@
 //!   gives every server the same bytes.
 //! - Only `service::access` makes a guard for a caller, and there is no query and no command without one.
 //! - A write with an idempotency key and the answer that is kept for it are one entry: both are there, or neither.
+//! - What is kept of an answer is used only while the change slots of all that it depends on stand ([`core::Slots`]).
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
 //! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.

@@ -138,6 +138,12 @@ pub const ANSWER_KEPT_BYTES_MAX: usize = 4 << 20;
 pub const ANSWER_BYTES_MIN: usize = 512;
 /// Answers past their age that go with one that comes: more than one, so that they become fewer.
 pub const ANSWERS_FORGOTTEN: usize = 8;
+// What changed when.
+
+/// Slots that tell changes of collections apart: collections that share one cost each other a read.
+pub const CHANGE_SLOTS_COLLECTIONS: u32 = 1 << 10;
+/// The same for records, 8 bytes each once they are used: many more than are written while an answer is worth keeping.
+pub const CHANGE_SLOTS_RECORDS: u32 = 1 << 18;
 
 // The base.
 
@@ -305,6 +311,24 @@ pub const SPOOL_TIME_MAX: Duration = Duration::from_secs(120);
 pub const SPOOL_HEADROOM_BYTES: u64 = 4 * DISK_HEADROOM_BYTES;
 /// Bytes of an export that are written, and later read, at once.
 pub const SPOOL_PIECE_BYTES: usize = 256 << 10;
+// The cache.
+
+/// Finished answers and finished records kept in memory, bytes as estimated; half for each. 0: none.
+pub const CACHE_BYTES: usize = 64 << 20;
+/// The least that makes sense: under it the bound of one entry would leave none.
+pub const CACHE_BYTES_LEAST: usize = 1 << 20;
+/// One kept answer, bytes: longer ones are rare, and each would push out many.
+pub const CACHE_ANSWER_BYTES_MAX: usize = 256 << 10;
+/// One kept record, bytes of its JSON.
+pub const CACHE_RECORD_BYTES_MAX: usize = 16 << 10;
+/// The text of a request whose answer is kept, bytes.
+pub const CACHE_QUESTION_BYTES_MAX: usize = 4 << 10;
+/// Slots that one kept answer depends on: each is looked at before it is used.
+pub const CACHE_NEEDS_MAX: usize = 64;
+/// Equal questions that wait for one answer, all together. Further ones are read each by itself.
+pub const CACHE_FLIGHTS_MAX: usize = 1 << 10;
+/// Keys and patterns of one call to invalidate.
+pub const INVALIDATE_MAX: usize = 1_000;
 
 // The edge.
 

@@ -3,6 +3,8 @@
 
 #[path = "api/batch.rs"]
 mod batches;
+#[path = "api/cache.rs"]
+mod cache;
 #[path = "api/edge.rs"]
 mod edge;
 #[path = "api/hostile.rs"]

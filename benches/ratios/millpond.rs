@@ -26,20 +26,40 @@ pub(crate) struct Millpond {
     pub(crate) filled: u64,
     /// Records created beside them: their numbers go on from here, so that no two are the same.
     created: u64,
+    cache: Cache,
+}
+
+/// Whether it keeps answers, as it does by default.
+#[derive(Clone, Copy)]
+enum Cache {
+    Kept,
+    None,
 }
 
 impl Millpond {
     /// An empty server on a fresh folder.
     pub(crate) fn empty() -> Outcome<Millpond> {
+        Millpond::with(Cache::Kept)
+    }
+
+    fn with(cache: Cache) -> Outcome<Millpond> {
         let dir = crate::folder()?;
-        Ok(Millpond { process: serve(dir.path())?, dir, filled: 0, created: 0 })
+        Ok(Millpond { process: serve(dir.path(), cache)?, dir, filled: 0, created: 0, cache })
     }
 
     /// A server with the collection, empty.
     pub(crate) fn defined() -> Outcome<Millpond> {
-        let server = Millpond::empty()?;
-        answer::must(server.process.address, "POST", "/api/collections", orders::DEFINITION)?;
-        Ok(server)
+        Millpond::empty()?.define()
+    }
+
+    /// The same without its cache.
+    pub(crate) fn uncached() -> Outcome<Millpond> {
+        Millpond::with(Cache::None)?.define()
+    }
+
+    fn define(self) -> Outcome<Millpond> {
+        answer::must(self.process.address, "POST", "/api/collections", orders::DEFINITION)?;
+        Ok(self)
     }
 
     /// Fills in records with known ids until it has at least `records` in all.
@@ -97,11 +117,11 @@ impl Millpond {
 
     /// Kills it and starts it again on its folder: how long that took until it took requests.
     pub(crate) fn restart(self) -> Outcome<(Millpond, Duration)> {
-        let Millpond { process, dir, filled, created } = self;
+        let Millpond { process, dir, filled, created, cache } = self;
         process.kill();
         let began = Instant::now();
-        let process = serve(dir.path())?;
-        Ok((Millpond { process, dir, filled, created }, began.elapsed()))
+        let process = serve(dir.path(), cache)?;
+        Ok((Millpond { process, dir, filled, created, cache }, began.elapsed()))
     }
 
     /// Bytes of log in the folder, without the zeros prepared behind its end.
@@ -130,9 +150,12 @@ pub(crate) fn plan(process: &Process, connections: usize, status: u16) -> Plan {
     }
 }
 
-fn serve(dir: &Path) -> Outcome<Process> {
+fn serve(dir: &Path, cache: Cache) -> Outcome<Process> {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data").arg(dir).args(["--listen", "127.0.0.1:0", "--dev", "--log-level", "warn"]);
+    if let Cache::None = cache {
+        command.args(["--cache-bytes", "0"]);
+    }
     Process::announced(command)
 }
 

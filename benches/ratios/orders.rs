@@ -91,6 +91,19 @@ pub(crate) fn list() -> Rc<Template> {
         .shared()
 }
 
+/// The same with a filter text of its own for each request, so that no answer is kept from the last one: what it says
+/// more is true of all.
+pub(crate) fn new_list() -> Rc<Template> {
+    let head = format!("GET {RECORDS}?filter=customer%3D%27c");
+    Template::default()
+        .text(&head)
+        .random(0, CUSTOMERS, 4)
+        .text("%27%26%261")
+        .number(8)
+        .text("%3E0&sort=-placed&perPage=20&skipTotal=1 HTTP/1.1\r\nhost: bench\r\n\r\n")
+        .shared()
+}
+
 /// A list with its total; each request has a filter text of its own, so that no count is known from the last one.
 pub(crate) fn counted() -> Rc<Template> {
     let head = format!("GET {RECORDS}?filter=status%3D%27paid%27%26%26total%3E0.0");

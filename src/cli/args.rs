@@ -81,6 +81,9 @@ pub(super) struct Flags {
     /// Time in which everything stored is read and verified, hours; 0 is never. [default: 24]
     #[arg(long, value_name = "HOURS", env = "MILLPOND_SCRUB_HOURS")]
     scrub_hours: Option<u32>,
+    /// Cache of finished answers and records, bytes; 0 for none. [default: 67108864]
+    #[arg(long, value_name = "BYTES", env = "MILLPOND_CACHE_BYTES")]
+    cache_bytes: Option<usize>,
 }
 
 /// Where the data is and how lines are logged.
@@ -152,7 +155,7 @@ impl Flags {
 
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
-        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cors_origins);
+        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cache_bytes, cors_origins);
         // A variable that is set to nothing sets nothing.
         settings.cors_origins.retain(|origin| !origin.is_empty());
         lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours);

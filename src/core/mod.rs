@@ -23,6 +23,7 @@ mod poison;
 mod published;
 mod rebuild;
 mod retention;
+mod slots;
 mod threads;
 mod writer;
 
@@ -34,6 +35,7 @@ pub use open::{Identity, Opened, Settings, log_dir, open};
 pub use poison::Poison;
 pub use published::Published;
 pub use retention::Keep;
+pub use slots::{Slot, Slots};
 pub use threads::{Awaited, Core, Threads, start};
 pub use writer::{Outcome, Writer};
 

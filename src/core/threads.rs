@@ -17,7 +17,9 @@ use tokio::sync::oneshot;
 use super::ballast::has_headroom;
 use super::compaction::Compactor;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
-use super::{Applier, Flush, Flushed, Keeper, Leases, Opened, Outcome, Poison, Published, Settings, Writer, open};
+use super::{
+    Applier, Flush, Flushed, Keeper, Leases, Opened, Outcome, Poison, Published, Settings, Slots, Writer, open,
+};
 use crate::disk::{Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
@@ -45,6 +47,7 @@ struct Shared {
     late: Receiver<Pending>,
     queue: Arc<Queue>,
     published: Arc<ArcSwap<Published>>,
+    slots: Arc<Slots>,
     reader: log::Reader,
     leases: Leases,
     poison: Poison,
@@ -105,6 +108,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         late: command_out.clone(),
         queue: queue.clone(),
         published: writer.published(),
+        slots: writer.slots(),
         reader,
         leases: keeper.leases(),
         poison: poison.clone(),
@@ -236,6 +240,11 @@ impl Core {
             Ok(_) => Ok(self.view()),
             Err(_) => Err(stopping()),
         }
+    }
+
+    /// What changed when.
+    pub fn slots(&self) -> &Arc<Slots> {
+        &self.0.slots
     }
 
     /// The log, for consumers.

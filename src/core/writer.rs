@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::ballast::Ballast;
 use super::decide::{Decision, Pieces, decide};
-use super::{Flush, Flushed, Published};
+use super::{Flush, Flushed, Published, Slots};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, DatabaseId, Generation, IndexId, Position};
 use crate::limits;
@@ -29,6 +29,7 @@ pub type Outcome = Result<Committed>;
 pub struct Writer {
     log: log::Writer,
     published: Arc<ArcSwap<Published>>,
+    slots: Arc<Slots>,
     /// The state with the batch that is being built; equal to the published one between batches.
     stack: Stack,
     schema: Arc<Schema>,
@@ -80,6 +81,7 @@ impl Writer {
         Writer {
             log,
             published,
+            slots: Arc::default(),
             stack,
             schema,
             log_bytes,
@@ -97,6 +99,11 @@ impl Writer {
     /// Where readers find the newest view.
     pub fn published(&self) -> Arc<ArcSwap<Published>> {
         self.published.clone()
+    }
+
+    /// Where readers find what changed when.
+    pub fn slots(&self) -> Arc<Slots> {
+        self.slots.clone()
     }
 
     /// Decides each command against the state that those before it leave, logs what is decided with one sync, and
@@ -175,7 +182,8 @@ impl Writer {
         }
     }
 
-    /// The view, then the position: whoever is woken by the second finds the first.
+    /// The change slots, the view, then the position: whoever finds the second finds the first, whoever is woken by the
+    /// third finds both.
     fn publish(&mut self, now: Millis, staged: &[Staged]) {
         if staged.is_empty() {
             return;
@@ -183,7 +191,11 @@ impl Writer {
         self.last_time = now;
         self.log_bytes += staged.iter().map(|one| one.payload.len() as u64).sum::<u64>();
         self.fresh_since.get_or_insert_with(Instant::now);
-        self.show(self.log.position());
+        let position = self.log.position();
+        for one in staged {
+            self.slots.note(&one.entry, position.seq);
+        }
+        self.show(position);
         self.log.publish();
     }
 

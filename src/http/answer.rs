@@ -3,20 +3,21 @@
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, LOCATION};
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode};
-use axum::response::Response;
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 
 use crate::error::Result;
 use crate::http::coding;
-use crate::http::conditions::etag;
+use crate::http::conditions::fresh_copy;
 use crate::http::idempotency::of_commit;
 use crate::http::request::{accepts_json, decoded, expect_json};
 use crate::http::{App, Refusal};
 use crate::id::Position;
 use crate::limits;
 use crate::model::predicate::QueryPairs;
+use crate::service::cache::{Answer, Found};
 use crate::service::once::Commit;
-use crate::service::records::Shown;
+use crate::service::records::no_record;
 use crate::service::writes::Stored;
 use crate::service::{Asker, Caller};
 
@@ -66,15 +67,30 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
     response
 }
 
-/// A record: 200, or 304 when the client has it.
+/// How the cache took part in an answer (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What was read: 200, 304 when the client has it, or the refusal of what is not there.
 ///
 /// # Errors
 /// `Invalid` for a condition that is none.
-pub(super) fn shown(shown: &Shown, headers: &HeaderMap) -> Result<Response> {
-    let etag = etag(shown.version(), shown.representation());
-    let fresh = super::conditions::fresh_copy(headers, &etag)?;
-    let mut response = if fresh.is_some() { empty(StatusCode::NOT_MODIFIED) } else { json(shown.body()) };
-    response.headers_mut().insert(ETAG, text(fresh.unwrap_or(etag)));
+pub(super) fn read(answer: Answer, headers: &HeaderMap) -> Result<Response> {
+    let mut response = match answer.found {
+        Some(found) => found_response(found, headers)?,
+        None => Refusal::from(no_record()).into_response(),
+    };
+    let status = if answer.hit { "millpond; hit" } else { "millpond; fwd=miss" };
+    response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
+    Ok(response)
+}
+
+fn found_response(found: Found, headers: &HeaderMap) -> Result<Response> {
+    let Found { body, tag } = found;
+    let Some(tag) = tag else { return Ok(json(body)) };
+    let tag = HeaderValue::from_maybe_shared(tag).expect("visible ASCII makes a header");
+    let fresh = fresh_copy(headers, tag.to_str().unwrap_or_default())?;
+    let mut response = if fresh.is_some() { empty(StatusCode::NOT_MODIFIED) } else { json(body) };
+    response.headers_mut().insert(ETAG, fresh.map_or(tag, text));
     Ok(response)
 }
 
@@ -83,7 +99,7 @@ pub(super) fn stored(stored: &Stored) -> Response {
     let shown = &stored.shown;
     let mut response = json(shown.body());
     let headers = response.headers_mut();
-    headers.insert(ETAG, text(etag(shown.version(), shown.representation())));
+    headers.insert(ETAG, text(shown.tag()));
     if stored.created {
         let place = format!("/api/collections/{}/records/{}", shown.collection(), shown.id());
         headers.insert(LOCATION, text(place));

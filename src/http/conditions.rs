@@ -28,14 +28,6 @@ struct Tag<'a> {
     opaque: &'a str,
 }
 
-/// The text of a tag, with its quotes.
-pub(super) fn etag(version: Position, representation: Option<u64>) -> String {
-    match representation {
-        None => format!("\"{version}\""),
-        Some(hash) => format!("\"{version}~{hash:08x}\""),
-    }
-}
-
 /// `If-Match` of a write. Weak tags and tags of others match no version; garbage is an error.
 ///
 /// # Errors
@@ -179,7 +171,7 @@ mod tests {
     #[test]
     fn a_copy_is_fresh_by_its_whole_tag() {
         let version: Position = VERSION.parse().expect("a position");
-        let tag = etag(version, Some(0x00ca_fe00));
+        let tag = crate::service::records::tag(version, Some(0x00ca_fe00));
         assert_eq!(tag, "\"1-0000000a-7~00cafe00\"");
         for (text, fresh) in [
             ("*", Some(&*tag)),

@@ -1,4 +1,5 @@
-//! What every request goes through, once: its id, its caller, the route table, a panic's net, an error's answer.
+//! What every request goes through, once: its id, its caller, the kept answers or the route table, a panic's net, an
+//! error's answer.
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -20,9 +21,14 @@ use crate::http::accept::Answer;
 use crate::http::cors::{self, Cors};
 use crate::http::inbound::Inbound;
 use crate::http::problem::{self, Refusal};
-use crate::http::request::{REQUEST_ID, request_id};
-use crate::http::{coding, encode};
+use crate::http::records::words;
+use crate::http::request::{REQUEST_ID, accepts_json, asks_min_seq, request_id};
+use crate::http::{answer, coding, encode};
+use crate::service::cache::Question;
 use crate::service::{Caller, Service};
+
+/// Where the paths of reads begin whose answers are kept.
+const READS: &str = "/api/collections/";
 
 /// The route table with what stands around it.
 #[derive(Clone)]
@@ -38,23 +44,42 @@ impl Answer for Edge {
         let told = (request.method().clone(), request.uri().path_and_query().cloned());
         let (coding, allowed) = (coding::wanted(request.headers()), self.cors.allowed(request.headers()));
         let caller = self.service.caller(peer.ip(), host(&request));
-        if caller != Caller::Anonymous {
-            request.extensions_mut().insert(caller);
-        }
         let response = if cors::is_preflight(&request) {
             cors::preflight(allowed.is_some())
+        } else if let Some(kept) = self.kept(&request, &caller) {
+            kept
         } else {
-            match caught(self.router.clone().call(request)).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(never)) => match never {},
-                Err(panic) => Refusal(Arc::new(from_panic(&*panic))).into_response(),
+            if caller != Caller::Anonymous {
+                request.extensions_mut().insert(caller);
             }
+            self.routed(request).await
         };
         let response = finish(response, id, &told.0, told.1.as_ref().map_or("", |path| path.path()));
         let response = if told.0 == Method::HEAD { without_body(response) } else { response };
         let mut response = encode::encoded(response, coding).await;
         self.cors.mark(response.headers_mut(), allowed);
         response
+    }
+}
+
+impl Edge {
+    /// The kept answer to a read, where there is one and nothing is asked of it that its handler has to look at.
+    fn kept(&self, request: &Request<Inbound>, caller: &Caller) -> Option<Response<Body>> {
+        let (uri, headers) = (request.uri(), request.headers());
+        if request.method() != Method::GET || !uri.path().starts_with(READS) || asks_min_seq(headers) {
+            return None;
+        }
+        accepts_json(headers).ok()?;
+        let answer = self.service.kept(&Question::new(caller, "GET", words(uri)))?;
+        answer::read(answer, headers).ok()
+    }
+
+    async fn routed(&self, request: Request<Inbound>) -> Response<Body> {
+        match caught(self.router.clone().call(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(panic) => Refusal(Arc::new(from_panic(&*panic))).into_response(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod batch;
+mod cache;
 mod coding;
 mod collections;
 mod conditions;

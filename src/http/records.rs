@@ -1,11 +1,13 @@
 //! The calls under `/api/collections/{collection}/records`.
 
 use axum::extract::{Request, State};
+use axum::http::Uri;
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::response::Response;
 
-use crate::http::answer::{asker, gone, json, shown, stored, with_body};
+use crate::http::answer::{asker, gone, read, stored, with_body};
 use crate::http::conditions::{create_only, if_match, refuse};
 use crate::http::idempotency::once;
 use crate::http::params::Params;
@@ -13,6 +15,7 @@ use crate::http::request::{accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
 use crate::model::look::Wanted;
+use crate::service::cache::Question;
 use crate::service::lists::ListRequest;
 use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Paging};
@@ -49,8 +52,15 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
         min: min_seq(headers)?,
     };
     let collection = path_part(uri.path(), COLLECTION)?;
-    let body = app.service.list_records(&asking(&app, &request), &collection, wanted).await?;
-    Ok(json(body))
+    let asker = asking(&app, &request);
+    let question = Question::of(&asker, words(uri));
+    let page = app.service.list_records(&asker, &question, &collection, wanted).await?;
+    Ok(read(page, headers)?)
+}
+
+/// What is asked, in the request's own words: of equal ones the answer may be kept.
+pub(super) fn words(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", PathAndQuery::as_str)
 }
 
 /// `page`, `perPage` and `skipTotal` of a list.
@@ -74,8 +84,9 @@ pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     let params = showing(uri.query())?;
     let (collection, id) = (path_part(uri.path(), COLLECTION)?, path_part(uri.path(), ID)?);
     let (asker, min) = (asking(&app, &request), min_seq(headers)?);
-    let found = app.service.view_record(&asker, &collection, &id, wanted(&params), min).await?;
-    Ok(shown(&found, headers)?)
+    let question = Question::of(&asker, words(uri));
+    let found = app.service.view_record(&asker, &question, &collection, &id, wanted(&params), min).await?;
+    Ok(read(found, headers)?)
 }
 
 /// What a call on one record may say of how it is shown.

@@ -128,6 +128,11 @@ fn takes(range: &[u8], kind: &str) -> bool {
     ranges.iter().any(|known| essence.eq_ignore_ascii_case(known)) && !parts.any(refused)
 }
 
+/// Whether the request has a `Millpond-Min-Seq`.
+pub(super) fn asks_min_seq(headers: &HeaderMap) -> bool {
+    headers.contains_key(MIN_SEQ)
+}
+
 /// `Millpond-Min-Seq`.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use axum::routing::{delete, get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
-use crate::http::{App, batch, collections, export, health, import, records};
+use crate::http::{App, batch, cache, collections, export, health, import, records};
 
 /// The table over one application.
 pub(super) fn router(app: App) -> Router {
@@ -29,6 +29,8 @@ pub(super) fn router(app: App) -> Router {
         .route("/api/collections/{collection}/import", post(import::import))
         .route("/api/collections/{collection}/export", get(export::export))
         .route("/api/batch", post(batch::batch))
+        .route("/api/cache", get(cache::figures))
+        .route("/api/cache/invalidate", post(cache::invalidate))
         .method_not_allowed_fallback(no_method)
         .fallback(no_path)
         .with_state(app)

@@ -10,6 +10,7 @@ use crate::id::CollectionId;
 use crate::model::expr::Program;
 use crate::model::guard::{Action, Guard, Rows};
 use crate::model::predicate::{Predicate, Request, Sight};
+use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
 
 /// Who sends a request.
@@ -19,6 +20,33 @@ pub enum Caller {
     Anonymous,
     /// May do all.
     Superuser,
+}
+
+/// Callers who get the same answer wherever no expression asks for the request: those whose guards differ in nothing but
+/// what rules ask for. One variant is one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kin {
+    /// See hidden fields and all rows.
+    Superuser,
+    /// See what rules let anybody see.
+    Anybody,
+}
+
+impl Caller {
+    /// Whose answers may be this caller's; `None` for one whose guards are like no other's, whom nothing kept is for.
+    pub(super) fn kin(&self) -> Option<Kin> {
+        match self {
+            Caller::Superuser => Some(Kin::Superuser),
+            Caller::Anonymous => Some(Kin::Anybody),
+        }
+    }
+
+    /// The caller's own record and where it lies.
+    pub(super) fn record(&self) -> Option<(CollectionId, Arc<Record>)> {
+        match self {
+            Caller::Superuser | Caller::Anonymous => None,
+        }
+    }
 }
 
 /// A caller and what its request says, for the rules that ask for it.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::core::{Core, Published};
 use crate::error::{Error, Result};
-use crate::id::Position;
+use crate::id::{CollectionId, Position, Seq};
 use crate::limits;
 use crate::model::cursor::Listed;
 use crate::model::expr::{Programs, Scope};
@@ -16,13 +18,14 @@ use crate::model::query::Query;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
 use crate::model::sort;
+use crate::service::cache::{Answer, Cache, Ended, Flights, Found, Joined, Needs, Question};
 use crate::service::explain::Explained;
 use crate::service::output;
 use crate::service::records::find;
 use crate::service::relations::{Allowance, OVER as OVER_BUDGET, Relations};
 use crate::service::totals::{self, Totals};
 use crate::service::{Asker, Paging, Service, access};
-use crate::state::query as queries;
+use crate::state::query::{self as queries, Page};
 
 /// What a list is to hold.
 #[derive(Clone, Copy, Debug)]
@@ -48,25 +51,76 @@ pub struct ListRequest<'a> {
 pub(super) struct Kept {
     programs: Programs,
     totals: Totals,
+    /// As the service's.
+    cache: Option<Arc<Cache>>,
+}
+
+/// A page that was read.
+struct Paged {
+    body: Vec<u8>,
+    of: CollectionId,
+    /// `None` where it is not to be kept.
+    needs: Option<Needs>,
+    /// Of the view that was read.
+    at: Seq,
 }
 
 impl Service {
-    /// A page of records as JSON.
+    /// A page of records as JSON. `question` is the request as it came.
     ///
     /// # Errors
     /// `NotFound` for the collection; `Unauthenticated` or `Forbidden` by its rule; `Invalid` for what was asked;
     /// `Unavailable` when too many long queries wait or `min` is not reached; or the query's budget.
-    pub async fn list_records(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Result<Vec<u8>> {
-        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
-        let view = self.view(request.min).await?;
-        let mut listing = Listing::new(&self.0.lists, asker, collection, request, view)?;
-        if listing.is_short()
-            && let Some(body) = listing.run_inline(self.core())?
-        {
-            return Ok(body);
+    pub async fn list_records(
+        &self,
+        asker: &Asker,
+        question: &Question<'_>,
+        collection: &str,
+        request: ListRequest<'_>,
+    ) -> Result<Answer> {
+        let mut view = self.view(request.min).await?;
+        // Behind `min`: what is kept and holds now holds there.
+        if let Some(answer) = self.kept(question) {
+            return Ok(answer);
         }
-        // It may wait for a thread: a view held meanwhile would pin pages, and be old when its turn comes.
-        drop(listing);
+        let mut waited = false;
+        loop {
+            let mut listing = Listing::new(&self.0.lists, asker, collection, request, view)?;
+            let flights = self.0.cache.as_deref().filter(|_| !waited).map(|cache| &cache.flights);
+            let place = flights.and_then(|_| Cache::place(question, listing.collection.id, listing.needs.clone()?));
+            let leader = match flights.zip(place).map(|(flights, place)| flights.join(place.key)) {
+                Some(Joined::Waiting(flight)) => {
+                    // No view is held meanwhile.
+                    drop(listing);
+                    waited = Flights::ended(flight).await == Ended::Done;
+                    if let Some(answer) = self.kept(question) {
+                        return Ok(answer);
+                    }
+                    view = self.core().view();
+                    continue;
+                }
+                Some(Joined::Leader(leader)) => Some(leader),
+                Some(Joined::Alone) | None => None,
+            };
+            let inline = if listing.is_short() { listing.run_inline(self.core()) } else { Ok(None) };
+            // Below it may wait for a thread: a view held meanwhile would pin pages, and be old when its turn comes.
+            drop(listing);
+            let read = match inline {
+                Ok(None) => self.read_apart(asker, collection, request).await,
+                Ok(Some(page)) => Ok(page),
+                Err(error) => Err(error),
+            };
+            let answer = read.map(|page| self.listed(question, page));
+            if let Some(leader) = leader {
+                leader.done();
+            }
+            return answer;
+        }
+    }
+
+    /// The same on one of the pool's threads, from the view that is the newest then.
+    async fn read_apart(&self, asker: &Asker, collection: &str, request: ListRequest<'_>) -> Result<Paged> {
+        let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let (core, lists) = (self.core().clone(), self.0.lists.clone());
         let (asker, asked) = (asker.clone(), Asked::new(collection, request));
         let work = move || {
@@ -74,6 +128,17 @@ impl Service {
             listing.run(&core, limits::QUERY_ROWS_MAX, deadline)
         };
         self.0.pool.run(deadline, work).await
+    }
+
+    /// The answer from a page, which is kept for the next who asks.
+    fn listed(&self, question: &Question<'_>, page: Paged) -> Answer {
+        let Paged { body, of, needs, at } = page;
+        let found = Found { body: body.into(), tag: None };
+        if let Some(cache) = &self.0.cache {
+            let place = needs.and_then(|needs| Cache::place(question, of, needs));
+            cache.keep(place, at, Some(&found));
+        }
+        Answer { found: Some(found), hit: false }
     }
 }
 
@@ -131,6 +196,8 @@ struct Listing<'k> {
     asker: Asker,
     paging: Paging,
     explain: bool,
+    /// What its page depends on; `None` where that is not to be kept.
+    needs: Option<Needs>,
 }
 
 impl<'k> Listing<'k> {
@@ -178,8 +245,31 @@ impl<'k> Listing<'k> {
             limit: paging.per_page,
             count: paging.count,
         };
-        let asker = asker.clone();
-        Ok(Listing { kept, view, collection, query, total, listed, look, asker, paging, explain: request.explain })
+        let mut listing = Listing {
+            kept,
+            view,
+            collection,
+            query,
+            total,
+            listed,
+            look,
+            asker: asker.clone(),
+            paging,
+            explain: request.explain,
+            needs: None,
+        };
+        if kept.cache.is_some() && !request.explain {
+            listing.needs = Some(listing.needs()?);
+        }
+        Ok(listing)
+    }
+
+    fn needs(&self) -> Result<Needs> {
+        let mut needs = Needs::new();
+        needs.collection(self.collection.id);
+        self.conditions().into_iter().for_each(|condition| needs.predicate(condition));
+        needs.look(&self.look, &self.view, &self.asker)?;
+        Ok(needs)
     }
 
     /// Whether it may end after few rows.
@@ -188,31 +278,57 @@ impl<'k> Listing<'k> {
     }
 
     /// The page, unless it takes more rows or time than may be taken on the request's own thread.
-    fn run_inline(&mut self, core: &Core) -> Result<Option<Vec<u8>>> {
+    fn run_inline(&mut self, core: &Core) -> Result<Option<Paged>> {
         match self.run(core, limits::INLINE_ROWS_MAX, Instant::now() + limits::INLINE_TIME_MAX) {
             Err(error) if error.code_str() == OVER_BUDGET => Ok(None),
             done => done.map(Some),
         }
     }
 
-    fn run(&mut self, core: &Core, rows: usize, deadline: Instant) -> Result<Vec<u8>> {
+    fn run(&mut self, core: &Core, rows: usize, deadline: Instant) -> Result<Paged> {
         let mut budget = queries::Budget::new(rows, deadline);
         let at = self.view.position.seq;
         let totals = &self.kept.totals;
         let kept = self.total.as_ref().and_then(|key| totals.at(key, at, core.log(), &self.conditions(), deadline));
         self.query.count = self.paging.count && kept.is_none();
-        let page = queries::list(&self.view.stack, &self.view.schema, &self.query, &mut budget)?;
+        let (stack, schema) = (&self.view.stack, &self.view.schema);
+        let body = match &self.kept.cache {
+            Some(cache) if self.look.is_plain() => {
+                let mut finishing = cache.finishing(&self.collection, &self.look.mask, at);
+                let page = queries::list_of(&mut finishing, stack, schema, &self.query, &mut budget)?;
+                let copy = |json: &Bytes, out: &mut Vec<u8>| {
+                    out.extend_from_slice(json);
+                    Ok(())
+                };
+                self.write(kept, &page, copy)
+            }
+            _ => {
+                let page = queries::list(stack, schema, &self.query, &mut budget)?;
+                let mut allowance = Allowance::new(rows, deadline);
+                let mut relations = Relations::new(&self.view, &self.asker, &mut allowance);
+                let (look, collection) = (&self.look, &self.collection);
+                let write = |record: &Record, out: &mut Vec<u8>| look.write(collection, record, &mut relations, out);
+                self.write(kept, &page, write)
+            }
+        };
+        Ok(Paged { body: body?, of: self.collection.id, needs: self.needs.clone(), at })
+    }
+
+    /// Writes a page; its total is the one that was kept, or its own, which is kept then.
+    fn write<T>(
+        &self,
+        kept: Option<usize>,
+        page: &Page<T>,
+        write: impl FnMut(&T, &mut Vec<u8>) -> Result<()>,
+    ) -> Result<Vec<u8>> {
         if let (None, Some(key), Some(total)) = (kept, &self.total, page.total) {
-            self.kept.totals.put(key.clone(), at, total);
+            self.kept.totals.put(key.clone(), self.view.position.seq, total);
         }
         let explained = self.explain.then_some(Explained {
             collection: &self.collection,
             plan: &page.plan,
             rows_read: page.rows_read,
         });
-        let mut allowance = Allowance::new(rows, deadline);
-        let mut relations = Relations::new(&self.view, &self.asker, &mut allowance);
-        let write = |record: &Record, out: &mut Vec<u8>| self.look.write(&self.collection, record, &mut relations, out);
         let next = page.more.as_deref().map(|mark| self.listed.cursor(mark));
         output::page(self.paging, kept.or(page.total), &page.records, write, next.as_deref(), explained)
     }
@@ -224,6 +340,10 @@ impl<'k> Listing<'k> {
 }
 
 impl Kept {
+    pub(super) fn new(cache: Option<Arc<Cache>>) -> Kept {
+        Kept { cache, ..Kept::default() }
+    }
+
     /// A filter of this caller's, compiled; none of an empty text.
     pub(super) fn filter(
         &self,

@@ -1,15 +1,19 @@
 //! Floor 5, the service: what a caller may do, and how an answer is made. Knows nothing of HTTP.
 //!
 //! A call's way: [`access`] makes the caller's guard for the collection; the model's pipeline turns the input into a
-//! command or a query that carries it; the core decides or the state answers; `output` writes the JSON.
+//! command or a query that carries it; the core decides or the state answers; `output` writes the JSON. Before a read
+//! stands the [`cache`]: what was answered before and still holds is answered again.
 //!
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
 pub mod access;
 pub mod batch;
+pub mod cache;
 pub mod collections;
 mod explain;
 pub mod export;
+#[cfg(test)]
+mod fixture;
 pub mod ids;
 pub mod import;
 pub mod lists;
@@ -36,6 +40,7 @@ use crate::limits;
 use crate::model::predicate::{QueryPairs, Request};
 
 pub use access::{Asker, Caller};
+use cache::{Answer, Cache, Question};
 use places::Places;
 use scan_pool::ScanPool;
 use spool::Spools;
@@ -54,6 +59,8 @@ struct Inner {
     imports: Places,
     exports: Places,
     spools: Spools,
+    /// `None` where the settings leave it no room.
+    cache: Option<Arc<Cache>>,
 }
 
 /// A page of a list, as asked for.
@@ -73,10 +80,13 @@ impl Service {
     /// # Errors
     /// `Internal` when the system gives no thread; the disk's.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
+        let cache = Cache::new(settings.cache_bytes, core.slots().clone()).map(Arc::new);
+        let lists = Arc::new(lists::Kept::new(cache.clone()));
         Ok(Service(Arc::new(Inner {
             dev: settings.dev,
             pool: ScanPool::start()?,
-            lists: Arc::default(),
+            lists,
+            cache,
             imports: Places::new(limits::IMPORTS_MAX),
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),
@@ -98,7 +108,13 @@ impl Service {
     /// A caller with what its request says: its method, and its query string.
     pub fn asker(&self, caller: Caller, method: &'static str, query: QueryPairs) -> Asker {
         let now = self.core().clock().now();
-        Asker { caller, request: Arc::new(Request { now, method, principal: None, query }) }
+        let principal = caller.record();
+        Asker { caller, request: Arc::new(Request { now, method, principal, query }) }
+    }
+
+    /// The answer to a question that was asked before, if it holds now.
+    pub fn kept(&self, question: &Question<'_>) -> Option<Answer> {
+        self.0.cache.as_ref()?.find(question)
     }
 
     /// The position that is read now.

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::core::Published;
 use crate::error::{Error, Kind, Result};
-use crate::id::{Position, RecordId};
+use crate::id::{CollectionId, Position, RecordId, Seq};
 use crate::limits;
 use crate::model::guard::Action;
 use crate::model::look::{Look, Nothing, OwnedWanted, Targets, Wanted};
@@ -16,6 +16,7 @@ use crate::model::mask::Part;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
+use crate::service::cache::{Answer, Cache, Found, Needs, Question};
 use crate::service::relations::{Allowance, OVER, Relations};
 use crate::service::{Asker, Service};
 use crate::state;
@@ -89,6 +90,12 @@ impl Shown {
         Some(u64::from(hash.digest() as u32))
     }
 
+    /// The entity tag, with its quotes: `"` version `"`, or `"` version `~` hash `"` where the answer is more than the
+    /// record as all see it.
+    pub fn tag(&self) -> String {
+        tag(self.version(), self.representation())
+    }
+
     /// Its id.
     pub fn id(&self) -> &RecordId {
         &self.record.id
@@ -110,23 +117,28 @@ impl Shown {
 }
 
 impl Service {
-    /// One record.
+    /// One record; nothing where it is absent or hidden from the caller. `question` is the request as it came.
     ///
     /// # Errors
-    /// `NotFound` for the collection or the record; `Invalid` for the id or what is wanted; `Unprocessable` for too many
-    /// related records; by its rule; `min` not reached.
+    /// `NotFound` for the collection; `Invalid` for the id or what is wanted; `Unprocessable` for too many related
+    /// records; by its rule; `min` not reached.
     pub async fn view_record(
         &self,
         asker: &Asker,
+        question: &Question<'_>,
         collection: &str,
         id: &str,
         wanted: Wanted<'_>,
         min: Option<Position>,
-    ) -> Result<Shown> {
+    ) -> Result<Answer> {
         let view = self.view(min).await?;
+        // Behind `min`: what is kept and holds now holds there.
+        if let Some(answer) = self.kept(question) {
+            return Ok(answer);
+        }
         match view_in(&view, asker, collection, id, wanted, Allowance::inline) {
             Err(error) if error.code_str() == OVER => {}
-            done => return done,
+            done => return Ok(self.answered(question, done?)),
         }
         // As with a list: no view is held while it waits for a thread.
         drop(view);
@@ -137,7 +149,18 @@ impl Service {
             let full = || Allowance::new(limits::RELATED_READS_MAX, deadline);
             view_in(&core.view(), &asker, &collection, &id, wanted.get(), full)
         };
-        self.0.pool.run(deadline, work).await
+        let viewed = self.0.pool.run(deadline, work).await?;
+        Ok(self.answered(question, viewed))
+    }
+
+    /// The answer from what was read, which is kept for the next who asks.
+    fn answered(&self, question: &Question<'_>, viewed: Viewed) -> Answer {
+        let Viewed { shown, of, needs, at } = viewed;
+        let found = shown.map(|shown| Found { body: shown.body(), tag: Some(shown.tag().into()) });
+        if let Some(cache) = &self.0.cache {
+            cache.keep(Cache::place(question, of, needs), at, found.as_ref());
+        }
+        Answer { found, hit: false }
     }
 
     /// Gives records that were written, each with its caller, their related ones as they are now. What would be too large
@@ -186,6 +209,15 @@ fn relate_all<'a>(
     Ok(true)
 }
 
+/// A record that was looked for, with what the outcome depends on.
+struct Viewed {
+    shown: Option<Shown>,
+    of: CollectionId,
+    needs: Needs,
+    /// Of the view that was read.
+    at: Seq,
+}
+
 fn view_in(
     view: &Published,
     asker: &Asker,
@@ -193,26 +225,42 @@ fn view_in(
     id: &str,
     wanted: Wanted<'_>,
     allowance: impl FnOnce() -> Allowance,
-) -> Result<Shown> {
+) -> Result<Viewed> {
     let collection = find(&view.schema, collection)?;
     let guard = asker.guard(&view.schema, collection)?;
     guard.allow(Action::View)?;
     let look = Look::new(&view.schema, collection, wanted, guard.is_superuser())?;
-    let record = state::record(&view.stack, collection, &RecordId::new(id)?)?.ok_or_else(no_record)?;
+    let id = RecordId::new(id)?;
+    let mut needs = Needs::new();
+    needs.record(collection.id, &id);
+    needs.rule(&guard, Action::View);
+    needs.look(&look, view, asker)?;
+    let mut viewed = Viewed { shown: None, of: collection.id, needs, at: view.position.seq };
+    let Some(record) = state::record(&view.stack, collection, &id)? else { return Ok(viewed) };
     if !state::permits(&view.stack, &view.schema, &guard, Action::View, &record.id, &record.fields)? {
-        return Err(no_record());
+        return Ok(viewed);
     }
     let mut shown = Shown::new(collection.clone(), record, look);
     if shown.is_open() {
         shown.relate(&mut Relations::new(view, asker, &mut allowance()))?;
     }
-    Ok(shown)
+    viewed.shown = Some(shown);
+    Ok(viewed)
+}
+
+/// The text of an entity tag.
+pub(crate) fn tag(version: Position, representation: Option<u64>) -> String {
+    match representation {
+        None => format!("\"{version}\""),
+        Some(hash) => format!("\"{version}~{hash:08x}\""),
+    }
 }
 
 pub(super) fn find<'a>(schema: &'a Schema, name: &str) -> Result<&'a Arc<Collection>> {
     schema.find(name).ok_or_else(|| Error::new(Kind::NotFound, "there is no such collection"))
 }
 
-fn no_record() -> Error {
+/// What a caller is told of a record that is absent or hidden.
+pub fn no_record() -> Error {
     Error::new(Kind::NotFound, "there is no such record")
 }

@@ -1,41 +1,25 @@
 //! The service over a core on a simulated disk: lists as they are answered, writes with a key.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config;
-use crate::core::{self, Threads};
-use crate::disk::Disk;
-use crate::disk::sim::{Rng, SimDisk};
+use crate::core::Threads;
+use crate::disk::sim::Rng;
 use crate::limits;
 use crate::model::look::Wanted;
+use crate::service::cache::Question;
+use crate::service::fixture::{self, block_on, nobody, superuser};
 use crate::service::lists::ListRequest;
 use crate::service::once::{Begun, Keyed};
 use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Caller, Paging, Service};
-use crate::time::{Clock, Millis};
 
 const ITEMS: &str = r#"{"name":"items","fields":[{"name":"n","type":"number","integer":true},{"name":"t","type":"text"}],
     "indexes":[{"name":"by_n","fields":["n"]}],"listRule":"","viewRule":"","createRule":"","updateRule":"","deleteRule":""}"#;
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(future)
-}
-
+/// Without a cache, or what is kept below it would not be asked.
 fn start() -> (Service, Threads) {
-    let disk = SimDisk::new(1);
-    disk.create_dir_all(Path::new("/data")).unwrap();
-    let settings = core::Settings { ballast_bytes: 4_096, ..core::Settings::default() };
-    let (core, threads) = core::start(Arc::new(disk), Path::new("/data"), &settings, Clock::manual(Millis(1))).unwrap();
-    (Service::new(core, &config::Settings::default()).unwrap(), threads)
-}
-
-fn superuser(service: &Service) -> Asker {
-    service.asker(Caller::Superuser, "GET", Vec::new().into())
+    fixture::start(0)
 }
 
 fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
@@ -43,15 +27,15 @@ fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
     ListRequest { filter, sort: None, wanted: Wanted::default(), paging, cursor: None, explain: false, min: None }
 }
 
-fn put(service: &Service, asker: &Asker, id: &str, body: &str) {
-    let deed = Deed::Put { id: Some(id), body: body.as_bytes(), if_match: None, create_only: false };
-    block_on(service.store_record(Ask { asker, collection: "items", wanted: Wanted::default(), deed }, None)).unwrap();
+fn list(service: &Service, asker: &Asker, collection: &str, request: ListRequest<'_>) -> serde_json::Value {
+    let question = Question::of(asker, "");
+    let answer = block_on(service.list_records(asker, &question, collection, request)).unwrap();
+    serde_json::from_slice(&answer.found.unwrap().body).unwrap()
 }
 
 fn total(service: &Service, filter: &'static str) -> i64 {
     let asker = superuser(service);
-    let body = block_on(service.list_records(&asker, "items", request(Some(filter), true))).unwrap();
-    let page: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let page = list(service, &asker, "items", request(Some(filter), true));
     page["totalItems"].as_i64().unwrap()
 }
 
@@ -79,7 +63,7 @@ fn a_kept_total_is_right_after_every_write() {
                 records.remove(&id);
             } else {
                 let body = format!(r#"{{"n":{n},"t":"{t}"}}"#);
-                put(&service, &asker, &id, &body);
+                fixture::put(&service, "items", &id, &body);
                 records.insert(id, (n, t));
             }
             if rng.below(3) > 0 {
@@ -101,7 +85,7 @@ fn a_total_is_carried_over_changes_and_counted_again_behind_too_many() {
     let asker = superuser(&service);
     let put = |n: usize| {
         let (id, body) = (format!("r{n}"), format!(r#"{{"n":{n}}}"#));
-        self::put(&service, &asker, &id, &body);
+        fixture::put(&service, "items", &id, &body);
     };
     let read = |filter: &'static str| {
         let soon = Instant::now() + limits::QUERY_TIME_MAX;
@@ -166,12 +150,10 @@ fn referrers_that_come_again_are_all_shown_again() {
     put("users", "u".to_owned(), "{}");
     (0..ORDERS).for_each(|at| put("orders", format!("o{at}"), r#"{"n":1,"user":"u"}"#));
     // More than are read on the request's own thread, if each were read again.
-    let nobody = service.asker(Caller::Anonymous, "GET", Vec::new().into());
+    let nobody = nobody(&service);
     let wanted = Wanted { expand: Some("user.orders_via_user"), ..Wanted::default() };
     let paging = Paging { page: 1, per_page: 5, count: false };
-    let body =
-        block_on(service.list_records(&nobody, "orders", ListRequest { wanted, paging, ..request(None, false) }));
-    let page: serde_json::Value = serde_json::from_slice(&body.unwrap()).unwrap();
+    let page = list(&service, &nobody, "orders", ListRequest { wanted, paging, ..request(None, false) });
     let shown = |item: &serde_json::Value| item["expand"]["user"]["expand"]["orders_via_user"].as_array().map(Vec::len);
     let counts: Vec<_> = page["items"].as_array().unwrap().iter().map(shown).collect();
     assert_eq!(counts, [Some(ORDERS); 5]);

@@ -15,6 +15,7 @@ mod indexes;
 mod loads;
 mod once;
 mod schema;
+mod slots;
 mod threads;
 mod truncate;
 mod upkeep;

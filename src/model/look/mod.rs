@@ -16,6 +16,8 @@ mod paths;
 mod tests;
 mod write;
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, FieldId};
 use crate::limits;
@@ -144,6 +146,24 @@ impl Look {
     /// Whether its mask says it all.
     pub fn is_plain(&self) -> bool {
         self.forms.is_empty() && self.expand.is_empty()
+    }
+
+    /// The collections whose records it shows beside its own, at all levels.
+    pub fn targets(&self) -> BTreeSet<CollectionId> {
+        let mut found = BTreeSet::new();
+        self.add_targets(&mut found);
+        found
+    }
+
+    fn add_targets(&self, found: &mut BTreeSet<CollectionId>) {
+        let embedded = self.forms.iter().filter_map(|(_, form)| match form {
+            Form::Embedded(link) => Some(&**link),
+            Form::Excerpt(_) | Form::Parts(_) => None,
+        });
+        for link in embedded.chain(&self.expand) {
+            found.insert(link.target);
+            link.look.add_targets(found);
+        }
     }
 
     /// Leaves of it only what names a record.

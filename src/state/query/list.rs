@@ -1,10 +1,11 @@
-//! A page of a list: rows read only where the walk does not decide, sorting by a heap that never holds more than the page
-//! and what lies before it.
+//! A page of a list: rows read only where the walk does not decide and what is made of them is not known yet, sorting by
+//! a heap that never holds more than the page and what lies before it.
 
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
 use crate::error::{Error, Kind, Result};
+use crate::id::RecordId;
 use crate::limits;
 use crate::model::expr::Shape;
 use crate::model::guard::{Action, Rows};
@@ -40,11 +41,39 @@ impl Budget {
     }
 }
 
+/// What a page is made of.
+pub trait Maker {
+    /// What stands on the page for a record.
+    type Item;
+
+    /// What was made of a record that a read of this state would give, with the bytes of its stored row: then the row is
+    /// not read.
+    fn known(&mut self, id: &RecordId) -> Option<(Self::Item, usize)>;
+
+    /// Makes it from a record, whose row has so many bytes.
+    fn made(&mut self, record: Record, row_bytes: usize) -> Self::Item;
+}
+
+/// Pages of the records themselves.
+struct Records;
+
+impl Maker for Records {
+    type Item = Record;
+
+    fn known(&mut self, _: &RecordId) -> Option<(Record, usize)> {
+        None
+    }
+
+    fn made(&mut self, record: Record, _: usize) -> Record {
+        record
+    }
+}
+
 /// The result of a list.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Page {
+pub struct Page<T = Record> {
     /// In order.
-    pub records: Vec<Record>,
+    pub records: Vec<T>,
     /// The mark of the last record's place, if there are more behind it: what `Query::after` takes.
     pub more: Option<Box<[u8]>>,
     /// All matches, if they were to be counted.
@@ -58,10 +87,24 @@ pub struct Page {
 /// Runs a query.
 ///
 /// # Errors
+/// As [`list_of`].
+pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget) -> Result<Page> {
+    list_of(&mut Records, read, schema, query, budget)
+}
+
+/// Runs a query for a page of what `maker` makes.
+///
+/// # Errors
 /// The guard's; `NotFound` without the collection; `Conflict` with code `stale_schema` for a query made against another
 /// definition; `Invalid` with code `bad_cursor` for a place that is none; `Unprocessable` with code `query_too_large`
 /// over the budget, or `too_costly`; those of the base.
-pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget) -> Result<Page> {
+pub fn list_of<M: Maker>(
+    maker: &mut M,
+    read: &dyn Read,
+    schema: &Schema,
+    query: &Query,
+    budget: &mut Budget,
+) -> Result<Page<M::Item>> {
     let allowance = Allowance::until(budget.rows, budget.deadline);
     let Asked { collection, conditions, shape } = Asked::new(read, schema, query, &allowance)?;
     let order = total_order(&query.sort);
@@ -73,7 +116,8 @@ pub fn list(read: &dyn Read, schema: &Schema, query: &Query, budget: &mut Budget
     let wanted = Wanted { order: &order, rows, count: query.count && known.is_none() };
     let plan = Planner::new(read, schema, &allowance).plan(collection, &shape, &wanted)?;
     let ground = Ground { read, collection, order: &order, conditions: &conditions, allowance: &allowance };
-    let mut pager = Pager { ground: &ground, plan: &plan, query, resume: resume.as_ref(), budget, key: Vec::new() };
+    let (resume, key) = (resume.as_ref(), Vec::new());
+    let mut pager = Pager { maker, ground: &ground, plan: &plan, query, resume, budget, key };
     let (records, more, counted) = match plan.order {
         Order::Sorted => pager.sorted()?,
         Order::Walked | Order::Merged => pager.ordered(wanted.count)?,
@@ -172,7 +216,8 @@ fn known_total(read: &dyn Read, collection: &Collection, shape: &Shape) -> Resul
 }
 
 /// Makes the page.
-struct Pager<'a, 'b> {
+struct Pager<'a, 'b, M: Maker> {
+    maker: &'b mut M,
     ground: &'a Ground<'a>,
     plan: &'a Plan,
     query: &'a Query,
@@ -181,15 +226,17 @@ struct Pager<'a, 'b> {
     key: Vec<u8>,
 }
 
-type Paged = (Vec<Record>, Option<Box<[u8]>>, Option<usize>);
+/// Items, the mark of what comes behind them, matches.
+type Paged<T> = (Vec<T>, Option<Box<[u8]>>, Option<usize>);
 
-impl Pager<'_, '_> {
+impl<M: Maker> Pager<'_, '_, M> {
     /// A walk that yields the wanted order: stops behind the page, unless the rest is to be counted.
-    fn ordered(&mut self, count: bool) -> Result<Paged> {
+    fn ordered(&mut self, count: bool) -> Result<Paged<M::Item>> {
         let (ground, query, resume) = (self.ground, self.query, self.resume);
         let mut matches = Matches::in_order(ground, self.plan, resume, self.budget.sort_bytes)?;
         let mut records = Vec::with_capacity(query.limit.min(64));
         let (mut met, mut more) = (0, None);
+        let mut last = None;
         let mut place = Vec::new();
         while let Some(mut found) = matches.next()? {
             if let Some(resume) = resume {
@@ -200,12 +247,12 @@ impl Pager<'_, '_> {
             }
             met += 1;
             if records.len() == query.limit {
-                more = records.last().map(|last| mark(ground.order, last));
+                more = last.map(|last| self.mark(last)).transpose()?;
                 break;
             }
             if met > query.offset {
-                let stored = self.record(found)?;
-                self.put(&mut records, stored)?;
+                let mark = records.len() + 1 == query.limit;
+                last = self.put(&mut records, found, mark)?;
             }
         }
         let total = match (count, resume, self.plan.order) {
@@ -219,7 +266,7 @@ impl Pager<'_, '_> {
     }
 
     /// A walk in another order: all matches pass through a heap of those that come first.
-    fn sorted(&mut self) -> Result<Paged> {
+    fn sorted(&mut self) -> Result<Paged<M::Item>> {
         let (ground, query) = (self.ground, self.query);
         let page = query.offset.saturating_add(query.limit);
         let mut heap: BinaryHeap<Place> = BinaryHeap::new();
@@ -245,28 +292,54 @@ impl Pager<'_, '_> {
         }
         let backwards = ground.order.last().is_some_and(|last| last.descending);
         let mut records = Vec::with_capacity(query.limit.min(heap.len()));
+        let mut last = None;
         for place in heap.into_sorted_vec().into_iter().skip(query.offset) {
             let id = key::last_id(&place.bytes[place.id_at..], backwards)?;
-            let stored = ground.row(id, &mut self.key)?;
-            self.put(&mut records, stored)?;
+            let mark = behind > page && records.len() + 1 == query.limit;
+            last = self.put(&mut records, Found { id, read: None }, mark)?;
         }
-        let more = if behind > page { records.last().map(|last| mark(ground.order, last)) } else { None };
+        let more = last.map(|last| self.mark(last)).transpose()?;
         Ok((records, more, Some(total)))
     }
 
-    fn record(&mut self, found: Found) -> Result<Stored> {
-        found.read.map_or_else(|| self.ground.row(found.id, &mut self.key), Ok)
-    }
-
-    /// Puts a record on the page.
-    fn put(&mut self, page: &mut Vec<Record>, stored: Stored) -> Result<()> {
-        let left = self.budget.page_bytes.checked_sub(stored.bytes);
+    /// Puts what is made of a record on the page. The last one's place may have to be marked: what that takes.
+    fn put(&mut self, page: &mut Vec<M::Item>, found: Found, is_last: bool) -> Result<Option<Last>> {
+        let Found { id, read } = found;
+        let (item, bytes, last) = match self.maker.known(&id) {
+            Some((item, bytes)) => {
+                let last = match read {
+                    Some(stored) => Last::Marked(mark(self.ground.order, &stored.record)),
+                    None => Last::Unread(id),
+                };
+                (item, bytes, is_last.then_some(last))
+            }
+            None => {
+                let Stored { record, bytes } = read.map_or_else(|| self.ground.row(id, &mut self.key), Ok)?;
+                let last = is_last.then(|| Last::Marked(mark(self.ground.order, &record)));
+                (self.maker.made(record, bytes), bytes, last)
+            }
+        };
+        let left = self.budget.page_bytes.checked_sub(bytes);
         self.budget.page_bytes = left.ok_or_else(|| {
             too_large("fills its page with too many bytes: ask for fewer records at once, by perPage")
         })?;
-        page.push(stored.record);
-        Ok(())
+        page.push(item);
+        Ok(last)
     }
+
+    /// The mark of the last one's place.
+    fn mark(&mut self, last: Last) -> Result<Box<[u8]>> {
+        match last {
+            Last::Marked(mark) => Ok(mark),
+            Last::Unread(id) => Ok(mark(self.ground.order, &self.ground.row(id, &mut self.key)?.record)),
+        }
+    }
+}
+
+/// The last record of a page: its mark, or how to make it if it is needed.
+enum Last {
+    Marked(Box<[u8]>),
+    Unread(RecordId),
 }
 
 fn mark(order: &[SortKey], record: &Record) -> Box<[u8]> {

@@ -13,5 +13,5 @@ mod place;
 mod plan;
 mod walk;
 
-pub use list::{Budget, Page, each, list};
+pub use list::{Budget, Maker, Page, each, list, list_of};
 pub use plan::{Order, Plan, Step, Walk};
