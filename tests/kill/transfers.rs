@@ -1,7 +1,7 @@
 //! `millpond import` and `millpond export`, on a folder and on a running server: what they say and how they end.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::server::{Ended, Folder, Server, run};
 
@@ -18,7 +18,7 @@ fn file(folder: &Folder, name: &str) -> PathBuf {
     folder.data().parent().expect("the folder's own").join(name)
 }
 
-fn text(path: &PathBuf) -> String {
+fn text(path: &Path) -> String {
     path.to_str().expect("a plain path").to_owned()
 }
 
