@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Rules, filters, checks, computed fields and defaults are one language (`model::expr`), compiled once for each schema.
-//! A list is planned from its rule and its filter together (`state::query`) and read from one view.
+//! A list is planned from its rule and its filter together (`state::query`) and read from one view. Imports and exports
+//! (`service::import`, `service::export`) are streams of such writes and rows, bounded in memory at any length.
 //!
 //! Reads take the newest published view, a stack of layers over redb, and never wait for the writer.
 //!

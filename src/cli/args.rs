@@ -44,8 +44,70 @@ pub(super) enum Command {
     Check(Folder),
     /// Shows the write log of a folder, without changing it.
     Log(Log),
+    /// Makes records of the lines of a file, on a stopped server's folder or, with --url, on a running server.
+    Import(Import),
+    /// Writes the records of a collection to a file or to standard output; as import, on a folder or a server.
+    Export(Export),
     /// Prints the version.
     Version,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    /// Collection that the records go to.
+    pub(super) collection: String,
+    /// File of lines: NDJSON or CSV; - is standard input.
+    pub(super) file: PathBuf,
+    /// What becomes of a line whose id is there: refused (insert), or it replaces the record (upsert).
+    #[arg(long, value_enum, default_value_t = Mode::Insert)]
+    pub(super) mode: Mode,
+    /// All lines in one transaction, or none: up to 10,000.
+    #[arg(long)]
+    pub(super) atomic: bool,
+    /// ndjson or csv. [default: by the file's ending]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Export {
+    /// Collection whose records are written.
+    pub(super) collection: String,
+    /// File to be written. [default: standard output]
+    pub(super) file: Option<PathBuf>,
+    /// ndjson or csv. [default: by the file's ending]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
+    /// Only the records that this holds of.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(super) filter: Option<String>,
+    /// Only these parts of each.
+    #[arg(long, value_name = "NAMES")]
+    pub(super) fields: Option<String>,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+/// What becomes of a line whose id is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Mode {
+    Insert,
+    Upsert,
+}
+
+/// A folder, or a running server.
+#[derive(Debug, clap::Args)]
+pub(super) struct Target {
+    #[command(flatten)]
+    pub(super) folder: Folder,
+    /// A running server, such as http://127.0.0.1:8090, in the place of a folder.
+    #[arg(long, value_name = "URL", env = "MILLPOND_URL")]
+    pub(super) url: Option<String>,
+    /// Token to show it.
+    #[arg(long, value_name = "TOKEN", env = "MILLPOND_TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
 }
 
 /// Every setting. Each is also a variable `MILLPOND_…` and a line of the TOML file.

@@ -6,7 +6,9 @@ mod args;
 mod check;
 mod demo;
 mod log;
+mod remote;
 mod serve;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -42,6 +44,8 @@ fn run(args: Args) -> Result<()> {
         Command::Demo(flags) => demo::run(flags.settings_for_demo()?),
         Command::Check(folder) => check::run(&folder.settings()?),
         Command::Log(log) => log::run(&log),
+        Command::Import(args) => transfer::import(&args),
+        Command::Export(args) => transfer::export(&args),
         Command::Version => {
             say(format_args!("millpond {}", env!("CARGO_PKG_VERSION")));
             Ok(())

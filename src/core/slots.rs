@@ -107,8 +107,14 @@ impl Slots {
                     self.set(Slot::of_record(*collection, id), seq);
                     self.set(Slot::of_collection(*collection), seq);
                 }
-                // Keys that nobody reads any more, or not yet: a new definition says from when on.
-                Change::Reclaimed { .. } | Change::Backfilled { .. } | Change::Unindexed { .. } => {}
+                // Keys that nobody reads any more, or not yet: a new definition says from when on. What is kept for an
+                // idempotency key is no read's to see.
+                Change::Reclaimed { .. }
+                | Change::Backfilled { .. }
+                | Change::Unindexed { .. }
+                | Change::Rewritten { .. }
+                | Change::Progressed { .. }
+                | Change::Remembered(_) => {}
                 // A collection came, changed, was emptied or went. So does anything that is not told apart here: too
                 // much is unlearnt rather than too little.
                 _ => self.set(Slot::DEFINITIONS, seq),

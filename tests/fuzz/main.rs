@@ -1,6 +1,7 @@
 //! Inputs as an enemy would send them: whatever the bytes are, nothing panics and nothing hangs. Each target is tried
 //! for some time with inputs made from valid ones; those that it accepts are made further ones from.
 
+mod lines;
 mod mutate;
 #[path = "../support/naive.rs"]
 mod naive;
