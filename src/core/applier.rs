@@ -98,7 +98,7 @@ impl Applier {
             applied,
             durable: Durable::new(durable),
             log_bytes: 0,
-            checkpoint_bytes: limits::CHECKPOINT_LOG_BYTES.min(settings.keep.log_max_bytes / 4),
+            checkpoint_bytes: settings.keep.checkpoint_log_bytes(),
             since: Instant::now(),
             growth: Growth::new(settings.compact),
             copy: None,
