@@ -29,7 +29,7 @@
 //! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] | kinds of errors, newtypes, every bound, the clock, the file seam with its simulator |
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] | frames and segments · layers, indexes, the redb base, queries, snapshots; mutually unknown |
-//! | 3 core | [`core`] | decide, the writer, the applier, replay, the published view |
+//! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
 //! | 6 edge | [`http`] | the route table, one match from error kind to status, the accept loop |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
@@ -42,6 +42,7 @@
 //! - Only [`core`]'s writer appends to the log, only its applier (and replay, before it runs) writes to redb.
 //! - Decide judges, effects obey: nothing under either reads a clock, a random source or the environment, so replay
 //!   gives every server the same bytes.
+//! - The log is trimmed only up to where the tables' last durable commit and a synced snapshot both reach.
 //! - Only `service::access` makes a guard for a caller, and there is no query and no command without one.
 //! - A write with an idempotency key and the answer that is kept for it are one entry: both are there, or neither.
 //! - What is kept of an answer is used only while the change slots of all that it depends on stand ([`core::Slots`]).

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::Settings;
-use super::compaction::{Copy, Growth};
+use super::compaction::{Followed, Growth};
 use super::names::Names;
 use super::pace::Pace;
 use crate::disk::Disk;
@@ -69,10 +69,12 @@ pub struct Applier {
     pub(super) applied: Seq,
     pub(super) durable: Durable,
     pub(super) log_bytes: u64,
+    /// Of log, after which a checkpoint is due: the log can't be trimmed before it.
+    checkpoint_bytes: u64,
     since: Instant,
     pub(super) growth: Growth,
     /// A smaller file that is being filled, to be moved to.
-    pub(super) copy: Option<Copy>,
+    pub(super) copy: Option<Followed>,
     pub(super) scrub: ScrubPlace,
     pace: Pace,
 }
@@ -96,6 +98,7 @@ impl Applier {
             applied,
             durable: Durable::new(durable),
             log_bytes: 0,
+            checkpoint_bytes: settings.keep.checkpoint_log_bytes(),
             since: Instant::now(),
             growth: Growth::new(settings.compact),
             copy: None,
@@ -127,7 +130,7 @@ impl Applier {
     /// Whether enough was applied, or long enough ago, to make it durable.
     pub fn checkpoint_due(&self) -> bool {
         self.applied > self.durable()
-            && (self.log_bytes >= limits::CHECKPOINT_LOG_BYTES
+            && (self.log_bytes >= self.checkpoint_bytes
                 || self.base.dirty_bytes() >= limits::CHECKPOINT_DIRTY_BYTES
                 || self.since.elapsed() >= limits::CHECKPOINT_AGE)
     }

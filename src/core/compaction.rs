@@ -94,12 +94,12 @@ struct Waiting {
 
 /// The applier's hold on a copy that is being made.
 #[derive(Debug)]
-pub(super) struct Copy {
+pub(super) struct Followed {
     waiting: Arc<Mutex<Waiting>>,
     bytes_max: usize,
 }
 
-impl Copy {
+impl Followed {
     /// Has a layer that the base has taken in folded into the copy too.
     pub(super) fn add(&self, layer: &Arc<Layer>, applied: Applied) {
         let mut waiting = self.waiting.lock();
@@ -123,7 +123,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Followed {
     fn drop(&mut self) {
         self.waiting.lock().give_up();
     }
@@ -248,7 +248,7 @@ impl Applier {
             return None;
         }
         let waiting = Arc::new(Mutex::new(Waiting { layers: VecDeque::new(), bytes: 0, given_up: false }));
-        self.copy = Some(Copy { waiting: waiting.clone(), bytes_max: self.growth.when.layers_bytes_max });
+        self.copy = Some(Followed { waiting: waiting.clone(), bytes_max: self.growth.when.layers_bytes_max });
         let work = Work::Measure { view: self.base.view(), after: Vec::new(), bytes: 0 };
         let (disk, dir, cache_bytes) = (self.disk.clone(), self.dir.clone(), self.cache_bytes);
         Some(Copier { disk, dir, cache_bytes, file_bytes, work, waiting })

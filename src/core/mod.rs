@@ -3,7 +3,8 @@
 //! One command's way: [`Core::submit`] puts it in the writer's bounded queue; the writer thread takes what is queued,
 //! has [`decide`] judge each against the stack of layers (so that the second sees the first), logs what was decided as
 //! one group commit with one sync, publishes the new view, then the position, then answers. The applier thread folds
-//! frozen layers into redb behind it; the keeper's trims the log behind both. Start-up ([`open`]) is replay: the same effects, from the log.
+//! frozen layers into redb behind it; the [`Keeper`]'s trims the log behind both, as far as `retention` says, once a
+//! snapshot (`local`) holds what goes. Start-up ([`open`], `rebuild`) is replay: the same effects, from the log.
 //!
 //! Invariants of absence: only the [`Writer`] appends to the log and publishes; only the [`Applier`] (and replay before it
 //! exists) writes to the base; [`decide`] reads no clock, no random source and no disk but the state it is given.

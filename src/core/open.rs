@@ -147,7 +147,9 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let Replayed { published, applied: last, durable, flushed, log_bytes } = replayed;
     let entries = recovery.last.seq.0 - applied.position.seq.0;
     let applier = Applier::new(base, disk.clone(), dir, settings, durable, flushed);
-    let start = Start { published, last_time: last.time, log_bytes, pieces: settings.pieces };
+    let freeze_log_bytes = settings.keep.checkpoint_log_bytes();
+    let pieces = settings.pieces;
+    let start = Start { published, last_time: last.time, log_bytes, freeze_log_bytes, pieces };
     let (preparer, trimmer, scrub) = (log_writer.preparer(), log_writer.trimmer(), log_writer.scrub());
     let writer = Writer::new(log_writer, identity.database, start, ballast);
     let keeper = Keeper::new(disk, dir, settings, (trimmer, scrub), &writer, &applier)?;

@@ -26,6 +26,13 @@ impl Default for Keep {
     }
 }
 
+impl Keep {
+    /// Log after which the tables have to follow it and be made durable, bytes: it can't be trimmed before.
+    pub(super) fn checkpoint_log_bytes(&self) -> u64 {
+        limits::CHECKPOINT_LOG_BYTES.min(self.log_max_bytes / 4)
+    }
+}
+
 /// What stands against a trim.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Needs {

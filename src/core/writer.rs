@@ -35,6 +35,8 @@ pub struct Writer {
     schema: Arc<Schema>,
     /// Bytes of log in the fresh layer.
     log_bytes: u64,
+    /// At which it is frozen: few records that are overwritten make a small layer of much log.
+    freeze_log_bytes: u64,
     /// When the fresh layer got its first write.
     fresh_since: Option<Instant>,
     last_time: Millis,
@@ -63,6 +65,8 @@ pub(super) struct Start {
     pub log_bytes: u64,
     /// How long works are cut.
     pub pieces: Pieces,
+    /// At which it is frozen.
+    pub freeze_log_bytes: u64,
 }
 
 /// A decided command of the batch that is being built.
@@ -74,7 +78,7 @@ struct Staged {
 impl Writer {
     /// Continues a recovered log with the state that was replayed from it.
     pub(super) fn new(log: log::Writer, database: DatabaseId, start: Start, ballast: Ballast) -> Writer {
-        let Start { published: start, last_time, log_bytes, pieces } = start;
+        let Start { published: start, last_time, log_bytes, freeze_log_bytes, pieces } = start;
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
@@ -85,6 +89,7 @@ impl Writer {
             stack,
             schema,
             log_bytes,
+            freeze_log_bytes,
             fresh_since,
             last_time,
             database,
@@ -218,6 +223,7 @@ impl Writer {
         let since = self.fresh_since?;
         let due = now
             || self.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE
+            || self.log_bytes >= self.freeze_log_bytes
             || since.elapsed() >= limits::FRESH_AGE_FREEZE;
         if !due || self.stack.frozen.is_some() {
             return None;

@@ -112,9 +112,12 @@ impl Sums {
         self.sound[at / 64].load(Ordering::Acquire) >> (at % 64) & 1 == 1
     }
 
-    fn set_sound(&self, block: u64) {
+    fn set_sound(&self, block: u64, sound: bool) {
         let at = (block % GROUP) as usize;
-        self.sound[at / 64].fetch_or(1 << (at % 64), Ordering::AcqRel);
+        match sound {
+            true => self.sound[at / 64].fetch_or(1 << (at % 64), Ordering::AcqRel),
+            false => self.sound[at / 64].fetch_and(!(1 << (at % 64)), Ordering::AcqRel),
+        };
     }
 }
 
@@ -202,7 +205,7 @@ impl Backend {
             if !good {
                 return Ok(Some(block));
             }
-            sums.set_sound(block);
+            sums.set_sound(block, true);
         }
         Ok(None)
     }
@@ -233,13 +236,21 @@ impl Backend {
         self.shared.dirty_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.shared.unwritten_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         for (block, bytes) in (first..).zip(bytes.chunks_exact(BLOCK as usize)).filter(|(block, _)| *block > 0) {
+            sums.set_sound(block, false);
             sums.of[(block % GROUP) as usize].store(sum_of(bytes), Ordering::Release);
-            sums.set_sound(block);
         }
         sums.dirty.store(true, Ordering::Release);
-        if first > 0 {
-            return self.file.write_at(place(first * BLOCK), bytes);
+        match first {
+            0 => self.write_header(bytes)?,
+            _ => self.file.write_at(place(first * BLOCK), bytes)?,
         }
+        // Not before: redb goes on after some writes that failed, and tries them again.
+        (first..first + bytes.len() as u64 / BLOCK).for_each(|block| sums.set_sound(block, true));
+        Ok(())
+    }
+
+    /// Writes block 0 and those behind it.
+    fn write_header(&self, bytes: &[u8]) -> io::Result<()> {
         if bytes[HEADER..BLOCK as usize].iter().any(|byte| *byte != 0) {
             return Err(io::Error::other("the header of the base has grown over its bounds"));
         }

@@ -1,14 +1,15 @@
-//! F6, on threads and in tables of many pages: a damaged block is healed from the log, whoever meets it.
+//! F6, on threads and in tables of many pages: a damaged block is healed, whoever meets it: from the log, or from
+//! the snapshot and the log after it.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use millpond::core::{self, Core, Threads};
 use millpond::disk::sim::{Rng, SimDisk};
 use millpond::disk::{Disk, Open};
 use millpond::error::Kind;
-use millpond::id::{DatabaseId, NodeId, RecordId};
+use millpond::id::{DatabaseId, NodeId, RecordId, Seq};
 use millpond::log;
 use millpond::model::command::{Command, Op, Write};
 use millpond::model::definition;
@@ -32,7 +33,13 @@ const REPLAYED: u64 = 50;
 fn a_damaged_block_of_the_tables_is_healed_whoever_meets_it() {
     let seed = results::seed();
     let started = Instant::now();
-    let (disk, collection) = filled();
+    for trims in [false, true] {
+        heal(trims, seed, started);
+    }
+}
+
+fn heal(trims: bool, seed: u64, started: Instant) {
+    let (disk, collection) = filled(trims);
     let file = disk.open(Path::new(BASE), Open::Read).expect("the base");
     let mut bytes = vec![0; file.len().expect("a length") as usize];
     file.read_at(0, &mut bytes).expect("a healthy disk");
@@ -47,24 +54,27 @@ fn a_damaged_block_of_the_tables_is_healed_whoever_meets_it() {
         let disk = disk.fork(rng.u64());
         let block = used[rng.below(used.len() as u64) as usize];
         disk.flip_bit(Path::new(BASE), block * BLOCK * 8 + rng.below(BLOCK * 8));
-        live(&disk, &collection).map_err(|error| format!("block {block}: {error}"))
+        live(&disk, &collection, trims).map_err(|error| format!("block {block}, trimmed {trims}: {error}"))
     });
     results::record("F6", flips, 0, started, seed);
 }
 
-fn settings() -> core::Settings {
+/// With `trims` the log alone is not enough to heal from.
+fn settings(trims: bool) -> core::Settings {
+    let log_max_bytes = if trims { 128 << 10 } else { 1 << 30 };
     core::Settings {
         cache_bytes: 1 << 20,
         ballast_bytes: 8 << 10,
         pieces: core::decide::Pieces::default(),
-        log: log::Settings::default(),
+        log: log::Settings { segment_bytes: 16 << 10, first_segment_bytes: 4 << 10, ..log::Settings::default() },
+        keep: core::Keep { log_keep: Duration::ZERO, log_max_bytes },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
         ..core::Settings::default()
     }
 }
 
-fn start(disk: &SimDisk) -> millpond::error::Result<(Core, Threads)> {
-    core::start(Arc::new(disk.clone()), Path::new("/data"), &settings(), Clock::System)
+fn start(disk: &SimDisk, trims: bool) -> millpond::error::Result<(Core, Threads)> {
+    core::start(Arc::new(disk.clone()), Path::new("/data"), &settings(trims), Clock::System)
 }
 
 fn create(collection: &Collection, number: u64) -> Write {
@@ -78,9 +88,9 @@ fn create(collection: &Collection, number: u64) -> Write {
 }
 
 /// Many records in the tables, and some that only the log has.
-fn filled() -> (SimDisk, Collection) {
+fn filled(trims: bool) -> (SimDisk, Collection) {
     let disk = SimDisk::new(1);
-    let mut opened = core::open(Arc::new(disk.clone()), Path::new("/data"), &settings()).expect("an empty disk");
+    let mut opened = core::open(Arc::new(disk.clone()), Path::new("/data"), &settings(trims)).expect("an empty disk");
     let view = opened.writer.published().load_full();
     let wanted = definition::parse(&view.schema, DEFINITIONS[0].as_bytes(), NOW).expect("a good definition");
     let outcome = opened.writer.commit(&[Command::Define(Box::new(wanted))], NOW).expect("a healthy disk").remove(0);
@@ -89,11 +99,15 @@ fn filled() -> (SimDisk, Collection) {
         let command = Command::Write((from..to).map(|number| create(&collection, number)).collect());
         opened.writer.commit(&[command], NOW).expect("a healthy disk").remove(0).expect("accepted");
     };
-    put(0, RECORDS);
+    for from in (0..RECORDS).step_by(50) {
+        put(from, from + 50);
+    }
     let flush = opened.writer.freeze(true).expect("something to fold in");
     let flushed = opened.applier.apply(&flush).expect("a healthy disk");
     opened.writer.adopt(flushed);
     opened.applier.checkpoint().expect("a healthy disk");
+    while opened.keeper.step(NOW, &|| false).expect("a healthy disk") {}
+    assert_eq!(opened.reader.first_seq() > Seq(10), trims);
     let command = Command::Write((RECORDS..RECORDS + REPLAYED).map(|number| create(&collection, number)).collect());
     opened.writer.commit(&[command], NOW).expect("a healthy disk").remove(0).expect("accepted");
     opened.writer.close().expect("a healthy disk");
@@ -103,12 +117,12 @@ fn filled() -> (SimDisk, Collection) {
 }
 
 /// Lives on the damaged disk: each life may end by the damage, but it heals, and what is read is right or an error.
-fn live(disk: &SimDisk, collection: &Collection) -> Result<(), String> {
+fn live(disk: &SimDisk, collection: &Collection, trims: bool) -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let mut written = RECORDS + REPLAYED;
     for life in 0..4 {
-        let (core, threads) = start(disk).map_err(|error| format!("start {life}: {error}"))?;
+        let (core, threads) = start(disk, trims).map_err(|error| format!("start {life}: {error}"))?;
         let mut sound = true;
         for _ in 0..20 {
             match runtime.block_on(core.submit(Command::Write(vec![create(collection, written)]))) {

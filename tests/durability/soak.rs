@@ -12,8 +12,8 @@ use super::results;
 use super::rig::{self, Known, Parts};
 use millpond::model::value::{Fields, Value};
 
-/// The tables' file when it is new; redb makes it no smaller.
-const BASE_BYTES_NEW: u64 = 1 << 20;
+/// The tables' file at most: what redb makes it with, and what it takes between two checkpoints.
+const BASE_BYTES_MAX: u64 = 512 << 10;
 /// Bytes of a large text.
 const TEXT_BYTES: usize = 4_000;
 
@@ -69,7 +69,7 @@ fn the_files_stay_within_their_bounds_however_long_it_runs() {
     let between = rig::LOG_MAX_BYTES / 2 + 21 * (TEXT_BYTES as u64 + 1_000);
     assert!(log <= rig::LOG_MAX_BYTES + 2 * rig::SEGMENT_BYTES + between, "{log} bytes of log");
     assert!(snapshot <= u64::from(model::IDS) * 2 * (TEXT_BYTES as u64 + 500), "{snapshot} bytes of snapshot");
-    assert!(base <= 4 * BASE_BYTES_NEW, "{base} bytes of base");
+    assert!(base <= BASE_BYTES_MAX, "{base} bytes of base");
     assert!(moved > 0, "never compacted");
     drop(parts);
     // Both ways to build it again are right.
@@ -78,5 +78,5 @@ fn the_files_stay_within_their_bounds_however_long_it_runs() {
         let _ = disk.remove(Path::new(without));
         known.clone().verify(&rig::open(&disk).expect("it opens")).expect("nothing is lost");
     }
-    results::record("F1", 2, 0, started, seed);
+    results::note(&format!("{writes} writes in {:?}", started.elapsed()));
 }

@@ -10,6 +10,7 @@ mod damage;
 mod exits;
 mod load;
 mod server;
+mod soak;
 mod transfers;
 mod works;
 

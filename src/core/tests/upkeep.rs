@@ -306,7 +306,7 @@ fn a_copy_is_given_up_when_the_base_is_written_faster_or_there_is_little_to_win(
     let mut written = 0;
     while written <= small().compact.layers_bytes_max {
         written += 100 * 4_900;
-        let body = format!(r#"{{"text":"{}"}}"#, "w".repeat(4_900));
+        let body = format!(r#"{{"text":"{written} {}"}}"#, "w".repeat(4_900));
         let puts: Vec<_> =
             (0..100).map(|n| ("notes", core.put("notes", &format!("big{n}"), &body, None, false))).collect();
         core.write(&puts).unwrap();
