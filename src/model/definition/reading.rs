@@ -148,7 +148,8 @@ impl<'a> Reading<'a> {
                 .indexes
                 .iter()
                 .filter(|index| !index.system && index.fields.iter().all(|part| is_there(part.field)));
-            self.object.put("indexes", kept.map(|index| format::of_index(collection, index, &BTreeMap::new())).collect());
+            self.object
+                .put("indexes", kept.map(|index| format::of_index(collection, index, &BTreeMap::new())).collect());
         }
         if !self.object.has("checks") {
             self.object.put("checks", stored.checks.iter().map(|check| format::of_check(collection, check)).collect());
