@@ -53,6 +53,7 @@ scripts! {
     relations
     shop
     batch
+    truncate
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ballast::Ballast;
+use super::decide::Pieces;
 use super::writer::Start;
 use super::{Applier, Published, Writer};
 use crate::disk::{self, Disk, DiskLock};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// What is kept to be given up when the disk is full, bytes.
     pub ballast_bytes: u64,
+    /// How long works are cut.
+    pub pieces: Pieces,
     /// The log's own.
     pub log: log::Settings,
     /// Identity of a new folder; random if absent.
@@ -42,6 +45,7 @@ impl Default for Settings {
         Settings {
             cache_bytes: limits::BASE_CACHE_BYTES,
             ballast_bytes: limits::BALLAST_BYTES,
+            pieces: Pieces::default(),
             log: log::Settings::default(),
             genesis: None,
         }
@@ -112,7 +116,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let Replayed { published, applied: last, durable, flushed, log_bytes } = replayed?;
     let entries = recovery.last.seq.0 - applied.position.seq.0;
     let applier = Applier::new(base, disk.clone(), dir, durable, flushed);
-    let start = Start { published, last_time: last.time, log_bytes };
+    let start = Start { published, last_time: last.time, log_bytes, pieces: settings.pieces };
     let preparer = log_writer.preparer();
     let writer = Writer::new(log_writer, identity.database, start, ballast);
     Ok(Opened { writer, applier, preparer, reader, recovery, replayed: entries, identity, lock })

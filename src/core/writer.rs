@@ -9,7 +9,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use super::ballast::Ballast;
-use super::decide::{Decision, decide};
+use super::decide::{Decision, Pieces, decide};
 use super::{Flush, Flushed, Published};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, DatabaseId, Generation, IndexId, Position, Seq};
@@ -39,6 +39,7 @@ pub struct Writer {
     last_time: Millis,
     database: DatabaseId,
     ballast: Ballast,
+    pieces: Pieces,
     /// The last key that was reclaimed, and of which filling or index: the next piece goes on behind it.
     reclaimed: Option<(Garbage, Vec<u8>)>,
     /// Which of its own works the writer looks for first: they take turns.
@@ -59,6 +60,8 @@ pub(super) struct Start {
     pub last_time: Millis,
     /// Bytes of log in the fresh layer.
     pub log_bytes: u64,
+    /// How long works are cut.
+    pub pieces: Pieces,
 }
 
 /// A decided command of the batch that is being built.
@@ -70,7 +73,7 @@ struct Staged {
 impl Writer {
     /// Continues a recovered log with the state that was replayed from it.
     pub(super) fn new(log: log::Writer, database: DatabaseId, start: Start, ballast: Ballast) -> Writer {
-        let Start { published: start, last_time, log_bytes } = start;
+        let Start { published: start, last_time, log_bytes, pieces } = start;
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
@@ -84,6 +87,7 @@ impl Writer {
             last_time,
             database,
             ballast,
+            pieces,
             reclaimed: None,
             builds_first: false,
             moved: true,
@@ -128,7 +132,7 @@ impl Writer {
             return Ok(Err(no_space()));
         }
         let position = self.log.next();
-        let decided = decide(&self.schema, &self.stack, position, command, now).and_then(|decision| {
+        let decided = decide(&self.schema, &self.stack, position, command, now, self.pieces).and_then(|decision| {
             let payload = log::encode(&decision.entry)?;
             Ok((decision, payload))
         });

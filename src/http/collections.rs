@@ -68,3 +68,10 @@ pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
     let name = path_part(request.uri().path(), NAME)?;
     Ok(gone(app.service.drop_collection(caller(request.extensions()), &name).await?))
 }
+
+/// `DELETE /api/collections/{name}/truncate`
+pub(super) async fn truncate(State(app): State<App>, request: Request) -> Answer {
+    Params::read(request.uri().query(), &[])?;
+    let name = path_part(request.uri().path(), NAME)?;
+    Ok(gone(app.service.truncate_collection(caller(request.extensions()), &name).await?))
+}

@@ -1,7 +1,7 @@
 //! The route table: every path and method that is served, on one screen.
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
@@ -16,6 +16,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/api/collections", get(collections::list).post(collections::create))
         .route("/api/collections/{collection}", get(collections::view).delete(collections::drop))
         .route("/api/collections/{collection}/schema", get(collections::schema))
+        .route("/api/collections/{collection}/truncate", delete(collections::truncate))
         .route("/api/collections/{collection}/records", get(records::list).post(records::create).put(records::put))
         .route(
             "/api/collections/{collection}/records/{id}",

@@ -1,17 +1,20 @@
-//! Calls on collections: list, read, create, drop. Superusers only, but for the schema of a create body.
+//! Calls on collections: list, read, create, empty, drop. Superusers only, but for the schema of a create body.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::core::Published;
 use crate::error::{Error, Kind, Result};
-use crate::id::Position;
+use crate::id::{IndexId, Position};
 use crate::model::command::{Command, Committed};
-use crate::model::definition;
+use crate::model::definition::{self, Built};
 use crate::model::guard::Action;
-use crate::model::schema::{Collection, Schema};
+use crate::model::schema::Collection;
 use crate::service::lists::offset;
 use crate::service::records::find;
 use crate::service::writes::STALE_TRIES;
 use crate::service::{Asker, Caller, Paging, Service, access, output};
+use crate::state;
 
 /// A collection that was made.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ impl Service {
         let page: Vec<&Arc<Collection>> = schema.iter().skip(offset(paging)?).take(paging.per_page).collect();
         let total = paging.count.then(|| schema.iter().count());
         let write = |collection: &&Arc<Collection>, out: &mut Vec<u8>| {
-            definition::format(schema, collection, out);
+            definition::format(schema, collection, &built(&view, collection)?, out);
             Ok(())
         };
         output::page(paging, total, &page, write, None, None)
@@ -49,7 +52,7 @@ impl Service {
     pub async fn view_collection(&self, caller: Caller, name: &str, min: Option<Position>) -> Result<Vec<u8>> {
         access::superuser(caller)?;
         let view = self.view(min).await?;
-        Ok(format(&view.schema, find(&view.schema, name)?))
+        format(&view, find(&view.schema, name)?)
     }
 
     /// The JSON Schema of a body that makes a record, for whoever may make one.
@@ -75,7 +78,7 @@ impl Service {
         let committed = self.define(body).await?;
         let made = committed.collection.ok_or_else(|| Error::internal("a definition was answered without one"))?;
         // Published before it is answered, so the names that its relations point at are there.
-        let body = format(&self.core().view().schema, &made);
+        let body = format(&self.core().view(), &made)?;
         Ok(Defined { position: committed.position, name: made.name, body })
     }
 
@@ -100,10 +103,34 @@ impl Service {
         let id = find(&self.core().view().schema, name)?.id;
         Ok(self.core().submit(Command::Drop(id)).await?.position)
     }
+
+    /// Removes all records of a collection, and what other collections' relations say goes with them. Returns the commit;
+    /// of an empty collection the position that was read.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `NotFound`; `Conflict` while records of another collection need them; or the core's.
+    pub async fn truncate_collection(&self, caller: Caller, name: &str) -> Result<Position> {
+        access::superuser(caller)?;
+        let id = find(&self.core().view().schema, name)?.id;
+        Ok(self.core().submit(Command::Truncate(id)).await?.position)
+    }
 }
 
-fn format(schema: &Schema, collection: &Collection) -> Vec<u8> {
+fn format(view: &Published, collection: &Collection) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(1_024);
-    definition::format(schema, collection, &mut out);
-    out
+    definition::format(&view.schema, collection, &built(view, collection)?, &mut out);
+    Ok(out)
+}
+
+/// How far the indexes have come that are being built.
+fn built(view: &Published, collection: &Collection) -> Result<BTreeMap<IndexId, Built>> {
+    let mut built = BTreeMap::new();
+    for index in collection.indexes.iter().filter(|index| index.is_building()) {
+        let (id, generation) = (collection.id, collection.generation);
+        let of = state::tally(&view.stack, id, generation)?.count;
+        let progress = state::progress(&view.stack, id, generation, index.id)?.unwrap_or_default();
+        // Rows that were looked at may have gone since.
+        built.insert(index.id, Built { rows: progress.rows.min(of), of });
+    }
+    Ok(built)
 }

@@ -56,6 +56,7 @@ fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
         ballast_bytes: 8 << 10,
+        pieces: core::decide::Pieces::default(),
         log: log::Settings::default(),
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
     }

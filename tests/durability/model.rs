@@ -7,7 +7,7 @@ use millpond::disk::sim::Rng;
 use millpond::id::{FieldId, RecordId};
 use millpond::model::command::{Command, Op, Write};
 use millpond::model::guard::Guard;
-use millpond::model::schema::Collection;
+use millpond::model::schema::{Collection, Index, IndexField, IndexState};
 use millpond::model::value::{Fields, Value};
 
 /// `a.name`, unique if set.
@@ -53,17 +53,36 @@ pub(crate) const IDS: u8 = 8;
 impl Model {
     /// A transaction: the state after it and whether any request in it changed something (if only to change it back),
     /// or `None` if it must be refused.
-    pub(crate) fn after(&self, requests: &[Request]) -> Option<(Model, bool)> {
+    /// `unique_n`: whether no two records of `a` may have the same `n`.
+    pub(crate) fn after(&self, requests: &[Request], unique_n: bool) -> Option<(Model, bool)> {
         let mut next = self.clone();
         let mut changed = false;
         for request in requests {
             let before = next.clone();
-            if !next.take(request) {
+            if !next.take(request) || unique_n && next.has_twins() {
                 return None;
             }
             changed |= next != before;
         }
         Some((next, changed))
+    }
+
+    /// Whether two records of `a` have the same `n`.
+    pub(crate) fn has_twins(&self) -> bool {
+        let all = self.0.iter().filter(|((which, _), _)| *which == Which::A).map(|(_, fields)| fields.get(N));
+        let mut seen = Vec::new();
+        all.filter(|n| !n.is_null()).any(|n| {
+            let twin = seen.contains(&n);
+            seen.push(n);
+            twin
+        })
+    }
+
+    /// Without the records of one collection, and those of `b` that point at one of `a`.
+    pub(crate) fn emptied(&self, emptied: Which) -> Model {
+        let mut next = self.clone();
+        next.0.retain(|(which, _), fields| *which != emptied && (*which == Which::A || fields.get(A).is_null()));
+        next
     }
 
     fn take(&mut self, request: &Request) -> bool {
@@ -110,6 +129,26 @@ impl Model {
         }
         fits
     }
+}
+
+/// Adds an index to the definition of `a`, of one of five shapes.
+pub(crate) fn add_index(to: &mut Collection, shape: u64) {
+    let (fields, unique): (&[(FieldId, bool)], bool) = match shape {
+        0 => (&[(N, false)], false),
+        1 | 2 => (&[(N, false)], true),
+        3 => (&[(NAME, true), (N, false)], true),
+        _ => (&[(N, true), (NAME, true)], false),
+    };
+    to.last_index.0 += 1;
+    let fields = fields.iter().map(|(field, descending)| IndexField { field: *field, descending: *descending });
+    to.indexes.push(Index {
+        id: to.last_index,
+        name: format!("x{}", to.last_index).into(),
+        fields: fields.collect(),
+        unique,
+        system: false,
+        state: IndexState::Ready,
+    });
 }
 
 /// The id's text.

@@ -1,5 +1,6 @@
 //! The keys of a dropped collection go, piece by piece, whatever happens between two pieces.
 
+use millpond::core::decide::Pieces;
 use millpond::disk::sim::SimDisk;
 use millpond::id::RecordId;
 use millpond::limits;
@@ -23,7 +24,7 @@ fn after(command: Option<Command>) -> Option<Vec<u8>> {
 #[test]
 fn a_piece_that_was_not_written_is_reclaimed_again() {
     let (disk, known): (SimDisk, _) = rig::template();
-    let mut parts = rig::open(&disk).expect("a healthy disk");
+    let mut parts = rig::open_with(&disk, Pieces::default()).expect("a healthy disk");
     let collection = &known.collections[1];
     let records = 2 * limits::ENTRY_CHANGES_PIECE + 10;
     for some in (0..records).collect::<Vec<_>>().chunks(limits::ENTRY_CHANGES_PIECE) {

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use millpond::core::decide::Pieces;
 use millpond::core::{self, Applier, Writer};
 use millpond::disk::sim::{Rng, SimDisk};
 use millpond::error::Kind;
@@ -11,7 +12,7 @@ use millpond::id::{DatabaseId, NodeId, Seq};
 use millpond::log;
 use millpond::model::command::Command;
 use millpond::model::definition;
-use millpond::model::schema::Collection;
+use millpond::model::schema::{Collection, Index};
 use millpond::model::value::Fields;
 use millpond::state;
 use millpond::time::Millis;
@@ -26,6 +27,7 @@ fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
         ballast_bytes: 8 << 10,
+        pieces: Pieces::default(),
         log: log::Settings { segment_bytes: 8 << 10, first_segment_bytes: 4 << 10, ..log::Settings::default() },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
     }
@@ -39,9 +41,15 @@ pub(crate) struct Parts {
     _lock: Box<dyn millpond::disk::DiskLock>,
 }
 
-/// Opens what is on the disk.
+/// Opens what is on the disk. There are few records, so works are cut small.
 pub(crate) fn open(disk: &SimDisk) -> millpond::error::Result<Parts> {
-    let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
+    open_with(disk, Pieces { at_once: 1, rows: 2, bytes: 1 << 20 })
+}
+
+/// The same with works cut in another way.
+pub(crate) fn open_with(disk: &SimDisk, pieces: Pieces) -> millpond::error::Result<Parts> {
+    let settings = core::Settings { pieces, ..settings() };
+    let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings)?;
     Ok(Parts { writer: opened.writer, applier: opened.applier, preparer: opened.preparer, _lock: opened.lock })
 }
 
@@ -81,14 +89,16 @@ impl Known {
 
     /// One group commit of some transactions. An error means that the core must be given up.
     pub(crate) fn commit(&mut self, parts: &mut Parts, transactions: &[Vec<Request>]) -> Result<(), Kind> {
+        self.see(parts);
         let commands: Vec<Command> =
             transactions.iter().map(|requests| model::command(&self.collections, requests)).collect();
         let length = self.history.len();
+        let unique_n = self.has_unique_n();
         // What each must become, if the one before it became what it must.
         let mut expected = Vec::new();
         let mut state = self.now().clone();
         for requests in transactions {
-            match state.after(requests) {
+            match state.after(requests, unique_n) {
                 Some((next, changed)) => {
                     if changed {
                         self.history.push(next.clone());
@@ -117,6 +127,64 @@ impl Known {
         Ok(())
     }
 
+    /// Takes note of the definitions as they are now: the server moves them as well.
+    fn see(&mut self, parts: &Parts) {
+        let view = parts.writer.published().load_full();
+        for known in &mut self.collections {
+            *known = Collection::clone(view.schema.get(known.id).expect("no collection goes"));
+        }
+    }
+
+    /// Whether no two records of `a` may have the same `n`: only once an index over it is ready.
+    fn has_unique_n(&self) -> bool {
+        self.collections[0].ready_indexes().any(is_unique_n)
+    }
+
+    /// Whether a unique index is being built: then a write may move the definition, and what follows it must be asked anew.
+    pub(crate) fn builds_unique(&self) -> bool {
+        self.collections[0].indexes.iter().any(|index| index.unique && index.is_building())
+    }
+
+    /// One command that is none of a client's on records; what it makes of the model, if it is not refused.
+    pub(crate) fn commit_one(&mut self, parts: &mut Parts, command: Command, next: Model) -> Result<(), Kind> {
+        let length = self.history.len();
+        self.history.push(next);
+        let outcomes = parts.writer.commit(&[command], NOW).map_err(|error| error.kind())?;
+        let outcome = outcomes.into_iter().next().expect("one");
+        let logged = parts.writer.position().seq.0 - self.acked.0;
+        assert!(logged == 0 || logged == 1 && outcome.is_ok(), "{outcome:?}");
+        self.history.truncate(length + logged as usize);
+        self.acked = parts.writer.position().seq;
+        self.see(parts);
+        Ok(())
+    }
+
+    /// One piece of the server's own works, if there is any.
+    pub(crate) fn work(&mut self, parts: &mut Parts) -> Result<bool, Kind> {
+        let Some(command) = parts.writer.work().map_err(|error| error.kind())? else { return Ok(false) };
+        self.commit_one(parts, command, self.now().clone())?;
+        Ok(true)
+    }
+
+    /// An index more, or one fewer of those that came.
+    pub(crate) fn redefine(&mut self, parts: &mut Parts, shape: u64) -> Result<(), Kind> {
+        self.see(parts);
+        let mut next = self.collections[0].clone();
+        let came = next.indexes.iter().position(|index| index.name.starts_with('x'));
+        match came.filter(|_| shape == 0 || next.indexes.len() > 5) {
+            Some(at) => drop(next.indexes.remove(at)),
+            None => model::add_index(&mut next, shape),
+        }
+        self.commit_one(parts, Command::Redefine(Box::new(next)), self.now().clone())
+    }
+
+    /// All records of one collection go, with what points at them.
+    pub(crate) fn truncate(&mut self, parts: &mut Parts, which: Which) -> Result<(), Kind> {
+        self.see(parts);
+        let next = self.now().emptied(which);
+        self.commit_one(parts, Command::Truncate(self.collections[which as usize].id), next)
+    }
+
     /// Whether one record is as the model has it now.
     pub(crate) fn expect(&self, collection: &Collection, id: u8, found: Option<Fields>) -> Result<(), String> {
         let which = if collection.id == self.collections[0].id { Which::A } else { Which::B };
@@ -132,9 +200,13 @@ impl Known {
             return Err(format!("acknowledged up to {}, found up to {found}", self.acked));
         }
         let at = (found.0 - self.first.0) as usize;
-        let Some(expected) = self.history.get(at) else {
+        let Some(expected) = self.history.get(at).cloned() else {
             return Err(format!("found up to {found}, but nothing was asked beyond {} entries", self.history.len()));
         };
+        self.see(parts);
+        if self.has_unique_n() && expected.has_twins() {
+            return Err(format!("at {found}: a unique index is ready over values that are not"));
+        }
         for (which, collection) in [(Which::A, &self.collections[0]), (Which::B, &self.collections[1])] {
             let mut there = 0;
             for id in 0..model::IDS {
@@ -161,11 +233,19 @@ impl Known {
     }
 }
 
+fn is_unique_n(index: &Index) -> bool {
+    index.unique && index.fields.len() == 1 && index.fields[0].field == model::N
+}
+
 /// One step of a core's life. An error means that it must be given up.
 pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
-    match rng.below(20) {
+    match rng.below(27) {
+        20..=23 => known.work(parts).map(drop),
+        24..=25 => known.redefine(parts, rng.below(5)),
+        26 => known.truncate(parts, if rng.chance(50) { Which::A } else { Which::B }),
         0..=11 => {
-            let batch: Vec<Vec<Request>> = (0..1 + rng.below(3))
+            let batch = if known.builds_unique() { 1 } else { 1 + rng.below(3) };
+            let batch: Vec<Vec<Request>> = (0..batch)
                 .map(|_| (0..if rng.chance(75) { 1 } else { 1 + rng.below(3) }).map(|_| model::request(rng)).collect())
                 .collect();
             known.commit(parts, &batch)

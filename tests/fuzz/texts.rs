@@ -168,7 +168,7 @@ fn no_definition_panics_or_hangs() {
         let text = serde_json::to_string(&made).expect("a definition has a text");
         let read: Collection = serde_json::from_str(&text).expect("which is one");
         assert_eq!(read, made, "{text}");
-        definition::format(&schema, &made, &mut Vec::new());
+        definition::format(&schema, &made, &Default::default(), &mut Vec::new());
         true
     });
 }

@@ -142,7 +142,8 @@ impl Player {
         masked(&self.node, &text)
     }
 
-    /// The entries since the last step, one change a line. After a drop also what the server does on its own.
+    /// The entries since the last step, one change a line. Where something is left to be removed, also what the server does
+    /// on its own.
     fn logged(&mut self, outcome: &mut String) {
         let log = self.server.core.log();
         let mut left = 0;
@@ -150,8 +151,7 @@ impl Player {
             for entry in log.read_from(self.seen, usize::MAX).expect("the log") {
                 self.seen = entry.position.seq;
                 for change in &entry.entry.changes {
-                    left += i32::from(matches!(change, Change::Dropped { .. }));
-                    left -= i32::from(matches!(change, Change::Reclaimed { done: true, .. }));
+                    left += garbage(&self.schema, change);
                     let told = told(&mut self.schema, change);
                     writeln!(outcome, "log {}: {}", self.seen, masked(&self.node, &told)).expect("a string");
                 }
@@ -283,6 +283,24 @@ fn from_data(place: &str) -> String {
         Err(_) => at[word].clone(),
     };
     words.fold(whole, step).to_string()
+}
+
+/// How much more there is to be removed behind a change: fillings and indexes.
+fn garbage(schema: &Schema, change: &Change) -> i32 {
+    match change {
+        Change::Dropped { .. } => 1,
+        Change::Reclaimed { done, .. } | Change::Unindexed { done, .. } => -i32::from(*done),
+        Change::Defined { collection, definition } => {
+            let defined: millpond::model::schema::Collection = serde_json::from_str(definition).expect("a definition");
+            let Some(old) = schema.get(*collection) else { return 0 };
+            if old.generation != defined.generation {
+                return 1;
+            }
+            let goes = |id| !defined.index(id).is_some_and(|index| index.is_kept());
+            old.kept_indexes().filter(|index| goes(index.id)).count() as i32
+        }
+        _ => 0,
+    }
 }
 
 /// A change in a line.

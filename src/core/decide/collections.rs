@@ -153,7 +153,7 @@ pub(super) fn reclaim(
     index: Option<IndexId>,
     after: Option<&[u8]>,
 ) -> Result<()> {
-    let max = limits::ENTRY_CHANGES_PIECE;
+    let max = draft.pieces.rows;
     let (keys, done) = state::reclaimable(draft.state()?, collection, generation, index, after, max)?;
     draft.changes.push(match index {
         Some(index) => Change::Unindexed { collection, generation, index, keys, done },

@@ -3,8 +3,8 @@
 //! The order of the log decides: a unique index that is being built refuses no write. A write that gives two records the
 //! same values, or a row that is met with values that another has, ends the build, and the definition says why.
 
-use super::Draft;
 use super::collections::defined;
+use super::{Draft, Pieces};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Generation, IndexId, RecordId};
 use crate::limits;
@@ -24,14 +24,14 @@ pub(super) fn begin(draft: &mut Draft<'_>, current: &Collection, next: &mut Coll
     let fresh: Vec<usize> =
         (0..next.indexes.len()).filter(|at| current.index(next.indexes[*at].id).is_none()).collect();
     let (mut changes, mut refusal) = (Vec::new(), None);
-    let mut bytes_left = limits::ENTRY_BYTES_PIECE;
+    let rows_max = draft.pieces.at_once;
+    let mut bytes_left = draft.pieces.bytes;
     for at in fresh {
-        if rows > limits::INDEX_AT_ONCE_ROWS as u64 {
+        if rows > rows_max as u64 {
             next.indexes[at].state = IndexState::Building;
             continue;
         }
         let index = &next.indexes[at];
-        let rows_max = limits::INDEX_AT_ONCE_ROWS;
         let brought = state::next_rows(draft.state()?, next, index, Progress::default(), rows_max, bytes_left)?;
         if !brought.is_sound() {
             refusal = Some(refused(refusal, next, index, &brought));
@@ -57,7 +57,7 @@ pub(super) fn backfill(
     };
     let Some(index) = collection.index(index).filter(|index| index.is_building()) else { return Ok(()) };
     let from = state::progress(draft.state()?, collection.id, generation, index.id)?.unwrap_or_default();
-    let (rows, bytes) = (limits::ENTRY_CHANGES_PIECE, limits::ENTRY_BYTES_PIECE);
+    let Pieces { rows, bytes, .. } = draft.pieces;
     let brought = state::next_rows(draft.state()?, &collection, index, from, rows, bytes)?;
     if !brought.is_sound() {
         let Brought { duplicates, too_long, .. } = brought;

@@ -32,13 +32,41 @@ pub struct Decision {
     pub committed: Committed,
 }
 
+/// How much of a long work one entry does.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces {
+    /// Rows of a collection whose new index is built in the entry that defines it; with more it is built in pieces.
+    pub at_once: usize,
+    /// Rows of a piece, and keys.
+    pub rows: usize,
+    /// Bytes that a piece is made from and holds, but for the last row's.
+    pub bytes: usize,
+}
+
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces {
+            at_once: limits::INDEX_AT_ONCE_ROWS,
+            rows: limits::ENTRY_CHANGES_PIECE,
+            bytes: limits::ENTRY_BYTES_PIECE,
+        }
+    }
+}
+
 /// Judges one command, to be logged at `position`.
 ///
 /// # Errors
 /// The refusal, by kind: `NotFound`, `Conflict` (code `stale_schema` when the input was checked against another
 /// definition: check it again), `Precondition`, `Forbidden`, `TooLarge`; or the state's own faults.
-pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Command, now: Millis) -> Result<Decision> {
-    let mut draft = Draft::new(schema, state, position, now);
+pub fn decide(
+    schema: &Schema,
+    state: &Stack,
+    position: Position,
+    command: &Command,
+    now: Millis,
+    pieces: Pieces,
+) -> Result<Decision> {
+    let mut draft = Draft::new(schema, state, position, now, pieces);
     match command {
         Command::Write(writes) => records::write(&mut draft, writes)?,
         Command::Define(collection) => collections::define(&mut draft, collection)?,
@@ -63,6 +91,7 @@ struct Draft<'a> {
     state: Overlay<'a>,
     position: Position,
     now: Millis,
+    pieces: Pieces,
     changes: Vec<Change>,
     /// Bytes of `changes`, at least.
     bytes: usize,
@@ -76,7 +105,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
+    fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis, pieces: Pieces) -> Draft<'a> {
         let committed = Committed { position, writes: Vec::new(), collection: None };
         Draft {
             schema,
@@ -84,6 +113,7 @@ impl<'a> Draft<'a> {
             state: Overlay::new(state),
             position,
             now,
+            pieces,
             changes: Vec::new(),
             bytes: 0,
             seen: 0,
@@ -98,7 +128,7 @@ impl<'a> Draft<'a> {
     where
         'a: 'b,
     {
-        Draft { steps: self.steps, ..Draft::new(schema, self.stack, self.position, self.now) }
+        Draft { steps: self.steps, ..Draft::new(schema, self.stack, self.position, self.now, self.pieces) }
     }
 
     /// Evaluations have taken so many steps.

@@ -447,7 +447,7 @@ fn what_is_decided_follows_from_the_arguments_alone() {
     ]);
     let view = core.view();
     let position = Position { seq: view.position.seq.next(), ..view.position };
-    let decided = || decide(&view.schema, &view.stack, position, &command, NOW).unwrap();
+    let decided = || decide(&view.schema, &view.stack, position, &command, NOW, Default::default()).unwrap();
     let first = decided();
     assert_eq!(first, decided());
     let [Change::Updated { after, .. }, Change::Deleted { .. }, Change::Deleted { before, since, .. }] =

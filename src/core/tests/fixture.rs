@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::core::decide::Pieces;
 use crate::core::{self, Applier, Outcome, Published, Writer};
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, DiskLock};
@@ -16,7 +17,7 @@ use crate::model::definition;
 use crate::model::guard::Guard;
 use crate::model::pipeline;
 use crate::model::record::Record;
-use crate::model::schema::{Collection, FieldKind, Schema};
+use crate::model::schema::{Collection, FieldKind, Index, IndexField, IndexState, Schema};
 use crate::model::value::{Fields, Value};
 use crate::state::{self, Applied, Base, Read, Stack};
 use crate::time::Millis;
@@ -32,6 +33,7 @@ pub(super) fn settings() -> core::Settings {
     core::Settings {
         cache_bytes: 1 << 20,
         ballast_bytes: crate::limits::BALLAST_BYTES,
+        pieces: Pieces::default(),
         log: log::Settings { segment_bytes: 64 << 10, first_segment_bytes: 16 << 10, ..log::Settings::default() },
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
     }
@@ -71,7 +73,12 @@ impl Stepped {
     }
 
     pub(super) fn open(disk: &SimDisk) -> Result<Stepped> {
-        let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings())?;
+        Stepped::open_with(disk, Pieces::default())
+    }
+
+    pub(super) fn open_with(disk: &SimDisk, pieces: Pieces) -> Result<Stepped> {
+        let settings = core::Settings { pieces, ..settings() };
+        let opened = core::open(Arc::new(disk.clone()), Path::new(DIR), &settings)?;
         let core::Opened { writer, applier, reader, lock, .. } = opened;
         Ok(Stepped { disk: disk.clone(), writer, applier, reader, now: NOW, _lock: lock })
     }
@@ -91,6 +98,20 @@ impl Stepped {
     pub(super) fn define(&mut self, definition: &str) -> Collection {
         let wanted = self.wanted(definition);
         *self.submit(Command::Define(Box::new(wanted))).unwrap().collection.unwrap()
+    }
+
+    /// The definition of a collection with a change to it.
+    pub(super) fn redefine(&mut self, name: &str, change: impl FnOnce(&mut Collection)) -> Outcome {
+        let mut next = (*self.collection(name)).clone();
+        change(&mut next);
+        self.submit(Command::Redefine(Box::new(next)))
+    }
+
+    /// One piece of the server's own works; whether there was any.
+    pub(super) fn work(&mut self) -> bool {
+        let Some(command) = self.writer.work().unwrap() else { return false };
+        self.submit(command).unwrap();
+        true
     }
 
     /// One command as a batch of its own. Whatever comes of it, the state is whole after it.
@@ -280,7 +301,7 @@ pub(super) fn judge(view: &Published) {
         for (id, fields) in &all[&collection.id] {
             judge_record(collection, id, fields, &all);
         }
-        for index in collection.indexes.iter().filter(|index| index.unique) {
+        for index in collection.ready_indexes().filter(|index| index.unique) {
             let parts: Vec<FieldId> = index.fields.iter().map(|part| part.field).collect();
             let mut seen = BTreeSet::new();
             for fields in all[&collection.id].values() {
@@ -338,6 +359,18 @@ pub(super) fn stored(written: &Written) -> &Record {
         Written::Created(record) | Written::Updated(record) => record,
         Written::Deleted => panic!("a deletion has no record"),
     }
+}
+
+/// An index that the definition doesn't have yet, added to it: fields by name, `-name` for greatest first.
+pub(super) fn add_index(to: &mut Collection, name: &str, fields: &[&str], unique: bool) {
+    to.last_index.0 += 1;
+    let fields = fields.iter().map(|text| {
+        let name = text.trim_start_matches('-');
+        IndexField { field: to.field(name).expect("a field").id, descending: name != *text }
+    });
+    let fields = fields.collect();
+    let state = IndexState::Ready;
+    to.indexes.push(Index { id: to.last_index, name: name.into(), fields, unique, system: false, state });
 }
 
 /// What is told of an outcome in a table: `created`, `updated`, `same`, `deleted`, or the refusal's kind and code.

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::fixture::{Keys, Stepped, id, rounds};
-use crate::disk::sim::Rng;
+use super::fixture::{Keys, Stepped, add_index, id, rounds};
+use crate::core::decide::Pieces;
+use crate::disk::sim::{Rng, SimDisk};
 use crate::error::Kind;
 use crate::id::{CollectionId, FieldId, Position, RecordId, Seq};
 use crate::model::command::{Command, Condition, Op, Write};
@@ -42,6 +43,8 @@ const DEFINITIONS: [&str; 3] = [
 const NAMES: [&str; 3] = ["a", "b", "c"];
 /// Few, so that they meet.
 const IDS: u64 = 6;
+/// As few, so that works are cut.
+const PIECES: Pieces = Pieces { at_once: 2, rows: 2, bytes: 1 << 20 };
 
 fn record_id(rng: &mut Rng) -> RecordId {
     id(&format!("r{}", rng.below(IDS)))
@@ -117,9 +120,37 @@ fn write(core: &Stepped, rng: &mut Rng) -> Option<Write> {
     Some(Write { collection: collection.id, schema: collection.version, guard: Guard::for_server(), op })
 }
 
+/// A definition with one index more or fewer. Relations' own stay.
+fn redefinition(core: &Stepped, rng: &mut Rng) -> Option<Command> {
+    let view = core.view();
+    let mut next = Collection::clone(view.schema.find(NAMES[rng.below(3) as usize])?);
+    let added: Vec<usize> = (0..next.indexes.len()).filter(|at| next.indexes[*at].name.starts_with('x')).collect();
+    if !added.is_empty() && rng.chance(if added.len() > 3 { 80 } else { 35 }) {
+        next.indexes.remove(added[rng.below(added.len() as u64) as usize]);
+        return Some(Command::Redefine(Box::new(next)));
+    }
+    let name = format!("x{}", next.last_index.0 + 1);
+    let (lists, plain): (Vec<&Field>, Vec<&Field>) = next.fields.iter().partition(|field| field.kind.is_list());
+    let mut pick = |from: &[&Field]| from.get(rng.below(from.len().max(1) as u64) as usize).map(|f| f.name.to_string());
+    let (list, first, second) = (pick(&lists), pick(&plain)?, pick(&plain)?);
+    let (one, descending, unique) = (rng.chance(50), rng.chance(40), rng.chance(40));
+    match list.filter(|_| rng.chance(25)) {
+        Some(list) => add_index(&mut next, &name, &[&list], false),
+        None if one || first == second => add_index(&mut next, &name, &[&first], unique),
+        None => {
+            let second = if descending { format!("-{second}") } else { second };
+            add_index(&mut next, &name, &[&first, &second], unique);
+        }
+    }
+    Some(Command::Redefine(Box::new(next)))
+}
+
 fn command(core: &mut Stepped, rng: &mut Rng) -> Option<Command> {
     let view = core.view();
-    match rng.below(90) {
+    match rng.below(100) {
+        90..=92 => redefinition(core, rng),
+        93 => view.schema.find(NAMES[rng.below(3) as usize]).map(|collection| Command::Truncate(collection.id)),
+        94..=99 => core.writer.work().unwrap(),
         0 => view.schema.find(NAMES[rng.below(3) as usize]).map(|collection| Command::Drop(collection.id)),
         1..=6 => {
             let missing = DEFINITIONS.iter().zip(NAMES).find(|(_, name)| view.schema.find(name).is_none());
@@ -170,8 +201,9 @@ fn step(core: &mut Stepped, rng: &mut Rng, known: &mut Keys) -> bool {
     if let Err(refusal) = &outcome {
         assert_eq!(&now, known, "refused, it changes nothing: {command:?}");
         let kinds = [Kind::Conflict, Kind::NotFound, Kind::Precondition, Kind::Invalid];
+        let rows_forbid = refusal.code_str() == "not_unique" && matches!(command, Command::Redefine(_));
         let checked = refusal.code_str() == "check" && !only_deletes(&command);
-        assert!(checked || kinds.contains(&refusal.kind()), "{command:?} gave {refusal:?}");
+        assert!(checked || rows_forbid || kinds.contains(&refusal.kind()), "{command:?} gave {refusal:?}");
     }
     judge_expressions(core);
     *known = now;
@@ -181,7 +213,10 @@ fn step(core: &mut Stepped, rng: &mut Rng, known: &mut Keys) -> bool {
 fn play(seed: u64) -> (u64, u64) {
     eprintln!("a random history: seed {seed}");
     let mut rng = Rng::new(seed);
-    let mut core = Stepped::with(&DEFINITIONS);
+    let mut core = Stepped::open_with(&SimDisk::new(1), PIECES).unwrap();
+    for definition in DEFINITIONS {
+        core.define(definition);
+    }
     let (mut accepted, mut steps) = (0, 0);
     for _ in 0..3 {
         let mut known = core.keys();
@@ -193,12 +228,16 @@ fn play(seed: u64) -> (u64, u64) {
         core.assert_one_state(Seq(rng.below(last + 1)));
         // The next stretch begins with what a restart or a power loss has left.
         core = if rng.chance(50) {
-            Stepped::open(&core.close()).unwrap()
+            Stepped::open_with(&core.close(), PIECES).unwrap()
         } else {
-            Stepped::open(&core.disk.crash(rng.u64())).unwrap()
+            Stepped::open_with(&core.disk.crash(rng.u64()), PIECES).unwrap()
         };
         assert_eq!(core.keys(), known, "what was acknowledged is there");
     }
+    while core.work() {}
+    let view = core.view();
+    let unfinished = view.schema.iter().flat_map(|collection| &collection.indexes).find(|index| index.is_building());
+    assert_eq!(unfinished, None, "what is worked off is done");
     (accepted, steps)
 }
 

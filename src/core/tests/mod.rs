@@ -3,6 +3,7 @@
 
 mod access;
 mod adjusts;
+mod builds;
 mod decide;
 mod deletes;
 mod expressions;
@@ -10,5 +11,7 @@ mod faults;
 mod fixture;
 mod gate;
 mod histories;
+mod indexes;
 mod schema;
 mod threads;
+mod truncate;

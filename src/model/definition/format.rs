@@ -1,23 +1,38 @@
 //! A definition as a client is shown it: in the form that it was given in, with its ids.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json, json};
 
+use crate::id::IndexId;
 use crate::model::json::write_f64;
+use crate::model::pipeline::write_value;
 use crate::model::schema::{
-    Check, Collection, CollectionKind, DefaultValue, Field, FieldKind, Index, OnDelete, Rules, Sanitizer, Schema,
+    Check, Collection, CollectionKind, DefaultValue, Duplicate, Field, FieldKind, Index, IndexState, OnDelete, Rules,
+    Sanitizer, Schema,
 };
+use crate::model::value::Value;
 
 use super::output;
 
+/// How far an index is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// Rows that have their entries.
+    pub rows: u64,
+    /// Rows that there are.
+    pub of: u64,
+}
+
 /// Appends the definition as JSON. Relations name their collection as `schema` has it now; indexes of the server's own
-/// are left out.
-pub fn format(schema: &Schema, collection: &Collection, out: &mut Vec<u8>) {
+/// are left out. `built` says how far those have come that are being built.
+pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId, Built>, out: &mut Vec<u8>) {
     let kind = match collection.kind {
         CollectionKind::Base => "base",
     };
     let fields: Vec<Json> = collection.fields.iter().map(|field| of_field(schema, collection, field)).collect();
     let indexes = collection.indexes.iter().filter(|index| !index.system);
-    let indexes: Vec<Json> = indexes.map(|index| of_index(collection, index)).collect();
+    let indexes: Vec<Json> = indexes.map(|index| of_index(collection, index, built)).collect();
     let Rules { list, view, create, update, delete } = &collection.rules;
     let mut whole = json!({
         "id": collection.id.to_string(),
@@ -119,13 +134,40 @@ fn options(schema: &Schema, collection: &Collection, kind: &FieldKind) -> Vec<(&
     }
 }
 
-fn of_index(collection: &Collection, index: &Index) -> Json {
+fn of_index(collection: &Collection, index: &Index, built: &BTreeMap<IndexId, Built>) -> Json {
     let name = |part: &crate::model::schema::IndexField| {
         let field = collection.field_by_id(part.field).map_or("", |field| &*field.name);
         format!("{}{field}", if part.descending { "-" } else { "" })
     };
     let fields: Vec<String> = index.fields.iter().map(name).collect();
-    json!({"id": index.id.to_string(), "name": index.name, "fields": fields, "unique": index.unique})
+    let mut whole = json!({"id": index.id.to_string(), "name": index.name, "fields": fields, "unique": index.unique});
+    let state = match &index.state {
+        IndexState::Ready => Vec::new(),
+        IndexState::Building => {
+            let progress = built.get(&index.id).map(|Built { rows, of }| json!({"rows": rows, "of": of}));
+            [("state", json!("building"))].into_iter().chain(progress.map(|json| ("progress", json))).collect()
+        }
+        IndexState::Failed { duplicates, too_long } => {
+            let duplicates: Vec<Json> = duplicates.iter().map(of_duplicate).collect();
+            let too_long: Vec<&str> = too_long.iter().map(|id| id.as_str()).collect();
+            vec![("state", json!("failed")), ("duplicates", json!(duplicates)), ("tooLong", json!(too_long))]
+        }
+    };
+    if let Json::Object(map) = &mut whole {
+        map.extend(state.into_iter().map(|(key, json)| (key.to_owned(), json)));
+    }
+    whole
+}
+
+fn of_duplicate(duplicate: &Duplicate) -> Json {
+    let Duplicate { values, ids: [one, other] } = duplicate;
+    let value = |value: &Value| {
+        let mut text = Vec::new();
+        write_value(value, &mut text);
+        serde_json::from_slice(&text).unwrap_or(Json::Null)
+    };
+    let values: Vec<Json> = values.iter().map(value).collect();
+    json!({"values": values, "ids": [one.as_str(), other.as_str()]})
 }
 
 fn of_check(collection: &Collection, check: &Check) -> Json {

@@ -18,7 +18,7 @@ mod output;
 #[cfg(test)]
 mod tests;
 
-pub use format::format;
+pub use format::{Built, format};
 pub use json_schema::json_schema;
 
 use serde_json::Value as Json;

@@ -3,7 +3,7 @@
 mod schemas;
 
 use super::*;
-use crate::model::schema::{FieldKind, Sanitizer};
+use crate::model::schema::{FieldKind, IndexState, Sanitizer};
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -23,7 +23,7 @@ fn read_back(body: &str) -> Json {
     let mut collection = parse(&schema, body.as_bytes(), NOW).expect("sound");
     number(&mut collection, CollectionId(3));
     let mut out = Vec::new();
-    format(&schema, &collection, &mut out);
+    format(&schema, &collection, &Default::default(), &mut out);
     serde_json::from_slice(&out).expect("JSON")
 }
 
@@ -348,7 +348,7 @@ fn a_definition_with_expressions_reads_back_as_it_is_shown() {
     let schema = schema();
     let collection = parse(&schema, ORDERS.as_bytes(), NOW).expect("sound");
     let mut out = Vec::new();
-    format(&schema, &collection, &mut out);
+    format(&schema, &collection, &Default::default(), &mut out);
     let shown: Json = serde_json::from_slice(&out).expect("JSON");
     for (path, expected) in [
         ("/fields/1/default", serde_json::json!("@request.auth.id")),
@@ -518,4 +518,34 @@ fn checks_and_output_are_refused_for_what_they_name() {
     assert_eq!(checks(limits::CHECKS_MAX, limits::CHECK_MESSAGE_BYTES_MAX), "");
     assert_eq!(checks(limits::CHECKS_MAX + 1, 1), "checks: too_many;");
     assert_eq!(checks(1, limits::CHECK_MESSAGE_BYTES_MAX + 1), "checks.0.message: too_long;");
+}
+
+#[test]
+fn an_index_that_is_not_ready_says_so() {
+    let schema = Schema::default();
+    let body = br#"{"name":"c","fields":[{"name":"a","type":"text"},{"name":"n","type":"number"}],
+        "indexes":[{"name":"one","fields":["a"]},{"name":"two","fields":["a","n"],"unique":true},{"name":"three","fields":["n"]}]}"#;
+    let mut collection = parse(&schema, body, Millis(0)).unwrap();
+    let id = |text| crate::id::RecordId::new(text).unwrap();
+    let values = vec![crate::model::value::Value::text("x"), crate::model::value::Value::Number(0.5)];
+    let duplicates = vec![crate::model::schema::Duplicate { values, ids: [id("r1"), id("r2")] }];
+    collection.indexes[0].state = IndexState::Building;
+    collection.indexes[1].state = IndexState::Failed { duplicates, too_long: vec![id("r3")] };
+    let built = [(IndexId(1), Built { rows: 2, of: 9 })].into();
+    let mut out = Vec::new();
+    format(&schema, &collection, &built, &mut out);
+    let shown: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let indexes: Vec<String> = shown["indexes"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        indexes,
+        [
+            r#"{"id":"1","name":"one","fields":["a"],"unique":false,"state":"building","progress":{"rows":2,"of":9}}"#,
+            r#"{"id":"2","name":"two","fields":["a","n"],"unique":true,"state":"failed","duplicates":[{"values":["x",0.5],"ids":["r1","r2"]}],"tooLong":["r3"]}"#,
+            r#"{"id":"3","name":"three","fields":["n"],"unique":false}"#,
+        ]
+    );
+    // As it is stored, and as older definitions are.
+    let stored = serde_json::to_string(&collection).unwrap();
+    assert_eq!(serde_json::from_str::<Collection>(&stored).unwrap(), collection);
+    assert_eq!(stored.matches("state").count(), 2, "{stored}");
 }

@@ -68,7 +68,9 @@ impl Work<'_> {
             }
             Some(IndexState::Ready) if defined_here => {}
             _ => {
-                return Err(self.contradicts(&format!("it fills the index {index} of collection {id}, not being built")));
+                return Err(
+                    self.contradicts(&format!("it fills the index {index} of collection {id}, not being built"))
+                );
             }
         }
         for come in keys {

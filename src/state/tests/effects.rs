@@ -1,14 +1,14 @@
 //! Rows, index entries and tallies follow from the entries alone, and agree with each other whatever happened.
 
 use crate::error::Kind;
-use crate::id::{CollectionId, Generation, RecordId};
+use crate::id::{CollectionId, Generation, IndexId, RecordId};
 use crate::model::change::{Change, Entry};
-use crate::model::schema::Schema;
+use crate::model::schema::{Collection, Index, IndexState, Schema};
 use crate::model::value::{Fields, Value};
 use crate::state::tests::fixture::{Dice, History, NAME, OWNER, TAGS, defined, disk, open, position, things};
 use crate::state::{
-    Overlay, Read, Stack, Tally, apply, check, effects, garbage, reclaimable, record, referrers, schema_of, tally,
-    unique_holder,
+    Key, Overlay, Progress, Read, Stack, Tally, apply, check, effects, garbage, next_rows, progress, reclaimable,
+    record, referrers, schema_of, tally, unique_holder,
 };
 
 fn assert_sound(history: &History) {
@@ -183,10 +183,89 @@ fn a_later_change_of_an_entry_sees_a_definition_made_earlier_in_it() {
     assert_eq!(alone.unwrap_err().kind(), Kind::Damaged);
 }
 
+/// Index 7 is being built, 8 failed.
+fn with_states(mut things: Collection) -> Collection {
+    let failed = IndexState::Failed { duplicates: Vec::new(), too_long: Vec::new() };
+    for (id, state) in [(7, IndexState::Building), (8, failed)] {
+        let like = things.indexes[0].clone();
+        things.indexes.push(Index { id: IndexId(id), name: format!("i{id}").into(), state, ..like });
+    }
+    things
+}
+
+fn backfilled(generation: Generation, index: u32, keys: Vec<Vec<u8>>) -> Change {
+    let (collection, through) = (CollectionId(1), RecordId::new("a").unwrap());
+    Change::Backfilled { collection, generation, index: IndexId(index), through, rows: 1, keys }
+}
+
+fn unindexed(generation: Generation, index: u32, keys: Vec<Vec<u8>>) -> Change {
+    Change::Unindexed { collection: CollectionId(1), generation, index: IndexId(index), keys, done: true }
+}
+
+#[test]
+fn a_check_knows_what_an_index_that_is_built_must_have() {
+    let mut dice = Dice::new("builds", 8);
+    let mut history = History::new(8);
+    (0..20).for_each(|_| history.step(&mut dice));
+    let mut next = (*history.collection).clone();
+    let like = next.indexes[0].clone();
+    next.indexes.push(Index { id: IndexId(7), name: "built".into(), state: IndexState::Building, ..like });
+    history.commit(vec![defined(&next)]);
+    let problems = |history: &History| check(&history.stack, &history.schema).unwrap().problems;
+    assert_eq!(problems(&history), Vec::<String>::new(), "no row was reached");
+    (0..10).for_each(|_| history.step(&mut dice));
+    assert_eq!(problems(&history), Vec::<String>::new(), "writes see to it");
+    let index = next.indexes.last().unwrap();
+    let brought = next_rows(&history.stack, &history.collection, index, Progress::default(), 5, 1 << 20).unwrap();
+    let through = brought.progress.through.clone().unwrap();
+    let piece = |keys: Vec<Vec<u8>>| Change::Backfilled {
+        collection: CollectionId(1),
+        generation: Generation(1),
+        index: IndexId(7),
+        through: through.clone(),
+        rows: 5,
+        keys,
+    };
+    history.commit(vec![piece(Vec::new())]);
+    let lacking = problems(&history);
+    assert!(lacking.iter().all(|one| one.contains("lacks the record")) && !lacking.is_empty(), "{lacking:?}");
+    history.commit(vec![piece(brought.keys.clone())]);
+    assert_eq!(problems(&history), Vec::<String>::new());
+
+    // One that goes without a mark, a mark of one in use, a progress of nothing.
+    let put = |history: &mut History, key: &[u8], value: Option<&[u8]>| {
+        history.stack.fresh.put(Key::from(key), value.map(bytes::Bytes::copy_from_slice));
+    };
+    let sound = history.stack.clone();
+    next.indexes.pop();
+    history.commit(vec![defined(&next)]);
+    assert_eq!(problems(&history), Vec::<String>::new(), "what is left is marked");
+    let (collection, generation) = (CollectionId(1), Generation(1));
+    put(&mut history, &crate::state::key::garbage_index(collection, generation, IndexId(7)), None);
+    assert!(problems(&history)[0].contains("neither kept nor garbage"));
+    put(&mut history, &crate::state::key::garbage_index(collection, generation, IndexId(7)), Some(b""));
+    put(&mut history, &crate::state::key::garbage_index(collection, generation, IndexId(1)), Some(b""));
+    assert!(problems(&history)[0].contains("marked as garbage"));
+    put(&mut history, &crate::state::key::garbage_index(collection, generation, IndexId(1)), None);
+    put(&mut history, &crate::state::key::progress(collection, generation, IndexId(7)), Some(&[0; 8]));
+    assert!(problems(&history)[0].contains("is not being built"));
+    history.stack = sound;
+    let schema = schema_of(&history.stack).unwrap();
+    put(&mut history, &crate::state::key::progress(collection, generation, IndexId(7)), None);
+    assert!(check(&history.stack, &schema).unwrap().problems[0].contains("nothing says how far"));
+    put(&mut history, &crate::state::key::progress(collection, generation, IndexId(7)), Some(&[0; 7]));
+    assert_eq!(progress(&history.stack, collection, generation, IndexId(7)).unwrap_err().kind(), Kind::Damaged);
+}
+
 #[test]
 fn an_entry_that_contradicts_the_state_is_damage() {
     let mut schema = Schema::default();
-    schema.put(things(1, 2));
+    schema.put(with_states(things(1, 2)));
+    let again = {
+        let mut again = with_states(things(1, 2));
+        again.indexes.iter_mut().for_each(|index| index.state = IndexState::Ready);
+        again
+    };
     let id = RecordId::new("a").unwrap();
     let (collection, after) = (CollectionId(1), Fields::new());
     let twin = {
@@ -203,6 +282,14 @@ fn an_entry_that_contradicts_the_state_is_damage() {
         Change::Dropped { collection: CollectionId(2), definition: String::new() },
         Change::Reclaimed { collection, generation: Generation(2), keys: Vec::new(), done: true },
         Change::Reclaimed { collection, generation: Generation(1), keys: vec![vec![1, 2, 3]], done: true },
+        backfilled(Generation(1), 1, Vec::new()),
+        backfilled(Generation(2), 1, Vec::new()),
+        backfilled(Generation(2), 7, vec![vec![3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 8, 1]]),
+        backfilled(Generation(2), 9, Vec::new()),
+        unindexed(Generation(2), 1, Vec::new()),
+        unindexed(Generation(3), 9, Vec::new()),
+        unindexed(Generation(2), 8, vec![vec![3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 7, 1]]),
+        defined(&again),
     ];
     for change in table {
         let what = format!("{change:?}");
