@@ -36,7 +36,8 @@ pub struct Decision {
 /// How much of a long work one entry does.
 #[derive(Clone, Copy, Debug)]
 pub struct Pieces {
-    /// Rows of a collection whose new index is built in the entry that defines it; with more it is built in pieces.
+    /// Rows of a collection whose new index is built, or which are seen to, in the entry that defines what asks for it;
+    /// more are done in pieces.
     pub at_once: usize,
     /// Rows of a piece, and keys.
     pub rows: usize,

@@ -12,6 +12,7 @@ mod fixture;
 mod gate;
 mod histories;
 mod indexes;
+mod reshapes;
 mod schema;
 mod threads;
 mod truncate;
