@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod collections;
 mod demo;
 mod log;
 mod serve;
@@ -41,6 +42,7 @@ fn run(args: Args) -> Result<()> {
         Command::Serve(flags) => serve::run(flags.settings()?),
         Command::Demo(flags) => demo::run(flags.settings_for_demo()?),
         Command::Check(folder) => check::run(&folder.settings()?),
+        Command::Collections(collections) => collections::run(&collections),
         Command::Log(log) => log::run(&log),
         Command::Version => {
             say(format_args!("millpond {}", env!("CARGO_PKG_VERSION")));

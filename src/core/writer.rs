@@ -324,6 +324,7 @@ fn frees_space(command: &Command) -> bool {
         Command::Define(_)
         | Command::Redefine(_)
         | Command::Stage(_)
+        | Command::Apply(_)
         | Command::Backfill { .. }
         | Command::Reshape { .. } => false,
     }

@@ -73,6 +73,16 @@ pub(super) async fn change(State(app): State<App>, request: Request) -> Answer {
     Ok(response)
 }
 
+/// `PUT /api/collections/import`
+pub(super) async fn import(State(app): State<App>, request: Request) -> Answer {
+    let (head, body) = with_body(&app, request).await?;
+    Params::read(head.uri.query(), &[])?;
+    let (at, told) = app.service.import_collections(caller(&head.extensions), &body).await?;
+    let mut response = json(told);
+    response.headers_mut().insert(SEQ, position(at));
+    Ok(response)
+}
+
 /// `DELETE /api/collections/{name}`
 pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
     Params::read(request.uri().query(), &[])?;

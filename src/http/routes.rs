@@ -1,7 +1,7 @@
 //! The route table: every path and method that is served, on one screen.
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
@@ -14,6 +14,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/api/health", get(health::health))
         .route("/api/collections", get(collections::list).post(collections::create))
+        .route("/api/collections/import", put(collections::import))
         .route(
             "/api/collections/{collection}",
             get(collections::view).patch(collections::change).delete(collections::drop),

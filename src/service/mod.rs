@@ -14,6 +14,7 @@ pub mod lists;
 mod output;
 pub mod records;
 mod relations;
+mod report;
 mod scan_pool;
 #[cfg(test)]
 mod tests;

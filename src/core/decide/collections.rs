@@ -48,7 +48,7 @@ fn name_is_free(schema: &Schema, wanted: &Collection) -> Result<()> {
     Ok(())
 }
 
-fn targets_are_there(schema: &Schema, collection: &Collection) -> Result<()> {
+pub(super) fn targets_are_there(schema: &Schema, collection: &Collection) -> Result<()> {
     for field in &collection.fields {
         let FieldKind::Relation { collection: target, .. } = field.kind else { continue };
         if target != collection.id && schema.get(target).is_none() {
@@ -240,7 +240,7 @@ pub(super) fn defined(collection: &Collection) -> Result<Change> {
     Ok(Change::Defined { collection: collection.id, definition: to_json(collection)? })
 }
 
-fn to_json(collection: &Collection) -> Result<String> {
+pub(super) fn to_json(collection: &Collection) -> Result<String> {
     serde_json::to_string(collection).map_err(|error| Error::internal("a definition has no JSON form").source(error))
 }
 

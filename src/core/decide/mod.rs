@@ -4,6 +4,7 @@
 //! Reads no clock, no random source and nothing but the state it is given, which holds all commands before this one.
 //! What it decides is a fact: effects and replay never ask again.
 
+mod apply;
 mod collections;
 mod enrich;
 mod indexes;
@@ -74,6 +75,7 @@ pub fn decide(
         Command::Define(collection) => collections::define(&mut draft, collection)?,
         Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
         Command::Redefine(collection) => collections::redefine(&mut draft, collection)?,
+        Command::Apply(import) => apply::apply(&mut draft, import)?,
         Command::Stage(staged) => reshape::stage(&mut draft, staged)?,
         Command::Truncate(collection) => truncate::truncate(&mut draft, *collection)?,
         Command::Backfill { collection, generation, index } => {

@@ -294,7 +294,8 @@ impl Run {
 
     fn compare(&mut self) {
         let things = self.core.collection("things");
-        let (records, done) = crate::state::next_records(&self.core.view().stack, &things, None, 10_000, 1 << 30).unwrap();
+        let (records, done) =
+            crate::state::next_records(&self.core.view().stack, &things, None, 10_000, 1 << 30).unwrap();
         assert!(done);
         let mut seen = Records::new();
         for record in records {
