@@ -49,6 +49,7 @@ scripts! {
     conflicts
     conditions
     lists
+    import
     limits
     access
     relations

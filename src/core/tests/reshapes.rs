@@ -75,6 +75,8 @@ fn reshaped(records: &Records, from: Shape, to: Shape) -> Option<Records> {
             let now = match to.n {
                 _ if from.n == to.n => n.clone(),
                 "text" if is_text => n.clone(),
+                // What stands in json is no text but where it is one.
+                "text" if from.n == "json" => return None,
                 "text" => json!(n.to_string()),
                 // In json a text stays a text.
                 "json" => n.clone(),
