@@ -335,7 +335,7 @@ fn unlink(record: &mut Map<String, Json>, id: &str) {
 
 #[test]
 fn records_become_what_a_new_definition_makes_of_them_whatever_is_written_meanwhile() {
-    for seed in 1..=rounds(6, 60) {
+    for seed in 1..=rounds(20, 200) {
         println!("seed {seed}");
         let mut run = Run::new(seed);
         for _ in 0..20 {
