@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Seq};
 use crate::limits;
+use crate::model::compiled::Compiled;
 use crate::model::faults::Faults;
 use crate::model::schema::{Collection, Schema};
 use crate::time::Millis;
@@ -84,6 +85,7 @@ pub fn import(schema: &Schema, body: &[u8], now: Millis) -> Result<Import> {
     names_are_free(&whole, &readings, &mut faults);
     faults.into_result(FAULTY)?;
     together(&mut whole, &mut readings)?;
+    others_compile(&whole, &readings)?;
     let mut import = Import { schema: schema.version(), dropped, dry_run, ..Import::default() };
     for (reading, stored) in readings.into_iter().zip(&stored) {
         let collection = reading.into_collection();
@@ -157,6 +159,22 @@ fn names_are_free(whole: &Schema, readings: &[Reading<'_>], faults: &mut Faults)
             faults.add(reading.path("name"), "duplicate", "is the name of another collection");
         }
     }
+}
+
+/// Whether what is not named still finds what its expressions read.
+fn others_compile(whole: &Schema, readings: &[Reading<'_>]) -> Result<()> {
+    let is_read = |other: &Collection| readings.iter().any(|reading| reading.collection().id == other.id);
+    for other in whole.iter().filter(|other| !is_read(other)) {
+        if let Err(flawed) = Compiled::new(whole, other) {
+            let path = flawed.first().map_or("", |flaw| &flaw.path);
+            let message = format!("{path} of {} reads what would no longer be there", other.name);
+            let error = Error::new(Kind::Conflict, message).code("referred_to");
+            return Err(flawed.iter().fold(error, |error, flaw| {
+                error.fault(format!("{}.{}", other.name, flaw.path), "bad_expression", flaw.message())
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// Reads them in steps, each step of all before the next: first who there is, then fields, then what names fields.
