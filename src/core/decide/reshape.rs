@@ -21,6 +21,9 @@ use crate::model::schema::{Collection, FieldKind, Index, IndexState, Refused, Sh
 use crate::model::value::Fields;
 use crate::state::{self, Progress, Related};
 
+/// A record is worked out and written whole, which takes some times what an entry of an index does.
+const ROWS_OF_PIECE_PER_RECORD: usize = 4;
+
 /// A new definition that asks something of the rows. Of few it is done at once, and refused at once.
 pub(super) fn stage(draft: &mut Draft<'_>, wanted: &Staged) -> Result<()> {
     let current = draft.schema.get(wanted.collection.id).ok_or_else(no_collection)?.clone();
@@ -76,6 +79,7 @@ pub(super) fn reshape(draft: &mut Draft<'_>, id: CollectionId, generation: Gener
     let from = state::reshaped(draft.state()?, id, generation)?.unwrap_or_default();
     let mut inner = draft.under(draft.schema);
     let Pieces { rows: rows_max, bytes: bytes_max, .. } = draft.pieces;
+    let rows_max = rows_max.div_ceil(ROWS_OF_PIECE_PER_RECORD);
     let seen = rows(&mut inner, &collection, staged, from, rows_max, bytes_max)?;
     let refused = match seen {
         Seen::Refused(refused) => Some(refused),
