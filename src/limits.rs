@@ -39,12 +39,9 @@ pub const ALIASES_MAX: usize = 16;
 pub const INDEXES_MAX: usize = 32;
 /// Fields of one index.
 pub const INDEX_FIELDS_MAX: usize = 8;
-/// Rows of a collection whose new index is built in the very entry that defines it; with more it is built while writes
-/// go on.
+/// Rows of a collection whose new index is built in the very entry that defines it, or which that entry checks or converts
+/// for a new definition; with more it is done while writes go on.
 pub const INDEX_AT_ONCE_ROWS: usize = 1_000;
-/// Rows of a collection that are seen to in the very entry that changes its definition; more are seen to while writes go
-/// on.
-pub const RESHAPE_AT_ONCE_ROWS: usize = 1_000;
 /// What an index that failed says of why, records or pairs of them: enough to see what is wrong with the rows.
 pub const INDEX_FLAWS_MAX: usize = 10;
 /// Name of a collection, field or index, bytes.

@@ -55,6 +55,7 @@ scripts! {
     conflicts
     conditions
     lists
+    apply
     limits
     access
     relations

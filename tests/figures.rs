@@ -65,6 +65,12 @@ const FIGURES: &[Figure] = &[
         unit: "expressions",
         sizes: [10_000, 30_000, 100_000],
     },
+    Figure {
+        name: "L3",
+        what: "`kill -9` during imports, index builds, truncates and changes of a definition: another state than what was answered, with the one in doubt done or not",
+        unit: "kills",
+        sizes: [10, 100, 500],
+    },
 ];
 
 const BEGIN: &str = "<!-- figures: written by `bash tests/run --write-readme` -->\n";

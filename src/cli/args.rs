@@ -42,6 +42,8 @@ pub(super) enum Command {
     Demo(Flags),
     /// Verifies a stopped server's folder: the log, the tables, their indexes, counts and digests.
     Check(Folder),
+    /// Definitions of collections as a file: out of a stopped server's folder, and into it.
+    Collections(Collections),
     /// Shows the write log of a folder, without changing it.
     Log(Log),
     /// Makes records of the lines of a file, on a stopped server's folder or, with --url, on a running server.
@@ -163,6 +165,36 @@ pub(super) struct Folder {
     /// What is logged: a level, or directives such as info,millpond::http=debug. [default: info]
     #[arg(long, value_name = "LEVEL", env = "MILLPOND_LOG_LEVEL")]
     log_level: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Collections {
+    #[command(subcommand)]
+    pub(super) what: CollectionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CollectionsCommand {
+    /// Writes all definitions as JSON, to standard output or into a file.
+    Export {
+        #[command(flatten)]
+        folder: Folder,
+        /// Where to write them.
+        file: Option<PathBuf>,
+    },
+    /// Brings the collections to what a file says, and prints what changed.
+    Apply {
+        #[command(flatten)]
+        folder: Folder,
+        /// As `export` writes it, or a list of definitions.
+        file: PathBuf,
+        /// Only says what would change.
+        #[arg(long)]
+        dry_run: bool,
+        /// Collections and fields that the file doesn't have go, with their data.
+        #[arg(long)]
+        delete_missing: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

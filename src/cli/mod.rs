@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod collections;
 mod demo;
 mod log;
 mod remote;
@@ -43,6 +44,7 @@ fn run(args: Args) -> Result<()> {
         Command::Serve(flags) => serve::run(flags.settings()?),
         Command::Demo(flags) => demo::run(flags.settings_for_demo()?),
         Command::Check(folder) => check::run(&folder.settings()?),
+        Command::Collections(collections) => collections::run(&collections),
         Command::Log(log) => log::run(&log),
         Command::Import(args) => transfer::import(&args),
         Command::Export(args) => transfer::export(&args),

@@ -337,6 +337,7 @@ fn frees_space(command: &Command) -> bool {
         | Command::Redefine(_)
         | Command::Load { .. }
         | Command::Stage(_)
+        | Command::Apply(_)
         | Command::Backfill { .. }
         | Command::Reshape { .. }
         | Command::Once(..) => false,

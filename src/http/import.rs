@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::error::{Error, Kind, Result};
 use crate::http::answer::{asker, json, position};
 use crate::http::conditions::refuse;
+use crate::http::idempotency::KEY;
 use crate::http::inbound::Pieces;
 use crate::http::params::{Params, wrong};
 use crate::http::problem::Done;
@@ -44,7 +45,7 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
 /// What can be refused before the body is read.
 fn terms(head: &Parts) -> Result<Terms> {
     accepts_json(&head.headers)?;
-    refuse(&head.headers, &[IF_MATCH, IF_NONE_MATCH])?;
+    refuse(&head.headers, &[IF_MATCH, IF_NONE_MATCH, KEY])?;
     let params = Params::read(head.uri.query(), &["mode", "atomic"])?;
     let upsert = match params.filled("mode") {
         None | Some("insert") => false,

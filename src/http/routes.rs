@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
@@ -15,6 +15,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/api/health", get(health::health))
         .route("/api/collections", get(collections::list).post(collections::create))
+        .route("/api/collections/import", put(collections::import))
         .route(
             "/api/collections/{collection}",
             get(collections::view).patch(collections::change).delete(collections::drop),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, FieldFault, Kind};
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
+use crate::model::definition::Import;
 use crate::model::guard::Guard;
 use crate::model::once::Once;
 use crate::model::record::Record;
@@ -36,6 +37,8 @@ pub enum Command {
     /// A new definition as [`Command::Redefine`] has it that asks something of the rows: of few it is done at once, of
     /// many while writes go on.
     Stage(Box<Staged>),
+    /// Several definitions at once, all or none: those of an import that ask nothing of the rows.
+    Apply(Box<Import>),
     /// All records of a collection go, and what other collections' relations say goes with them. 409 where they need them.
     Truncate(CollectionId),
     /// The server's own: give a bounded number of rows their entries in an index that is being built.
@@ -257,6 +260,7 @@ impl Command {
             | Command::Drop(_)
             | Command::Redefine(_)
             | Command::Stage(_)
+            | Command::Apply(_)
             | Command::Truncate(_)
             | Command::Reshape { .. }
             | Command::Backfill { .. }

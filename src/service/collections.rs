@@ -7,7 +7,7 @@ use crate::core::Published;
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, IndexId, Position};
 use crate::model::command::{Command, Committed};
-use crate::model::definition::{self, Built, Redefinition, Rows};
+use crate::model::definition::{self, Built, Import, Redefinition, Rows};
 use crate::model::guard::Action;
 use crate::model::once::Once;
 use crate::model::schema::{Collection, Staged};
@@ -15,7 +15,7 @@ use crate::service::lists::offset;
 use crate::service::once::{Begun, Commit, Turn};
 use crate::service::records::find;
 use crate::service::writes::STALE_TRIES;
-use crate::service::{Asker, Caller, Paging, Service, access, output};
+use crate::service::{Asker, Caller, Paging, Service, access, output, report};
 use crate::state;
 
 /// A collection that was made or changed.
@@ -156,6 +156,39 @@ impl Service {
             }
             view = self.core().past(view.position).await?;
         }
+    }
+
+    /// Brings collections to what a list of definitions says; the answer lists what changes, or would. What asks nothing of
+    /// rows is done in one transaction, then each definition whose records have to be seen to, one after the other.
+    ///
+    /// # Errors
+    /// As [`Service::create_collection`] and [`Service::change_collection`]; one that is met while records are seen to
+    /// leaves what was done before it: the same import again goes on from there.
+    pub async fn import_collections(&self, caller: Caller, body: &[u8]) -> Result<(Position, Vec<u8>)> {
+        access::superuser(caller)?;
+        for _ in 0..STALE_TRIES {
+            let view = self.core().view();
+            let import = definition::import(&view.schema, body, self.core().clock().now())?;
+            let told = report::told(&view.schema, &import);
+            if import.dry_run {
+                return Ok((view.position, told));
+            }
+            let (long, at_once) = import.changed.into_iter().partition(|change| change.rows != Rows::Unseen);
+            let import = Import { changed: at_once, ..import };
+            let mut position = view.position;
+            if !import.is_empty() {
+                match self.core().submit(Command::Apply(Box::new(import))).await {
+                    Err(error) if error.code_str() == "stale_schema" => continue,
+                    outcome => position = outcome?.position,
+                }
+            }
+            let long: Vec<Redefinition> = long;
+            for change in long {
+                position = self.settled(self.core().submit(command(change)).await?).await?.commit.position;
+            }
+            return Ok((position, told));
+        }
+        Err(unsettled())
     }
 
     /// Drops a collection with its records; with `once`, unless that was done before.

@@ -22,6 +22,7 @@ mod output;
 mod places;
 pub mod records;
 mod relations;
+mod report;
 mod scan_pool;
 mod spool;
 #[cfg(test)]

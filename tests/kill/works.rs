@@ -87,7 +87,6 @@ fn kills() -> u64 {
 }
 
 #[test]
-#[ignore = "imports, changes of a definition and truncates are not there yet"]
 fn long_works_survive_kill_9_as_far_as_they_were_answered() {
     let (started, seed, wanted) = (Instant::now(), results::seed(), kills());
     let mut rng = Rng::new(seed);

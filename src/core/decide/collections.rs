@@ -49,7 +49,7 @@ fn name_is_free(schema: &Schema, wanted: &Collection) -> Result<()> {
     Ok(())
 }
 
-fn targets_are_there(schema: &Schema, collection: &Collection) -> Result<()> {
+pub(super) fn targets_are_there(schema: &Schema, collection: &Collection) -> Result<()> {
     for field in &collection.fields {
         let FieldKind::Relation { collection: target, .. } = field.kind else { continue };
         if target != collection.id && schema.get(target).is_none() {

@@ -23,7 +23,7 @@ pub(super) fn complete(
     id: &RecordId,
     after: &mut Fields,
 ) -> Result<Result<()>> {
-    with(draft, collection, guard, id, None, |writing| {
+    with(draft, collection, Some(guard), id, None, |writing| {
         let filled = writing.fill_in(after);
         let computed = writing.compute(after);
         filled.and(computed).and_then(|()| check(writing, after))
@@ -42,7 +42,7 @@ pub(super) fn fill_in(
     before: &Fields,
     after: &mut Fields,
 ) -> Result<()> {
-    with(draft, collection, guard, id, Some(before), |writing| writing.fill_in(after))?
+    with(draft, collection, Some(guard), id, Some(before), |writing| writing.fill_in(after))?
 }
 
 /// What follows from a change: dates, computed fields, checks.
@@ -57,17 +57,18 @@ pub(super) fn follow(
     before: &Fields,
     after: &mut Fields,
 ) -> Result<()> {
-    unlinked(draft, collection, guard, id, before, after, |_| ())
+    unlinked(draft, collection, Some(guard), id, before, after, |_| ())
 }
 
-/// As [`follow`], of a record whose relation lost an id: `forget` takes it out of what is computed, too.
+/// As [`follow`], of a record whose relation lost an id: `forget` takes it out of what is computed, too. No guard: what
+/// takes it is no write to a record.
 ///
 /// # Errors
 /// As there.
 pub(super) fn unlinked(
     draft: &mut Draft<'_>,
     collection: &Collection,
-    guard: &Guard,
+    guard: Option<&Guard>,
     id: &RecordId,
     before: &Fields,
     after: &mut Fields,
@@ -94,14 +95,14 @@ fn check(writing: &Writing<'_>, after: &Fields) -> Result<()> {
 fn with(
     draft: &mut Draft<'_>,
     collection: &Collection,
-    guard: &Guard,
+    guard: Option<&Guard>,
     id: &RecordId,
     before: Option<&Fields>,
     evaluate: impl FnOnce(&Writing<'_>) -> Result<()>,
 ) -> Result<Result<()>> {
     let (schema, now) = (draft.schema, draft.now);
     let compiled = schema.compiled(collection)?;
-    let mut input = guard.request().map_or(Input::at(now), |request| request.input(now, &[]));
+    let mut input = guard.and_then(Guard::request).map_or(Input::at(now), |request| request.input(now, &[]));
     input.old = before;
     let steps = draft.steps;
     let related = Related::new(draft.state()?, schema, &Sight::All).at_most(steps);

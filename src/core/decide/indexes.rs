@@ -65,7 +65,9 @@ pub(super) fn backfill(
         return draft.push(defined(&with(&collection, [(index.id, failed)]))?);
     }
     let (id, done) = (index.id, brought.done);
-    if let Some(change) = backfilled(&collection, id, brought) {
+    // The last rows may have come with the piece before, or have gone since.
+    let nothing = done && brought.keys.is_empty();
+    if let Some(change) = backfilled(&collection, id, brought).filter(|_| !nothing) {
         draft.push(change)?;
     }
     if done {

@@ -4,6 +4,7 @@
 //! Reads no clock, no random source and nothing but the state it is given, which holds all commands before this one.
 //! What it decides is a fact: effects and replay never ask again.
 
+mod apply;
 mod collections;
 mod enrich;
 mod indexes;
@@ -39,7 +40,8 @@ pub struct Decision {
 /// How much of a long work one entry does.
 #[derive(Clone, Copy, Debug)]
 pub struct Pieces {
-    /// Rows of a collection whose new index is built in the entry that defines it; with more it is built in pieces.
+    /// Rows of a collection whose new index is built, or which are seen to, in the entry that defines what asks for it;
+    /// more are done in pieces.
     pub at_once: usize,
     /// Rows of a piece, and keys.
     pub rows: usize,
@@ -93,6 +95,7 @@ fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
         Command::Define(collection) => collections::define(draft, collection)?,
         Command::Drop(collection) => collections::drop(draft, *collection)?,
         Command::Redefine(collection) => collections::redefine(draft, collection)?,
+        Command::Apply(import) => apply::apply(draft, import)?,
         Command::Stage(staged) => reshape::stage(draft, staged)?,
         Command::Truncate(collection) => truncate::truncate(draft, *collection)?,
         Command::Backfill { collection, generation, index } => {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::collections::{defined, is_made_from, no_collection, replaceable, shown_elsewhere};
-use super::{Draft, indexes};
+use super::{Draft, Pieces, indexes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, Generation, RecordId};
 use crate::limits;
@@ -20,6 +20,9 @@ use crate::model::predicate::Sight;
 use crate::model::schema::{Collection, FieldKind, Index, IndexState, Refused, Shadow, Source, Staged};
 use crate::model::value::Fields;
 use crate::state::{self, Progress, Related};
+
+/// A record is worked out and written whole, which takes some times what an entry of an index does.
+const ROWS_OF_PIECE_PER_RECORD: usize = 4;
 
 /// A new definition that asks something of the rows. Of few it is done at once, and refused at once.
 pub(super) fn stage(draft: &mut Draft<'_>, wanted: &Staged) -> Result<()> {
@@ -35,7 +38,7 @@ pub(super) fn stage(draft: &mut Draft<'_>, wanted: &Staged) -> Result<()> {
     let mut next = (*current).clone();
     (next.staged, next.refused) = (Some(Box::new(staged.clone())), None);
     next.version = draft.position.seq;
-    if rows <= limits::RESHAPE_AT_ONCE_ROWS as u64 && at_once(draft, &next, &staged)? {
+    if rows <= draft.pieces.at_once as u64 && at_once(draft, &next, &staged)? {
         return Ok(());
     }
     draft.push(defined(&next)?)?;
@@ -51,7 +54,8 @@ fn at_once(draft: &mut Draft<'_>, next: &Collection, staged: &Staged) -> Result<
     let mut inner = draft.under(&with_it);
     inner.push(defined(next)?)?;
     let bytes_max = limits::ENTRY_BYTES_MAX / 4;
-    match rows(&mut inner, next, staged, Progress::default(), limits::RESHAPE_AT_ONCE_ROWS, bytes_max) {
+    let rows_max = draft.pieces.at_once;
+    match rows(&mut inner, next, staged, Progress::default(), rows_max, bytes_max) {
         Ok(Seen::All) => {}
         Ok(Seen::Refused(refused)) => return Err(refused.error()),
         Ok(Seen::Some(_)) => return Ok(false),
@@ -74,7 +78,8 @@ pub(super) fn reshape(draft: &mut Draft<'_>, id: CollectionId, generation: Gener
     let Some(staged) = &collection.staged else { return Ok(()) };
     let from = state::reshaped(draft.state()?, id, generation)?.unwrap_or_default();
     let mut inner = draft.under(draft.schema);
-    let (rows_max, bytes_max) = (limits::ENTRY_CHANGES_PIECE, limits::ENTRY_BYTES_PIECE);
+    let Pieces { rows: rows_max, bytes: bytes_max, .. } = draft.pieces;
+    let rows_max = rows_max.div_ceil(ROWS_OF_PIECE_PER_RECORD);
     let seen = rows(&mut inner, &collection, staged, from, rows_max, bytes_max)?;
     let refused = match seen {
         Seen::Refused(refused) => Some(refused),

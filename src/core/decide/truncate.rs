@@ -9,7 +9,6 @@ use super::{Draft, indexes, records, reshape};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Generation};
 use crate::limits;
-use crate::model::guard::Guard;
 use crate::model::once::Kept;
 use crate::model::schema::{Collection, IndexState, OnDelete, Schema};
 use crate::state;
@@ -50,8 +49,7 @@ pub(super) fn truncate(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
 
 /// First what goes with it, so that it refuses nothing.
 fn fall(draft: &mut Draft<'_>, schema: &Schema, id: CollectionId) -> Result<()> {
-    let guard = Guard::for_server();
-    let mut fall = Fall::new(&guard);
+    let mut fall = Fall::new(None);
     for cascades in [true, false] {
         for (pointing, field, on_delete) in schema.pointing_at(id).filter(|(pointing, ..)| pointing.id != id) {
             if (on_delete == OnDelete::Cascade) != cascades {

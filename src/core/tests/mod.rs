@@ -14,6 +14,7 @@ mod histories;
 mod indexes;
 mod loads;
 mod once;
+mod reshapes;
 mod schema;
 mod slots;
 mod threads;

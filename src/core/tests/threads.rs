@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::fixture::{DIR, NOW, Stepped, id, judge, keys, rounds, settings};
+use super::fixture::{DIR, NOW, Stepped, add_index, id, judge, keys, rounds, settings};
 use super::gate::{GatedDisk, PATIENCE};
+use crate::core::decide::Pieces;
 use crate::core::{self, Core, Outcome, Threads};
 use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
@@ -342,4 +343,47 @@ fn a_dropped_collection_is_cleared_away_without_being_asked() {
     let core = Stepped::open(&sim).unwrap();
     judge(&core.view());
     assert!(!core.keys().keys().any(|key| (2..=5).contains(&key[0])), "nothing is left of it");
+}
+
+#[test]
+fn an_index_is_built_and_another_removed_among_writes_without_being_asked() {
+    let sim = template();
+    let pieces = Pieces { at_once: 10, rows: 20, bytes: 1 << 20 };
+    let settings = core::Settings { log: log::Settings::default(), pieces, ..settings() };
+    let (core, threads) = core::start(Arc::new(sim.clone()), Path::new(DIR), &settings, Clock::manual(NOW)).unwrap();
+    let write = |records: std::ops::Range<u32>| {
+        for record in records {
+            // The server moves the definition when it is done.
+            let create = || create(&notes(&core), &format!("n{record}"), &format!("{}", record % 7));
+            while let Err(error) = block_on(core.submit(create())) {
+                assert_eq!(told(&error), (Kind::Conflict, "stale_schema"));
+            }
+        }
+    };
+    let redefine = |change: &dyn Fn(&mut Collection)| {
+        let mut next = Collection::clone(&notes(&core));
+        change(&mut next);
+        block_on(core.submit(Command::Redefine(Box::new(next)))).unwrap();
+    };
+    write(0..300);
+    redefine(&|next| add_index(next, "one", &["text"], false));
+    write(300..400);
+    let began = std::time::Instant::now();
+    let wait = |done: &dyn Fn() -> bool| {
+        while !done() {
+            assert!(began.elapsed() < PATIENCE, "it is never done");
+            std::thread::yield_now();
+        }
+    };
+    wait(&|| notes(&core).indexes[0].is_ready());
+    redefine(&|next| {
+        next.indexes.clear();
+        add_index(next, "two", &["-text"], false);
+    });
+    write(400..500);
+    wait(&|| notes(&core).indexes[0].is_ready() && state::garbage(&core.view().stack).unwrap().is_none());
+    threads.stop().unwrap();
+    let core = Stepped::open(&sim).unwrap();
+    judge(&core.view());
+    assert_eq!(core.keys().keys().filter(|key| key[0] == 3).count(), 500, "one entry for each record");
 }

@@ -19,7 +19,7 @@ pub(super) fn read(object: &mut Object, collection: &mut Collection, faults: &mu
     }
     let count = items.len();
     for (at, item) in items.into_iter().enumerate() {
-        let path = format!("checks.{at}");
+        let path = object.path(&format!("checks.{at}"));
         match item {
             Json::Object(map) => {
                 let check = check(Object::new(map, path), collection, faults);

@@ -33,7 +33,7 @@ pub(super) fn read(
     let count = items.len();
     let mut objects = Vec::with_capacity(count);
     for (at, item) in items.into_iter().enumerate() {
-        let path = format!("fields.{at}");
+        let path = object.path(&format!("fields.{at}"));
         match item {
             Json::Object(map) => objects.push(Object::new(map, path)),
             _ => faults.add(path, "wrong_type", "must be an object"),

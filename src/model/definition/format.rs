@@ -72,7 +72,8 @@ pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId
     serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
 }
 
-fn of_field(schema: &Schema, collection: &Collection, field: &Field) -> Json {
+/// The same of a field.
+pub(super) fn of_field(schema: &Schema, collection: &Collection, field: &Field) -> Json {
     let mut map = Map::new();
     let mut put = |key: &str, value: Json| {
         map.insert(key.to_owned(), value);

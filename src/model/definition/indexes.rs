@@ -28,7 +28,7 @@ pub(super) fn read(object: &mut Object, ids: Ids, collection: &mut Collection, f
         return;
     }
     for (at, item) in items.into_iter().enumerate() {
-        let path = format!("indexes.{at}");
+        let path = object.path(&format!("indexes.{at}"));
         match item {
             Json::Object(map) => {
                 let index = index(Object::new(map, path), ids, collection, faults);
@@ -46,7 +46,7 @@ pub(super) fn read(object: &mut Object, ids: Ids, collection: &mut Collection, f
 }
 
 /// A default is read before the indexes are known, so its length is looked at here.
-pub(super) fn check_defaults(collection: &Collection, faults: &mut Faults) {
+pub(super) fn check_defaults(object: &Object, collection: &Collection, faults: &mut Faults) {
     // Places in the definition are places in the collection only while no field was left out.
     if !faults.is_empty() {
         return;
@@ -55,7 +55,7 @@ pub(super) fn check_defaults(collection: &Collection, faults: &mut Faults) {
         let Some(DefaultValue::Value(Json::String(text))) = &field.default else { continue };
         if text.len() > limits::INDEXED_TEXT_BYTES_MAX && collection.is_indexed(field.id) {
             let message = format!("stands in an index, so it has at most {} bytes", limits::INDEXED_TEXT_BYTES_MAX);
-            faults.add(format!("fields.{at}.default"), "too_long_for_index", message);
+            object.fault(&format!("fields.{at}.default"), "too_long_for_index", message, faults);
         }
     }
 }

@@ -9,6 +9,7 @@ mod change;
 mod checks;
 mod fields;
 mod format;
+mod import;
 mod indexes;
 mod json_schema;
 mod kinds;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use change::{Redefinition, Rows};
 pub use format::{Built, STAGED, format};
+pub use import::{Import, import};
 pub use json_schema::json_schema;
 
 use serde_json::Value as Json;

@@ -22,6 +22,11 @@ impl Object {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
+    /// The path of the object itself.
+    pub(super) fn own_path(&self) -> &str {
+        &self.path
+    }
+
     /// Notes what is wrong with a key.
     pub(super) fn fault(&self, key: &str, code: &'static str, message: impl Into<String>, faults: &mut Faults) {
         faults.add(self.path(key), code, message);
@@ -56,9 +61,14 @@ impl Object {
         self.typed(key, "a text", read, faults)
     }
 
+    /// A value that is left where it is.
+    pub(super) fn peek(&self, key: &str) -> Option<&Json> {
+        self.map.get(key)
+    }
+
     /// A text that is left where it is.
     pub(super) fn peek_text(&self, key: &str) -> Option<&str> {
-        self.map.get(key).and_then(Json::as_str)
+        self.peek(key).and_then(Json::as_str)
     }
 
     /// Takes a text that must be there and not be empty.

@@ -17,10 +17,10 @@ const OWN: [(&str, Part); 3] =
 /// Reads `output` into the collection, whose fields are there already.
 pub(super) fn read(schema: &Schema, object: &mut Object, collection: &mut Collection, faults: &mut Faults) {
     let Some(map) = object.object("output", faults) else { return };
-    let mut output = Object::new(map, "output".to_owned());
+    let mut output = Object::new(map, object.path("output"));
     let mut read = Output::default();
     if let Some(embed) = output.object("embed", faults) {
-        let mut object = Object::new(embed, "output.embed".to_owned());
+        let mut object = Object::new(embed, output.path("embed"));
         for name in object.keys() {
             read.embed.extend(embed_one(schema, &mut object, &name, collection, faults));
         }

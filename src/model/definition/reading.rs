@@ -31,6 +31,8 @@ pub(super) enum Ids {
 
 /// A definition that is being read.
 pub(super) struct Reading<'a> {
+    /// Its own path; empty where it is the whole body.
+    at: String,
     object: Object,
     ids: Ids,
     stored: Option<&'a Collection>,
@@ -66,7 +68,8 @@ impl<'a> Reading<'a> {
             staged: None,
             refused: None,
         };
-        let mut reading = Reading { object, ids, stored: None, collection, whole: true };
+        let at = object.own_path().to_owned();
+        let mut reading = Reading { at, object, ids, stored: None, collection, whole: true };
         reading.head(faults);
         reading
     }
@@ -87,7 +90,8 @@ impl<'a> Reading<'a> {
             refused: None,
             ..stored.clone()
         };
-        let mut reading = Reading { object, ids, stored: Some(stored), collection, whole: true };
+        let at = object.own_path().to_owned();
+        let mut reading = Reading { at, object, ids, stored: Some(stored), collection, whole: true };
         reading.head(faults);
         reading
     }
@@ -133,7 +137,7 @@ impl<'a> Reading<'a> {
             self.keep(schema, stored);
         }
         indexes::read(&mut self.object, self.ids, &mut self.collection, faults);
-        indexes::check_defaults(&self.collection, faults);
+        indexes::check_defaults(&self.object, &self.collection, faults);
         self.whole &= checks::read(&mut self.object, &mut self.collection, faults);
         output::read(schema, &mut self.object, &mut self.collection, faults);
         std::mem::take(&mut self.object).finish(faults);
@@ -173,9 +177,14 @@ impl<'a> Reading<'a> {
         }
         if let Err(flawed) = Compiled::new(with_it, &self.collection) {
             for flaw in flawed {
-                faults.add(&*flaw.path, "bad_expression", flaw.message());
+                faults.add(self.path(&flaw.path), "bad_expression", flaw.message());
             }
         }
+    }
+
+    /// The path of a part of it.
+    pub(super) fn path(&self, part: &str) -> String {
+        if self.at.is_empty() { part.to_owned() } else { format!("{}.{part}", self.at) }
     }
 
     /// As far as it is read.
