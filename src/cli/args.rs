@@ -178,14 +178,14 @@ pub(super) enum CollectionsCommand {
     /// Writes all definitions as JSON, to standard output or into a file.
     Export {
         #[command(flatten)]
-        folder: Folder,
+        target: Target,
         /// Where to write them.
         file: Option<PathBuf>,
     },
     /// Brings the collections to what a file says, and prints what changed.
     Apply {
         #[command(flatten)]
-        folder: Folder,
+        target: Target,
         /// As `export` writes it, or a list of definitions.
         file: PathBuf,
         /// Only says what would change.

@@ -1,63 +1,86 @@
-//! `millpond collections export` and `apply`: definitions as one JSON file, out of and into a stopped server's folder.
+//! `millpond collections export` and `apply`: definitions as one JSON file, out of and into a stopped server's folder or a
+//! running server.
 
 use std::path::Path;
 
+use bytes::Bytes;
+use hyper::Method;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
-use super::args::{Collections, CollectionsCommand, Folder};
-use super::{say, trace};
+use super::args::{Collections, CollectionsCommand};
+use super::remote::{self, Outgoing, Remote};
+use super::say;
+use super::target::{runtime, with_service};
 use crate::error::{Error, Result};
-use crate::limits;
-use crate::server::Server;
 use crate::service::{Caller, Paging, Service};
+
+/// Definitions that are asked for at once: far fewer bytes than an answer may have.
+const DEFINITIONS: usize = 200;
+
+/// Where definitions are.
+enum Place<'a> {
+    Folder(&'a Service),
+    Server(&'a Remote),
+}
 
 pub(super) fn run(collections: &Collections) -> Result<()> {
     match &collections.what {
-        CollectionsCommand::Export { folder, file } => with(folder, async |service| {
-            let text = export(service).await?;
+        CollectionsCommand::Export { target, file } => {
+            let text = match target.remote()? {
+                Some(remote) => runtime()?.block_on(export(&Place::Server(&remote)))?,
+                None => with_service(target, |service| runtime()?.block_on(export(&Place::Folder(service))))?,
+            };
             match file {
                 None => say(format_args!("{text}")),
                 Some(file) => std::fs::write(file, text + "\n").map_err(|error| Error::io(file.display(), error))?,
             }
-            Ok(())
-        }),
-        CollectionsCommand::Apply { folder, file, dry_run, delete_missing } => {
+        }
+        CollectionsCommand::Apply { target, file, dry_run, delete_missing } => {
             let body = read(file, *dry_run, *delete_missing)?;
-            with(folder, async |service| {
-                let (_, told) = service.import_collections(Caller::Superuser, &body).await?;
-                say(format_args!("{}", pretty(&told)?));
-                Ok(())
-            })
+            let told = match target.remote()? {
+                Some(remote) => runtime()?.block_on(apply(&remote, body))?,
+                None => with_service(target, |service| {
+                    let (_, told) = runtime()?.block_on(service.import_collections(Caller::Superuser, &body))?;
+                    parsed(&told)
+                })?,
+            };
+            say(format_args!("{}", pretty(&told)?));
+        }
+    }
+    Ok(())
+}
+
+/// A page of definitions.
+async fn page(place: &Place<'_>, page: usize) -> Result<Value> {
+    match place {
+        Place::Folder(service) => {
+            let paging = Paging { page, per_page: DEFINITIONS, count: false };
+            parsed(&service.list_collections(Caller::Superuser, paging, None).await?)
+        }
+        Place::Server(remote) => {
+            let path = format!("/api/collections?page={page}&perPage={}&skipTotal=1", DEFINITIONS);
+            remote::json(remote.send(Method::GET, &path, None, Outgoing::empty()).await?).await
         }
     }
 }
 
-/// Does something with the collections of a folder that no server has open.
-fn with(folder: &Folder, work: impl AsyncFnOnce(&Service) -> Result<()>) -> Result<()> {
-    let settings = folder.settings()?;
-    trace(&settings)?;
-    if !settings.data.is_dir() {
-        return Err(Error::invalid(format!("data: {} is not a folder", settings.data.display())));
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal("no runtime").source(error))?;
-    let server = Server::start(settings)?;
-    let done = runtime.block_on(work(server.service()));
-    let stopped = server.stop();
-    done.and(stopped.map(drop))
+async fn apply(remote: &Remote, body: Vec<u8>) -> Result<Value> {
+    let (sender, pieces) = mpsc::channel(1);
+    // There is room for the one piece.
+    let _ = sender.try_send(Ok(Bytes::from(body)));
+    drop(sender);
+    let body = Outgoing::new(pieces);
+    remote::json(remote.send(Method::PUT, "/api/collections/import", Some("application/json"), body).await?).await
 }
 
 /// All definitions, as `apply` takes them.
-async fn export(service: &Service) -> Result<String> {
+async fn export(place: &Place<'_>) -> Result<String> {
     let mut items = Vec::new();
-    for page in 1.. {
-        let paging = Paging { page, per_page: limits::PAGE_MAX, count: false };
-        let body = service.list_collections(Caller::Superuser, paging, None).await?;
-        let Value::Object(mut whole) = parsed(&body)? else { break };
+    for number in 1.. {
+        let Value::Object(mut whole) = page(place, number).await? else { break };
         let Some(Value::Array(found)) = whole.shift_remove("items") else { break };
-        let more = found.len() == limits::PAGE_MAX;
+        let more = found.len() == DEFINITIONS;
         items.extend(found);
         if !more {
             break;
@@ -84,7 +107,6 @@ fn parsed(body: &[u8]) -> Result<Value> {
     serde_json::from_slice(body).map_err(|error| Error::internal("an answer is no JSON").source(error))
 }
 
-fn pretty(body: &[u8]) -> Result<String> {
-    serde_json::to_string_pretty(&parsed(body)?)
-        .map_err(|error| Error::internal("an answer has no JSON form").source(error))
+fn pretty(body: &Value) -> Result<String> {
+    serde_json::to_string_pretty(body).map_err(|error| Error::internal("an answer has no JSON form").source(error))
 }

@@ -9,6 +9,7 @@ mod demo;
 mod log;
 mod remote;
 mod serve;
+mod target;
 mod transfer;
 
 use std::process::ExitCode;

@@ -14,11 +14,11 @@ use tokio::sync::mpsc;
 
 use super::args::{Export, Import, Mode, Target};
 use super::remote::{Outgoing, Remote, escaped, json};
-use super::{say, trace};
+use super::say;
+use super::target::{runtime, with_service};
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::model::lines::Form;
-use crate::server::Server;
 use crate::service::export::ExportRequest;
 use crate::service::import::{Source, Terms};
 use crate::service::{Asker, Caller, Service};
@@ -30,8 +30,8 @@ pub(super) fn import(args: &Import) -> Result<()> {
     let form = form(args.format.as_deref(), args.file.to_str())?;
     let input = open(&args.file)?;
     let terms = Terms { form, upsert: args.mode == Mode::Upsert, atomic: args.atomic };
-    let report = match &args.target.url {
-        Some(url) => import_remote(&Remote::new(url, args.target.token.clone())?, &args.collection, terms, input)?,
+    let report = match args.target.remote()? {
+        Some(remote) => import_remote(&remote, &args.collection, terms, input)?,
         None => import_local(&args.target, &args.collection, terms, input)?,
     };
     let count = |name: &str| report[name].as_u64().unwrap_or_default();
@@ -91,8 +91,8 @@ fn import_remote(remote: &Remote, collection: &str, terms: Terms, mut input: Inp
 pub(super) fn export(args: &Export) -> Result<()> {
     let form = form(args.format.as_deref(), args.file.as_ref().and_then(|file| file.to_str()))?;
     let mut output = Output::open(args.file.as_deref())?;
-    match &args.target.url {
-        Some(url) => export_remote(&Remote::new(url, args.target.token.clone())?, args, form, &mut output)?,
+    match args.target.remote()? {
+        Some(remote) => export_remote(&remote, args, form, &mut output)?,
         None => with_service(&args.target, |service| {
             let wanted =
                 ExportRequest { form, filter: args.filter.as_deref(), fields: args.fields.as_deref(), min: None };
@@ -131,27 +131,9 @@ fn export_remote(remote: &Remote, args: &Export, form: Form, output: &mut Output
     })
 }
 
-/// Opens the folder, as a server does, for as long as `work` takes.
-fn with_service<T>(target: &Target, work: impl FnOnce(&Service) -> Result<T>) -> Result<T> {
-    let settings = target.folder.settings()?;
-    trace(&settings)?;
-    if !settings.data.is_dir() {
-        return Err(Error::invalid(format!("data: {} is not a folder", settings.data.display())));
-    }
-    let server = Server::start(settings)?;
-    let done = work(server.service());
-    server.stop()?;
-    done
-}
-
 /// Whoever may open the folder may do all.
 fn superuser(service: &Service, method: &'static str) -> Asker {
     service.asker(Caller::Superuser, method, Vec::new().into())
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Error::internal("no runtime").source(error))
 }
 
 /// By `--format`, else by the file's ending.
