@@ -354,3 +354,57 @@ fn records_become_what_a_new_definition_makes_of_them_whatever_is_written_meanwh
         run.core.assert_one_state(Seq(at));
     }
 }
+
+/// Twenty records in the first shape, seen to in pieces of two.
+fn filled() -> Run {
+    let pieces = Pieces { at_once: 0, rows: 8, bytes: 1 << 20 };
+    let core = Stepped::open_with(&crate::disk::sim::SimDisk::new(1), pieces).unwrap();
+    let mut run = Run { core, rng: Rng::new(1), pieces, records: Records::new(), shape: FIRST, made: 0 };
+    run.core.define(&body(FIRST));
+    for at in 10..30 {
+        let text = format!(r#"{{"id":"r{at}","n":{at},"code":"c{at}"}}"#);
+        run.core.fill(&[("things", &text)]);
+    }
+    run
+}
+
+#[test]
+fn a_write_that_a_staged_definition_does_not_allow_ends_it() {
+    let mut run = filled();
+    assert!(run.change(Shape { n: "whole", bound: true, ..FIRST }).unwrap());
+    let staged = run.core.collection("things").staged.clone().unwrap();
+    assert!(run.core.work());
+    let op = run.core.merge("things", "r11", r#"{"n":60.5}"#, None);
+    run.core.write(&[("things", op)]).unwrap();
+    let things = run.core.collection("things");
+    let refused = things.refused.clone().unwrap();
+    assert_eq!((refused.record.unwrap().as_str(), &*refused.field, &*refused.code), ("r11", "n", "not_whole"));
+    assert!(things.staged.is_none());
+    assert_eq!(things.last_field, staged.collection.last_field, "what was given out is not given out again");
+    assert_eq!(things.last_index, staged.collection.last_index);
+    assert_eq!(run.core.shown("things", "r11"), "n=60.5 code=\"c11\" twice=121");
+    while run.core.work() {}
+    run.core.assert_one_state(Seq(25));
+}
+
+#[test]
+fn one_change_is_staged_at_a_time() {
+    let mut run = filled();
+    assert!(run.change(Shape { n: "text", ..FIRST }).unwrap());
+    assert_eq!(run.change(Shape { n: "json", ..FIRST }).unwrap_err().code_str(), "changing");
+    assert_eq!(run.core.redefine("things", |things| things.staged = None).unwrap_err().code_str(), "changing");
+}
+
+#[test]
+fn a_truncate_puts_a_staged_definition_in_its_place() {
+    let mut run = filled();
+    assert!(run.change(Shape { n: "text", ..FIRST }).unwrap());
+    assert!(run.core.work());
+    let things = run.core.collection("things").id;
+    run.core.submit(Command::Truncate(things)).unwrap();
+    let things = run.core.collection("things");
+    assert_eq!((things.staged.is_some(), things.field("n").unwrap().kind.name()), (false, "text"));
+    while run.core.work() {}
+    run.core.fill(&[("things", r#"{"id":"r1","n":"one","code":"c"}"#)]);
+    run.core.assert_one_state(Seq(20));
+}
