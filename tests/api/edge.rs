@@ -137,7 +137,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("/readyz", "GET,HEAD"),
     ("/api/health", "GET,HEAD"),
     ("/api/collections", "GET,HEAD,POST"),
-    ("/api/collections/notes", "GET,HEAD,DELETE"),
+    ("/api/collections/notes", "GET,HEAD,PATCH,DELETE"),
     ("/api/collections/notes/schema", "GET,HEAD"),
     ("/api/collections/notes/records", "GET,HEAD,POST,PUT"),
     (NOTE, "GET,HEAD,PATCH,PUT,DELETE"),

@@ -12,7 +12,6 @@ use crate::model::change::Change;
 use crate::model::compiled::Compiled;
 use crate::model::definition;
 use crate::model::mask::Part;
-use crate::model::once::Kept;
 use crate::model::schema::{Collection, FieldKind, IndexState, Schema, Shadow};
 use crate::state;
 
@@ -215,7 +214,6 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
             return Err(Error::new(Kind::Conflict, message).code("referred_to"));
         }
     }
-    draft.keep(|| Kept::Gone(id));
     draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
     Ok(())
 }

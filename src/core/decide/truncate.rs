@@ -9,14 +9,12 @@ use super::{Draft, indexes, records, reshape};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Generation};
 use crate::limits;
-use crate::model::once::Kept;
 use crate::model::schema::{Collection, IndexState, OnDelete, Schema};
 use crate::state;
 
 /// Empties a collection: its next filling begins.
 pub(super) fn truncate(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     let current = draft.schema.get(id).ok_or_else(no_collection)?.clone();
-    draft.keep(|| Kept::Gone(id));
     if state::tally(draft.state()?, id, current.generation)?.count == 0 {
         return Ok(());
     }
