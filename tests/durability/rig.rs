@@ -107,6 +107,7 @@ impl Known {
 
     /// One group commit of some transactions. An error means that the core must be given up.
     pub(crate) fn commit(&mut self, parts: &mut Parts, transactions: &[Transaction]) -> Result<(), Kind> {
+        self.see(parts);
         let commands: Vec<Command> =
             transactions.iter().map(|transaction| model::command(&self.collections, transaction)).collect();
         let length = self.history.len();
