@@ -22,6 +22,8 @@ const NUMBERS: u64 = 30;
 const LINES_MAX: u64 = 4_000;
 /// Time at most before the process is killed.
 const LIFE_MS: u64 = 700;
+/// Time that a change of the definition may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Kills of one folder.
 const FOLDER_KILLS: u64 = 20;
 
@@ -335,6 +337,7 @@ fn apply(model: &mut Model, deed: &Deed) {
 
 /// Compares a restarted server with the model, and takes over what became of the deed in doubt.
 fn settle(client: &mut Client, model: &mut Model, doubt: Option<Deed>, faults: &mut Vec<String>) {
+    settled(client);
     let seen = all(client);
     let mut possible = vec![model.clone()];
     match doubt {
@@ -369,6 +372,15 @@ fn settle(client: &mut Client, model: &mut Model, doubt: Option<Deed>, faults: &
     };
     *model = found.clone();
     by_index(client, model, faults);
+}
+
+/// Waits until a change of the definition that was on its way has come to its end: a restart goes on with it.
+fn settled(client: &mut Client) {
+    let began = Instant::now();
+    while !client.get(COLLECTION).expect("an answer").json()["changing"].is_null() {
+        assert!(began.elapsed() < PATIENCE, "a definition keeps changing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn shown(model: &Model) -> BTreeMap<String, Value> {
