@@ -393,7 +393,7 @@ fn all(client: &mut Client) -> BTreeMap<String, Value> {
     let mut cursor = String::new();
     loop {
         let page = client.get(&format!("{RECORDS}?perPage=1000&sort=id{cursor}")).expect("an answer").json();
-        for item in page["items"].as_array().expect("items") {
+        for item in page["items"].as_array().unwrap_or_else(|| panic!("no items: {page}")) {
             let mut item = item.as_object().expect("a record").clone();
             item.retain(|name, _| !name.starts_with("collection"));
             seen.insert(item["id"].as_str().expect("an id").to_owned(), Value::Object(item));
@@ -413,7 +413,7 @@ fn by_index(client: &mut Client, model: &Model, faults: &mut Vec<String>) {
         let found = client.get(&format!("{RECORDS}?perPage=1&filter={name}%3D{value}")).expect("an answer").json();
         let wanted = model.things.values().filter(|thing| thing.n == n).count();
         if found["totalItems"] != wanted {
-            faults.push(format!("{name}={value}: {} records, expected {wanted}", found["totalItems"]));
+            faults.push(format!("{name}={value}: {} records, expected {wanted}: {found:.300}", found["totalItems"]));
         }
     }
 }
