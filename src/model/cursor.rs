@@ -21,14 +21,12 @@ const HEAD: usize = 9;
 pub struct Listed(u64);
 
 impl Listed {
-    /// The records of a collection as it was last defined, by these texts. Its version moves also when an index has been
-    /// built, which is nothing to a list that is being read.
+    /// The records of a collection as it was last defined, by these texts.
     pub fn new(collection: &Collection, filter: Option<&str>, sort: Option<&str>) -> Listed {
         let mut hash = Xxh3::new();
         hash.update(&collection.id.0.to_le_bytes());
         hash.update(&collection.generation.0.to_le_bytes());
-        hash.update(&collection.updated.0.to_le_bytes());
-        hash.update(&collection.last_field.0.to_le_bytes());
+        hash.update(&collection.defined.0.to_le_bytes());
         for text in [filter, sort].map(Option::unwrap_or_default) {
             hash.update(&(text.len() as u64).to_le_bytes());
             hash.update(text.as_bytes());
@@ -141,16 +139,13 @@ mod tests {
         let mut refilled = collection.clone();
         refilled.generation.0 += 1;
         let mut redefined = collection.clone();
-        redefined.updated.0 += 1;
-        let mut converted = collection.clone();
-        converted.last_field.0 += 1;
+        redefined.defined.0 += 1;
         let others = [
             Listed::new(&collection, Some("n = 2"), Some("n")),
             Listed::new(&collection, Some("n = 1n"), None),
             Listed::new(&collection, Some("n = 1"), Some("-n")),
             Listed::new(&refilled, Some("n = 1"), Some("n")),
             Listed::new(&redefined, Some("n = 1"), Some("n")),
-            Listed::new(&converted, Some("n = 1"), Some("n")),
         ];
         let mut indexed = collection.clone();
         indexed.version.0 += 1;

@@ -75,6 +75,9 @@ pub struct Collection {
     pub created: Millis,
     /// When its definition last changed.
     pub updated: Millis,
+    /// The entry that did so: `version` moves also when the server has built an index of it.
+    #[serde(default)]
+    pub defined: Seq,
     /// The highest field id ever given out.
     pub last_field: FieldId,
     /// The highest index id ever given out.
@@ -529,7 +532,8 @@ impl Schema {
     pub fn put(&mut self, collection: Collection) {
         self.remove(collection.id);
         self.last_collection = self.last_collection.max(collection.id);
-        self.version = self.version.max(collection.version);
+        // Another one also for a collection that was not there: several come by one entry.
+        self.version = Seq((self.version.0 + 1).max(collection.version.0));
         self.by_name.insert(collection.name.clone(), collection.id);
         self.by_id.insert(collection.id, Arc::new(collection));
         self.compiled = Arc::default();

@@ -26,6 +26,7 @@ pub(super) fn apply(draft: &mut Draft<'_>, import: &Import) -> Result<()> {
         next.generation = Generation(1);
         next.version = draft.position.seq;
         (next.created, next.updated) = (draft.now, draft.now);
+        next.defined = draft.position.seq;
         changes.push(defined(&next)?);
         whole.put(next);
     }
@@ -42,6 +43,7 @@ pub(super) fn apply(draft: &mut Draft<'_>, import: &Import) -> Result<()> {
         }
         next.version = draft.position.seq;
         next.updated = draft.now;
+        next.defined = draft.position.seq;
         // Before any change of this entry is folded in: each asks only of its own rows.
         let filled = indexes::begin(draft, &current, &mut next)?;
         changes.push(defined(&next)?);

@@ -30,6 +30,7 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
     collection.version = draft.position.seq;
     collection.created = draft.now;
     collection.updated = draft.now;
+    collection.defined = draft.position.seq;
     let id = collection.id;
     definition::number(&mut collection, id);
     targets_are_there(draft.schema, &collection)?;
@@ -68,6 +69,7 @@ pub(super) fn redefine(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()>
     is_made_from(&current, wanted)?;
     let mut next = replaceable(draft.schema, &current, wanted)?;
     next.updated = current.updated;
+    next.defined = current.defined;
     for index in &mut next.indexes {
         index.state = current.index(index.id).map_or_else(IndexState::default, |known| known.state.clone());
     }
@@ -77,6 +79,7 @@ pub(super) fn redefine(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()>
     }
     next.version = draft.position.seq;
     next.updated = draft.now;
+    next.defined = draft.position.seq;
     shown_elsewhere(draft.schema, &current, &next, &[])?;
     let filled = indexes::begin(draft, &current, &mut next)?;
     draft.push(defined(&next)?)?;

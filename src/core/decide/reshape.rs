@@ -182,6 +182,7 @@ pub(super) fn successors(draft: &Draft<'_>, current: &Collection, staged: &Stage
     let mut next = replaceable(draft.schema, &Collection { staged: None, ..current.clone() }, &staged.collection)?;
     let others = shown_elsewhere(draft.schema, current, &next, &staged.shadows)?;
     next.updated = draft.now;
+    next.defined = draft.position.seq;
     next.version = draft.position.seq;
     for index in &mut next.indexes {
         index.state = current.index(index.id).map_or(IndexState::Ready, |known| known.state.clone());

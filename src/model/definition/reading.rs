@@ -63,6 +63,7 @@ impl<'a> Reading<'a> {
             output: Output::default(),
             created: now,
             updated: now,
+            defined: Seq::ZERO,
             last_field: FieldId(0),
             last_index: IndexId(0),
             staged: None,

@@ -155,6 +155,7 @@ pub(super) fn things(id: u32, generation: u32) -> Collection {
         output: Output::default(),
         created: Millis(1),
         updated: Millis(1),
+        defined: Seq::ZERO,
         last_field: FieldId(8),
         last_index: IndexId(6),
         staged: None,
