@@ -89,6 +89,18 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize, time
     }
 }
 
+/// # Errors
+/// `UnsupportedMedia` for a body in any coding: of a stream.
+pub(super) fn refuse_coded(headers: &HeaderMap) -> Result<()> {
+    match of_body(headers)? {
+        None => Ok(()),
+        Some(_) => {
+            let message = "a body that is read as it comes has no Content-Encoding";
+            Err(Error::new(Kind::UnsupportedMedia, message).code(UNKNOWN_CODING))
+        }
+    }
+}
+
 fn of_body(headers: &HeaderMap) -> Result<Option<Coding>> {
     let mut lines = headers.get_all(CONTENT_ENCODING).iter();
     let Some(line) = lines.next() else { return Ok(None) };

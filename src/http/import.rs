@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::error::{Error, Kind, Result};
 use crate::http::answer::{asker, json, position};
+use crate::http::coding;
 use crate::http::conditions::refuse;
 use crate::http::idempotency::KEY;
 use crate::http::inbound::Pieces;
@@ -46,6 +47,7 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
 fn terms(head: &Parts) -> Result<Terms> {
     accepts_json(&head.headers)?;
     refuse(&head.headers, &[IF_MATCH, IF_NONE_MATCH, KEY])?;
+    coding::refuse_coded(&head.headers)?;
     let params = Params::read(head.uri.query(), &["mode", "atomic"])?;
     let upsert = match params.filled("mode") {
         None | Some("insert") => false,

@@ -1,6 +1,8 @@
 //! Decisions about several definitions at once: all that asks nothing of the rows, in one entry.
 
-use super::collections::{defined, is_made_from, no_collection, shown_elsewhere, targets_are_there, to_json};
+use super::collections::{
+    defined, is_made_from, no_collection, shown_elsewhere, targets_are_there, to_json, unread_by_staged,
+};
 use super::{Draft, indexes};
 use crate::error::{Error, Kind, Result};
 use crate::id::Generation;
@@ -18,10 +20,14 @@ pub(super) fn apply(draft: &mut Draft<'_>, import: &Import) -> Result<()> {
     let mut whole = draft.schema.clone();
     let mut changes = Vec::new();
     for id in &import.dropped {
+        unread_by_staged(draft.schema, *id)?;
         let gone = whole.remove(*id).ok_or_else(no_collection)?;
         changes.push(Change::Dropped { collection: *id, definition: to_json(&gone)? });
     }
     for wanted in &import.created {
+        if draft.schema.get(wanted.id).is_some() {
+            return Err(Error::new(Kind::Conflict, "another collection has come").code("stale_schema"));
+        }
         let mut next = wanted.clone();
         next.generation = Generation(1);
         next.version = draft.position.seq;

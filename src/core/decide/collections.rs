@@ -209,15 +209,21 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
             return Err(Error::new(Kind::Conflict, message).code("referred_to"));
         }
     }
-    for (other, staged) in draft.schema.iter().filter_map(|other| Some((other, other.staged.as_ref()?))) {
+    unread_by_staged(draft.schema, id)?;
+    draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
+    Ok(())
+}
+
+/// Whether a collection may go for all that definitions on their way say. One that can't be any more says nothing.
+pub(super) fn unread_by_staged(schema: &Schema, id: CollectionId) -> Result<()> {
+    for (other, staged) in schema.iter().filter_map(|other| Some((other, other.staged.as_ref()?))) {
         let points = staged.collection.relations_to(id).next().is_some();
-        if other.id != id && (points || draft.schema.compiled_staged(staged)?.reaches(&staged.collection, id).is_some())
-        {
-            let message = format!("{} can't go while {} is being changed to read it", collection.name, other.name);
+        let reads = || schema.compiled_staged(staged).is_ok_and(|all| all.reaches(&staged.collection, id).is_some());
+        if other.id != id && (points || reads()) {
+            let message = format!("it can't go while {} is being changed to read it", other.name);
             return Err(Error::new(Kind::Conflict, message).code("referred_to"));
         }
     }
-    draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::model::change::Change;
 use crate::model::expr::{Input, Relations};
 use crate::model::pipeline::{self, Writing};
 use crate::model::predicate::Sight;
-use crate::model::schema::{Collection, FieldKind, Index, IndexState, Refused, Shadow, Source, Staged};
+use crate::model::schema::{Collection, Field, FieldKind, Index, IndexState, Refused, Shadow, Source, Staged};
 use crate::model::value::Fields;
 use crate::state::{self, Progress, Related};
 
@@ -191,7 +191,7 @@ pub(super) fn successors(draft: &Draft<'_>, current: &Collection, staged: &Stage
 }
 
 /// The present definition alone, with the reason. What was given out is not given out again.
-fn without(collection: &Collection, refused: Refused) -> Collection {
+pub(super) fn without(collection: &Collection, refused: Refused) -> Collection {
     let mut next = collection.clone();
     if let Some(staged) = next.staged.take() {
         next.last_field = next.last_field.max(staged.collection.last_field);
@@ -241,6 +241,27 @@ pub(super) fn give_up(draft: &mut Draft<'_>) -> Result<()> {
     Ok(())
 }
 
+/// All records of a collection go: those of others that a staged definition's relation alone points there from.
+pub(super) fn orphaned_by_all(draft: &mut Draft<'_>, target: CollectionId) -> Result<()> {
+    let schema = draft.schema;
+    for collection in schema.iter().filter(|collection| collection.id != target) {
+        let Some(staged) = collection.staged.as_ref().filter(|_| !draft.against.contains_key(&collection.id)) else {
+            continue;
+        };
+        for (field, _) in staged.collection.relations_to(target).filter(|(field, _)| is_made(staged, field.id)) {
+            if let Some(referrer) = state::all_referrers(draft.state()?, &staged.collection, field.id, 1)?.first() {
+                note_orphan(draft, collection.id, field, referrer);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn note_orphan(draft: &mut Draft<'_>, collection: CollectionId, field: &Field, referrer: &RecordId) {
+    let refusal = points_nowhere().fault(&*field.name, "relation_missing", "what it would point at goes");
+    draft.against.insert(collection, Refused::of(referrer, &refusal));
+}
+
 /// A record goes that a staged definition's relation may hold though no present one does.
 pub(super) fn orphaned(draft: &mut Draft<'_>, target: CollectionId, id: &RecordId) -> Result<()> {
     let schema = draft.schema;
@@ -251,17 +272,17 @@ pub(super) fn orphaned(draft: &mut Draft<'_>, target: CollectionId, id: &RecordI
         for (field, _) in staged.collection.relations_to(target).filter(|(field, _)| is_made(staged, field.id)) {
             let found = state::referrers(draft.state()?, &staged.collection, field.id, id, 1)?;
             if let Some(referrer) = found.first() {
-                let refusal = points_nowhere().fault(&*field.name, "relation_missing", "what it would point at goes");
-                draft.against.insert(collection.id, Refused::of(referrer, &refusal));
+                note_orphan(draft, collection.id, field, referrer);
             }
         }
     }
     Ok(())
 }
 
-/// Whether a field's values are not those of a stored one in another form.
+/// Whether a field has values that are not those of a stored one in another form: also a default in the place of none.
 fn is_made(staged: &Staged, field: FieldId) -> bool {
-    let made = |shadow: &Shadow| shadow.field == field && !matches!(shadow.source, Source::Field(_));
+    let filled = staged.collection.field_by_id(field).is_some_and(|field| field.required && field.default.is_some());
+    let made = |shadow: &Shadow| shadow.field == field && (filled || !matches!(shadow.source, Source::Field(_)));
     staged.shadows.iter().any(made)
 }
 
@@ -288,7 +309,7 @@ fn work_out(
         pipeline::converted(&staged.collection, &staged.shadows, old);
     }
     let related = Related::new(draft.state()?, schema, &Sight::All).at_most(steps);
-    let relations = Reshaped { related: &related, staged };
+    let relations = Reshaped { related: &related, staged, present: collection };
     let input = Input { old: old.as_ref(), ..Input::at(now) };
     let of = &staged.collection;
     let writing = Writing { collection: of, compiled: &compiled, id: id.as_str(), input, relations: &relations };
@@ -344,6 +365,7 @@ fn points_nowhere() -> Error {
 struct Reshaped<'a, 'b> {
     related: &'a Related<'b>,
     staged: &'a Staged,
+    present: &'a Collection,
 }
 
 impl Reshaped<'_, '_> {
@@ -382,6 +404,10 @@ impl Relations for Reshaped<'_, '_> {
             Some(Source::Field(from)) => from,
             _ => field,
         };
+        // A relation that only the staged definition has: by it nothing points anywhere yet.
+        if own && self.present.relation_index(field).is_none() {
+            return Vec::new();
+        }
         let found = self.related.referrers(collection, field, id, max);
         found.into_iter().map(|(id, fields)| (id, self.shown(collection, fields))).collect()
     }

@@ -9,7 +9,7 @@ use super::{Draft, indexes, records, reshape};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Generation};
 use crate::limits;
-use crate::model::schema::{Collection, IndexState, OnDelete, Schema};
+use crate::model::schema::{IndexState, OnDelete, Refused, Schema};
 use crate::state;
 
 /// Empties a collection: its next filling begins.
@@ -21,7 +21,7 @@ pub(super) fn truncate(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     // Of no rows there is nothing to see to: what is staged takes its place.
     let (mut next, others) = match current.staged.as_ref().map(|staged| reshape::successors(draft, &current, staged)) {
         Some(Ok(mut all)) => (all.remove(0), all),
-        Some(Err(_)) => (Collection { staged: None, ..(*current).clone() }, Vec::new()),
+        Some(Err(error)) => (reshape::without(&current, Refused::by(&error)), Vec::new()),
         None => ((*current).clone(), Vec::new()),
     };
     next.generation = Generation(current.generation.0 + 1);
@@ -36,6 +36,7 @@ pub(super) fn truncate(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     after.push(defined(&next)?)?;
     others.iter().try_for_each(|other| after.push(defined(other)?))?;
     let fell = fall(&mut after, &emptied, id)
+        .and_then(|()| reshape::orphaned_by_all(&mut after, id))
         .and_then(|()| indexes::fail_doubled(&mut after))
         .and_then(|()| reshape::give_up(&mut after));
     let Draft { changes, bytes, steps, .. } = after;
