@@ -34,6 +34,10 @@ pub struct Settings {
     pub base_cache_bytes: usize,
     /// Origins whose pages a browser lets read the answers: `https://app.example`, or `*` for all.
     pub cors_origins: Vec<String>,
+    /// Whether anybody who reaches the server may read `/metrics`; else superusers only.
+    pub metrics_open: bool,
+    /// A request that takes as long is logged as slow, ms; 0 for none.
+    pub slow_ms: u64,
 }
 
 /// How log lines are written.
@@ -59,6 +63,8 @@ impl Default for Settings {
             connections_max: limits::CONNECTIONS_MAX,
             base_cache_bytes: limits::BASE_CACHE_BYTES,
             cors_origins: Vec::new(),
+            metrics_open: false,
+            slow_ms: limits::SLOW_MS,
         }
     }
 }
@@ -158,7 +164,8 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\ncors_origins = {:?}\n",
+             connections_max = {}\nbase_cache_bytes = {}\ncors_origins = {:?}\n\
+             metrics_open = {}\nslow_ms = {}\n",
             settings.data,
             settings.listen,
             settings.dev,
@@ -166,7 +173,9 @@ mod tests {
             settings.body_bytes_max,
             settings.connections_max,
             settings.base_cache_bytes,
-            settings.cors_origins
+            settings.cors_origins,
+            settings.metrics_open,
+            settings.slow_ms
         )
     }
 

@@ -245,6 +245,9 @@ pub const ORIGINS_MAX: usize = 100;
 /// Time for which a browser need not ask again.
 pub const PREFLIGHT_AGE_MAX: Duration = Duration::from_secs(3_600);
 
+/// A request that takes as long is logged as slow, ms.
+pub const SLOW_MS: u64 = 1_000;
+
 // HTTP/2, of one connection. Past a limit it is cut, but where something else is said.
 
 /// Requests at once; a further one is refused by its stream.

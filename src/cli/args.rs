@@ -72,6 +72,12 @@ pub(super) struct Flags {
     /// Several by commas, or the flag again. [default: none]
     #[arg(long, value_name = "ORIGINS", env = "MILLPOND_CORS_ORIGINS", value_delimiter = ',')]
     cors_origins: Option<Vec<String>>,
+    /// Whether anybody who reaches the server may read /metrics; else superusers only. [default: false]
+    #[arg(long, env = "MILLPOND_METRICS_OPEN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    metrics_open: Option<bool>,
+    /// A request that takes as long is logged as slow, ms; 0 for none. [default: 1000]
+    #[arg(long, value_name = "MS", env = "MILLPOND_SLOW_MS")]
+    slow_ms: Option<u64>,
 }
 
 /// Where the data is and how lines are logged.
@@ -144,6 +150,7 @@ impl Flags {
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cors_origins);
+        lay!(settings, self, metrics_open, slow_ms);
         // A variable that is set to nothing sets nothing.
         settings.cors_origins.retain(|origin| !origin.is_empty());
         settings.validate()?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Meters;
 use crate::disk::Disk;
 use crate::error::{Kind, Result};
 use crate::id::Seq;
@@ -43,12 +44,19 @@ pub struct Applier {
     durable: Seq,
     log_bytes: u64,
     since: Instant,
+    meters: Arc<Meters>,
 }
 
 impl Applier {
     /// Takes a base whose last durable commit is at `durable`, and which holds everything up to `applied`.
     pub fn new(base: Base, disk: Arc<dyn Disk>, dir: &Path, durable: Seq, applied: Seq) -> Applier {
-        Applier { base, disk, dir: dir.to_owned(), applied, durable, log_bytes: 0, since: Instant::now() }
+        let (since, meters) = (Instant::now(), Arc::default());
+        Applier { base, disk, dir: dir.to_owned(), applied, durable, log_bytes: 0, since, meters }
+    }
+
+    /// Counts into those of the writer.
+    pub(super) fn count_into(&mut self, meters: Arc<Meters>) {
+        self.meters = meters;
     }
 
     /// Folds one layer in. It can be read from the answer on, and is durable after the next checkpoint.
@@ -60,8 +68,10 @@ impl Applier {
         if self.applied == self.durable {
             self.since = Instant::now();
         }
+        let began = Instant::now();
         self.base.apply(&flush.layer, flush.applied)?;
         self.base.write_back()?;
+        self.meters.apply.put_time(began.elapsed());
         self.applied = flush.applied.position.seq;
         self.log_bytes += flush.log_bytes;
         Ok(Flushed { base: self.base.view(), applied: self.applied })
@@ -86,6 +96,7 @@ impl Applier {
         let began = Instant::now();
         let dirty = self.base.dirty_bytes();
         self.base.checkpoint()?;
+        self.meters.checkpoint.put_time(began.elapsed());
         tracing::debug!(
             seq = self.applied.0,
             dirty,

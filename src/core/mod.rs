@@ -12,6 +12,7 @@ mod applier;
 mod ballast;
 pub mod decide;
 mod desk;
+mod meters;
 mod open;
 mod poison;
 mod published;
@@ -19,6 +20,7 @@ mod threads;
 mod writer;
 
 pub use applier::{Applier, Flush, Flushed};
+pub use meters::{Figures, Meters};
 pub use open::{Identity, Opened, Settings, log_dir, open};
 pub use poison::Poison;
 pub use published::Published;

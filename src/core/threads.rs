@@ -4,7 +4,7 @@
 //! nothing changed), one frozen layer to the applier (the writer keeps filling the fresh one meanwhile), its answer.
 //! Invariant: the writer waits only for the disk and, when the layers are full, for the applier; never for a reader.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 use super::ballast::has_headroom;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
-use super::{Applier, Flush, Flushed, Opened, Poison, Published, Settings, Writer, open};
-use crate::disk::{Disk, DiskLock};
+use super::{Applier, Figures, Flush, Flushed, Meters, Opened, Poison, Published, Settings, Writer, log_dir, open};
+use crate::disk::{Disk, DiskLock, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
 use crate::limits;
@@ -43,6 +43,9 @@ struct Shared {
     reader: log::Reader,
     poison: Poison,
     clock: Clock,
+    meters: Arc<Meters>,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
 }
 
 /// What a thread leaves, and its share of the folder's lock: the folder is free when both have let go.
@@ -64,8 +67,9 @@ pub struct Threads {
 /// # Errors
 /// As [`open`]; `Internal` when the system gives no thread.
 pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock) -> Result<(Core, Threads)> {
-    let Opened { writer, applier, mut preparer, reader, lock, .. } = open(disk.clone(), dir, settings)?;
+    let Opened { writer, mut applier, mut preparer, reader, lock, .. } = open(disk.clone(), dir, settings)?;
     let poison = Poison::new();
+    applier.count_into(writer.meters());
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
     let (command_in, command_out) = bounded(limits::WRITER_QUEUE);
@@ -80,6 +84,9 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         reader,
         poison: poison.clone(),
         clock: clock.clone(),
+        meters: writer.meters(),
+        disk: disk.clone(),
+        dir: dir.to_owned(),
     }));
     let end = Arc::new(AtomicBool::new(false));
     let preparer = spawn("segments", {
@@ -177,6 +184,28 @@ impl Core {
         &self.0.poison
     }
 
+    /// What the writer and the applier count.
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    /// How the core is now. Looks at the sizes of the folder's files.
+    pub fn figures(&self) -> Figures {
+        let Shared { commands, queue, reader, disk, dir, .. } = &*self.0;
+        let view = self.view();
+        let frozen = view.stack.frozen.as_ref().map_or(0, |layer| layer.bytes());
+        Figures {
+            position: view.position,
+            first: Position { epoch: view.position.epoch, seq: reader.first_seq() },
+            log_bytes: bytes_below(&**disk, &log_dir(dir), |_| true),
+            base_bytes: bytes_below(&**disk, dir, |name| name == "base"),
+            layer_bytes: view.stack.fresh.bytes() + frozen,
+            queued: commands.len(),
+            queued_bytes: queue.bytes.load(Ordering::Relaxed),
+            collections: view.schema.iter().count(),
+        }
+    }
+
     /// Where the time comes from.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
@@ -226,6 +255,12 @@ impl std::fmt::Debug for Threads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Threads").finish_non_exhaustive()
     }
+}
+
+/// The files of a folder together, bytes. What goes away meanwhile counts nothing.
+fn bytes_below(disk: &dyn Disk, dir: &Path, counts: impl Fn(&str) -> bool) -> u64 {
+    let length = |name: &String| disk.open(&dir.join(name), Open::Read).and_then(|file| file.len()).unwrap_or(0);
+    disk.list(dir).unwrap_or_default().iter().filter(|name| counts(name)).map(length).sum()
 }
 
 /// Keeps one zero-filled segment ready. What goes wrong is no matter: the writer makes its own when it must.

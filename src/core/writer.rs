@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::ballast::Ballast;
 use super::decide::{Decision, decide};
-use super::{Flush, Flushed, Published};
+use super::{Flush, Flushed, Meters, Published};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, DatabaseId, Generation, Position, Seq};
 use crate::limits;
@@ -41,6 +41,7 @@ pub struct Writer {
     ballast: Ballast,
     /// The last key that was reclaimed, and of which filling: the next piece goes on behind it.
     reclaimed: Option<(CollectionId, Generation, Vec<u8>)>,
+    meters: Arc<Meters>,
 }
 
 /// What recovery and replay left.
@@ -67,7 +68,25 @@ impl Writer {
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast, reclaimed: None }
+        let (reclaimed, meters) = (None, Arc::default());
+        Writer {
+            log,
+            published,
+            stack,
+            schema,
+            log_bytes,
+            fresh_since,
+            last_time,
+            database,
+            ballast,
+            reclaimed,
+            meters,
+        }
+    }
+
+    /// What it counts.
+    pub fn meters(&self) -> Arc<Meters> {
+        self.meters.clone()
     }
 
     /// Where readers find the newest view.
@@ -91,6 +110,7 @@ impl Writer {
         match self.log_batch(&staged, now) {
             Ok(()) => {
                 self.publish(now, &staged);
+                self.count(&staged, &outcomes);
                 Ok(outcomes)
             }
             Err(error) if error.kind() == Kind::NoSpace => {
@@ -99,6 +119,14 @@ impl Writer {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn count(&self, staged: &[Staged], outcomes: &[Outcome]) {
+        let refused = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        self.meters.refused.add(refused as u64);
+        self.meters.committed.add((outcomes.len() - refused) as u64);
+        self.meters.batch.put(outcomes.len() as u64);
+        self.meters.logged_bytes.add(staged.iter().map(|one| one.payload.len() as u64).sum());
     }
 
     /// Decides one command and folds its effects into the batch. A refusal is an outcome; an error is one after which
@@ -139,7 +167,10 @@ impl Writer {
         if staged.is_empty() {
             return Ok(());
         }
-        match self.log.commit() {
+        let began = Instant::now();
+        let done = self.log.commit();
+        self.meters.sync.put_time(began.elapsed());
+        match done {
             Err(error) if error.kind() == Kind::NoSpace && self.ballast.release() => {
                 for one in staged {
                     self.log.stage(now, one.entry.clone(), &one.payload);

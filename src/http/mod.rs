@@ -15,6 +15,7 @@ mod edge;
 mod encode;
 mod health;
 mod inbound;
+mod meters;
 mod multipart;
 mod params;
 mod problem;
@@ -24,6 +25,9 @@ mod routes;
 mod socket;
 mod streams;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 
 use crate::config::Settings;
@@ -31,6 +35,7 @@ use crate::service::Service;
 use accept::ConnectionLimits;
 use cors::Cors;
 use edge::Edge;
+use meters::Meters;
 use problem::Refusal;
 
 /// What the handlers have.
@@ -38,12 +43,22 @@ use problem::Refusal;
 struct App {
     service: Service,
     body_bytes_max: usize,
+    meters: Arc<Meters>,
+    metrics_open: bool,
 }
 
 /// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`.
 pub async fn serve(service: Service, listener: TcpListener, settings: &Settings, stop: impl Future<Output = ()>) {
-    let app = App { service: service.clone(), body_bytes_max: settings.body_bytes_max };
-    let edge = Edge { router: routes::router(app), service, cors: Cors::new(settings) };
+    let meters = Arc::new(Meters::new(&routes::PATHS, service.started_s()));
+    let app = App {
+        service: service.clone(),
+        body_bytes_max: settings.body_bytes_max,
+        meters: meters.clone(),
+        metrics_open: settings.metrics_open,
+    };
+    let traffic = meters.traffic.clone();
+    let slow = (settings.slow_ms > 0).then(|| Duration::from_millis(settings.slow_ms));
+    let edge = Edge { router: routes::router(app), service, cors: Cors::new(settings), meters, slow };
     let limits = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
-    accept::run(listener, edge, limits, stop).await;
+    accept::run(listener, edge, limits, traffic, stop).await;
 }

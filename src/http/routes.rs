@@ -6,13 +6,28 @@ use axum::routing::{get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
-use crate::http::{App, batch, collections, health, records};
+use crate::http::{App, batch, collections, health, meters, records};
+
+/// The paths of the table, by which requests are counted.
+pub(super) const PATHS: [&str; 10] = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/api/health",
+    "/api/collections",
+    "/api/collections/{collection}",
+    "/api/collections/{collection}/schema",
+    "/api/collections/{collection}/records",
+    "/api/collections/{collection}/records/{id}",
+    "/api/batch",
+];
 
 /// The table over one application.
 pub(super) fn router(app: App) -> Router {
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(meters::metrics))
         .route("/api/health", get(health::health))
         .route("/api/collections", get(collections::list).post(collections::create))
         .route("/api/collections/{collection}", get(collections::view).delete(collections::drop))

@@ -50,6 +50,13 @@ pub(super) struct Kept {
     totals: Totals,
 }
 
+impl Kept {
+    /// Totals that are kept.
+    pub(super) fn totals(&self) -> usize {
+        self.totals.len()
+    }
+}
+
 impl Service {
     /// A page of records as JSON.
     ///

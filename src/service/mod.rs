@@ -9,6 +9,7 @@ pub mod access;
 pub mod batch;
 pub mod collections;
 mod explain;
+pub mod figures;
 pub mod ids;
 pub mod lists;
 mod output;
@@ -28,6 +29,7 @@ use crate::core::{Core, Published};
 use crate::error::Result;
 use crate::id::Position;
 use crate::model::predicate::{QueryPairs, Request};
+use crate::time::Millis;
 
 pub use access::{Asker, Caller};
 use scan_pool::ScanPool;
@@ -42,6 +44,7 @@ struct Inner {
     dev: bool,
     pool: ScanPool,
     lists: Arc<lists::Kept>,
+    started: Millis,
 }
 
 /// A page of a list, as asked for.
@@ -61,7 +64,13 @@ impl Service {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
+        let (pool, lists, started) = (ScanPool::start()?, Arc::default(), core.clock().now());
+        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool, lists, started })))
+    }
+
+    /// When the server started, seconds since 1970.
+    pub fn started_s(&self) -> u64 {
+        u64::try_from(self.0.started.0 / 1_000).unwrap_or(0)
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.

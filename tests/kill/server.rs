@@ -92,7 +92,12 @@ impl Server {
 
     /// Starts a server; it serves, or it says why not.
     pub(crate) fn try_start(folder: &Folder) -> Result<Server, Ended> {
-        let (mut child, said) = spawn(folder);
+        Server::try_start_with(folder, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn try_start_with(folder: &Folder, more: &[&str]) -> Result<Server, Ended> {
+        let (mut child, said) = spawn(folder, more);
         let stdout = child.stdout.take().expect("a piped output");
         let (line_in, line_out) = mpsc::channel();
         std::thread::spawn(move || {
@@ -114,7 +119,7 @@ impl Server {
 
     /// Begins to start a server and kills it after `time`, wherever it is by then.
     pub(crate) fn kill_while_starting(folder: &Folder, time: Duration) {
-        let (mut child, _) = spawn(folder);
+        let (mut child, _) = spawn(folder, &[]);
         std::thread::sleep(time);
         child.kill().expect("a process to kill");
         child.wait().expect("its end");
@@ -162,12 +167,13 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &Folder) -> (Child, PathBuf) {
+fn spawn(folder: &Folder, more: &[&str]) -> (Child, PathBuf) {
     let said = folder.0.join("stderr");
     let log = File::options().create(true).append(true).open(&said).expect("a file for its log");
     let child = Command::new(BINARY)
         .args(["serve", "--listen", "127.0.0.1:0", "--dev", "--data"])
         .arg(folder.data())
+        .args(more)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
