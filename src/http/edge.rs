@@ -16,12 +16,14 @@ use axum::response::IntoResponse;
 use hyper::body::Body as _;
 use tower::Service as _;
 
+use crate::config::Net;
 use crate::error::Error;
 use crate::http::accept::Answer;
 use crate::http::cors::{self, Cors};
 use crate::http::inbound::Inbound;
 use crate::http::meters::Meters;
 use crate::http::problem::{self, Refusal};
+use crate::http::rates::{self, Rates};
 use crate::http::request::{REQUEST_ID, request_id};
 use crate::http::{coding, encode};
 use crate::service::{Caller, Service};
@@ -34,6 +36,8 @@ pub(super) struct Edge {
     pub(super) cors: Cors,
     pub(super) meters: Arc<Meters>,
     pub(super) slow: Option<Duration>,
+    pub(super) rates: Option<Arc<Rates>>,
+    pub(super) proxies: Arc<[Net]>,
 }
 
 impl Answer for Edge {
@@ -42,12 +46,18 @@ impl Answer for Edge {
         let id = request_id(request.headers());
         let told = (request.method().clone(), request.uri().path_and_query().cloned());
         let (coding, allowed) = (coding::wanted(request.headers()), self.cors.allowed(request.headers()));
-        let caller = self.service.caller(peer.ip(), host(&request));
+        let address = rates::client(peer.ip(), request.headers(), &self.proxies);
+        let caller = self.service.caller(address, host(&request));
+        let rates = self.rates.as_deref();
+        let counted = rates.and_then(|rates| rates.count(self.meters.class(timed.route), &caller, address));
         if caller != Caller::Anonymous {
             request.extensions_mut().insert(caller);
         }
         let response = if cors::is_preflight(&request) {
             cors::preflight(allowed.is_some())
+        } else if let Some(Err(error)) = counted.as_ref().map(|counted| counted.allow()) {
+            self.meters.limited.add(1);
+            Refusal(Arc::new(error)).into_response()
         } else {
             match caught(self.router.clone().call(request)).await {
                 Ok(Ok(response)) => response,
@@ -61,6 +71,9 @@ impl Answer for Edge {
         let response = if told.0 == Method::HEAD { without_body(response) } else { response };
         let mut response = encode::encoded(response, coding).await;
         self.cors.mark(response.headers_mut(), allowed);
+        if let Some(counted) = counted {
+            counted.mark(response.headers_mut());
+        }
         let time = timed.end(response.status());
         if self.slow.is_some_and(|slow| time >= slow) {
             done.is_slow(response.status(), time);

@@ -14,6 +14,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
 use crate::http::answer::caller;
+use crate::http::rates::Class;
 use crate::http::{App, Refusal};
 use crate::meter::{Counter, Gauge, Histogram, resident_bytes};
 use crate::service::Service;
@@ -32,7 +33,7 @@ pub(super) struct Traffic {
 #[derive(Debug)]
 pub(super) struct Meters {
     routes: matchit::Router<usize>,
-    names: Vec<&'static str>,
+    names: Vec<(&'static str, Class)>,
     /// By route, then by the status's first digit, from 1.
     times: Vec<[Histogram; 5]>,
     in_flight: Gauge,
@@ -51,12 +52,12 @@ pub(super) struct Route(usize);
 
 impl Meters {
     /// For a table of paths; one that the router could not have would not be counted by its name.
-    pub(super) fn new(paths: &[&'static str], started_s: u64) -> Meters {
+    pub(super) fn new(paths: &[(&'static str, Class)], started_s: u64) -> Meters {
         let mut routes = matchit::Router::new();
-        let mut names = vec![OTHER];
-        for path in paths {
+        let mut names = vec![(OTHER, Class::Plain)];
+        for (path, class) in paths {
             if routes.insert(*path, names.len()).is_ok() {
-                names.push(path);
+                names.push((path, *class));
             }
         }
         let times = names.iter().map(|_| [const { Histogram::of_times() }; 5]).collect();
@@ -73,7 +74,12 @@ impl Meters {
 
     /// A route's path in the table.
     pub(super) fn name(&self, route: Route) -> &'static str {
-        self.names[route.0]
+        self.names[route.0].0
+    }
+
+    /// What it is to a rate limit.
+    pub(super) fn class(&self, route: Route) -> Class {
+        self.names[route.0].1
     }
 }
 
@@ -187,7 +193,7 @@ impl Page {
     fn edge(&mut self, meters: &Meters) {
         let name = "millpond_http_request_seconds";
         self.head(name, "histogram", "Time from a request's head to its answer's, by route and class of status.");
-        for (route, classes) in meters.names.iter().zip(&meters.times) {
+        for ((route, _), classes) in meters.names.iter().zip(&meters.times) {
             for (class, times) in classes.iter().enumerate().filter(|(_, times)| times.counts().iter().any(|n| *n > 0))
             {
                 let labels = format!("route=\"{route}\",status=\"{}xx\"", class + 1);
@@ -226,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_by_its_route_and_a_stranger_as_other() {
-        let meters = Meters::new(&PATHS, 0);
+        let meters = Meters::new(&PATHS.map(|path| (path, Class::Plain)), 0);
         for (path, name, status) in [
             ("/api/health", PATHS[0], 200),
             ("/api/collections/a/records/b", PATHS[1], 404),

@@ -19,6 +19,7 @@ mod meters;
 mod multipart;
 mod params;
 mod problem;
+mod rates;
 mod records;
 mod request;
 mod routes;
@@ -37,6 +38,7 @@ use cors::Cors;
 use edge::Edge;
 use meters::Meters;
 use problem::Refusal;
+use rates::Rates;
 
 /// What the handlers have.
 #[derive(Clone)]
@@ -49,7 +51,7 @@ struct App {
 
 /// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`.
 pub async fn serve(service: Service, listener: TcpListener, settings: &Settings, stop: impl Future<Output = ()>) {
-    let meters = Arc::new(Meters::new(&routes::PATHS, service.started_s()));
+    let meters = Arc::new(Meters::new(routes::PATHS, service.started_s()));
     let app = App {
         service: service.clone(),
         body_bytes_max: settings.body_bytes_max,
@@ -58,7 +60,16 @@ pub async fn serve(service: Service, listener: TcpListener, settings: &Settings,
     };
     let traffic = meters.traffic.clone();
     let slow = (settings.slow_ms > 0).then(|| Duration::from_millis(settings.slow_ms));
-    let edge = Edge { router: routes::router(app), service, cors: Cors::new(settings), meters, slow };
+    let edge = Edge {
+        router: routes::router(app),
+        service,
+        cors: Cors::new(settings),
+        meters,
+        slow,
+        rates: Rates::new(settings).map(Arc::new),
+        // `Settings::validate` has read them all.
+        proxies: settings.proxies().unwrap_or_default().into(),
+    };
     let limits = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
     accept::run(listener, edge, limits, traffic, stop).await;
 }

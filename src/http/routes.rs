@@ -6,20 +6,22 @@ use axum::routing::{get, post};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
+use crate::http::rates::Class;
 use crate::http::{App, batch, collections, health, meters, records};
 
-/// The paths of the table, by which requests are counted.
-pub(super) const PATHS: [&str; 10] = [
-    "/livez",
-    "/readyz",
-    "/metrics",
-    "/api/health",
-    "/api/collections",
-    "/api/collections/{collection}",
-    "/api/collections/{collection}/schema",
-    "/api/collections/{collection}/records",
-    "/api/collections/{collection}/records/{id}",
-    "/api/batch",
+/// The paths of the table, by which requests are counted and limited.
+pub(super) const PATHS: &[(&str, Class)] = &[
+    ("/livez", Class::Free),
+    ("/readyz", Class::Free),
+    ("/metrics", Class::Plain),
+    ("/api/health", Class::Free),
+    ("/api/collections", Class::Plain),
+    ("/api/collections/{collection}", Class::Plain),
+    ("/api/collections/{collection}/schema", Class::Plain),
+    ("/api/collections/{collection}/auth-with-password", Class::Login),
+    ("/api/collections/{collection}/records", Class::Plain),
+    ("/api/collections/{collection}/records/{id}", Class::Plain),
+    ("/api/batch", Class::Plain),
 ];
 
 /// The table over one application.

@@ -305,3 +305,44 @@ fn metrics_tell_what_was_done() {
         value.parse::<f64>().expect("a number");
     }
 }
+
+#[test]
+fn who_asks_too_often_is_told_how_long_to_wait_and_others_are_served() {
+    let (_server, mut client, _) = with_note(|settings| {
+        settings.rate_limits = true;
+        settings.rate_limit_requests = 3;
+        settings.rate_limit_logins = 1;
+        settings.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
+    });
+    let mut ask = |method: &str, path: &str, from: &str| {
+        client.request(method, path, &[("x-forwarded-for", from)], None).expect("an answer")
+    };
+    for left in (0..3).rev() {
+        let answer = ask("GET", NOTE, "198.51.100.1");
+        assert_eq!((answer.status, answer.header("ratelimit-policy")), (200, Some("\"requests\";q=3;w=10")));
+        let state = answer.header("ratelimit").expect("how it stands");
+        assert!(state.starts_with(&format!("\"requests\";r={left};t=")), "{state}");
+    }
+    let refused = ask("GET", NOTE, "203.0.113.9, 198.51.100.1");
+    assert_eq!((refused.status, &refused.json()["code"]), (429, &"rate_limited".into()));
+    let wait: u64 = refused.header("retry-after").and_then(|wait| wait.parse().ok()).expect("a time");
+    assert!((1..=4).contains(&wait), "{wait}");
+    assert!(refused.header("x-request-id").is_some() && refused.header("ratelimit").is_some());
+    assert_eq!(ask("GET", "/livez", "198.51.100.1").status, 200, "whether the server is well may always be asked");
+    assert_eq!(ask("GET", NOTE, "198.51.100.2").status, 200);
+
+    let login = "/api/collections/users/auth-with-password";
+    assert_ne!(ask("POST", login, "198.51.100.3").status, 429);
+    let second = ask("POST", login, "198.51.100.3");
+    assert_eq!((second.status, second.header("ratelimit-policy")), (429, Some("\"logins\";q=1;w=60")));
+    assert_eq!(ask("GET", NOTE, "198.51.100.3").status, 200, "other requests are counted apart");
+
+    // Who comes from this machine by its own word is a superuser here, and not counted; whom the proxy names is not one.
+    for _ in 0..10 {
+        assert_eq!(client.get("/api/collections").expect("an answer").status, 200);
+    }
+    let named = client.request("GET", "/api/collections", &[("x-forwarded-for", "198.51.100.4")], None);
+    assert_eq!(named.expect("an answer").status, 401);
+    let limited = client.get("/metrics").expect("an answer");
+    assert_eq!(metric(limited.text(), "millpond_http_limited_total"), 2.0);
+}
