@@ -26,7 +26,7 @@
 //!
 //! | floor | modules | what lives there |
 //! |---|---|---|
-//! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] | kinds of errors, newtypes, every bound, the clock, the file seam with its simulator |
+//! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] [`meter`] | kinds of errors, newtypes, every bound, the clock, counters, the file seam with its simulator |
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] | frames and segments · layers, indexes, the redb base, queries, snapshots; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view |
@@ -69,6 +69,7 @@ pub mod http;
 pub mod id;
 pub mod limits;
 pub mod log;
+pub mod meter;
 pub mod model;
 pub mod server;
 pub mod service;

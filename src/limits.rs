@@ -357,6 +357,30 @@ pub const ORIGINS_MAX: usize = 100;
 /// Time for which a browser need not ask again.
 pub const PREFLIGHT_AGE_MAX: Duration = Duration::from_secs(3_600);
 
+/// A request that takes as long is logged as slow, ms.
+pub const SLOW_MS: u64 = 1_000;
+
+// Rates.
+
+/// Requests of one client in [`RATE_REQUESTS_TIME`], where rate limits are on.
+pub const RATE_REQUESTS: u32 = 300;
+/// The time that they are counted over.
+pub const RATE_REQUESTS_TIME: Duration = Duration::from_secs(10);
+/// Logins from one address in [`RATE_LOGINS_TIME`], where rate limits are on.
+pub const RATE_LOGINS: u32 = 10;
+/// The time that they are counted over.
+pub const RATE_LOGINS_TIME: Duration = Duration::from_secs(60);
+/// What either may be set to: a hundred thousand a second is none any more.
+pub const RATE_MAX: u32 = 1_000_000;
+/// Clients that are counted each by itself; those beyond share one count.
+pub const RATE_CLIENTS_MAX: usize = 100_000;
+/// How often it is looked, where there is no room, who can be forgotten.
+pub const RATE_SWEEP_TIME: Duration = Duration::from_secs(1);
+/// Networks of trusted proxies.
+pub const PROXIES_MAX: usize = 100;
+/// Proxies on the way of one request that are looked at.
+pub const PROXY_HOPS_MAX: usize = 16;
+
 // HTTP/2, of one connection. Past a limit it is cut, but where something else is said.
 
 /// Requests at once; a further one is refused by its stream.

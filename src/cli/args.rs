@@ -148,6 +148,25 @@ pub(super) struct Flags {
     /// Cache of finished answers and records, bytes; 0 for none. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_CACHE_BYTES")]
     cache_bytes: Option<usize>,
+    /// Whether anybody who reaches the server may read /metrics; else superusers only. [default: false]
+    #[arg(long, env = "MILLPOND_METRICS_OPEN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    metrics_open: Option<bool>,
+    /// A request that takes as long is logged as slow, ms; 0 for none. [default: 1000]
+    #[arg(long, value_name = "MS", env = "MILLPOND_SLOW_MS")]
+    slow_ms: Option<u64>,
+    /// Whether clients are held to the two limits below; superusers are not. [default: false]
+    #[arg(long, env = "MILLPOND_RATE_LIMITS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    rate_limits: Option<bool>,
+    /// Requests of one client in 10 seconds. [default: 300]
+    #[arg(long, value_name = "N", env = "MILLPOND_RATE_LIMIT_REQUESTS")]
+    rate_limit_requests: Option<u32>,
+    /// Logins from one address in a minute. [default: 10]
+    #[arg(long, value_name = "N", env = "MILLPOND_RATE_LIMIT_LOGINS")]
+    rate_limit_logins: Option<u32>,
+    /// Networks of proxies whose X-Forwarded-For says who the client is, as 10.0.0.0/8. Several by commas, or the flag
+    /// again. [default: none]
+    #[arg(long, value_name = "NETWORKS", env = "MILLPOND_TRUSTED_PROXIES", value_delimiter = ',')]
+    trusted_proxies: Option<Vec<String>>,
 }
 
 /// Where the data is and how lines are logged.
@@ -250,9 +269,20 @@ impl Flags {
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cache_bytes, cors_origins);
+        lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours);
+        lay!(
+            settings,
+            self,
+            metrics_open,
+            slow_ms,
+            rate_limits,
+            rate_limit_requests,
+            rate_limit_logins,
+            trusted_proxies
+        );
         // A variable that is set to nothing sets nothing.
         settings.cors_origins.retain(|origin| !origin.is_empty());
-        lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours);
+        settings.trusted_proxies.retain(|net| !net.is_empty());
         settings.validate()?;
         Ok(settings)
     }

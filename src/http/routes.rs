@@ -6,13 +6,36 @@ use axum::routing::{delete, get, post, put};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
-use crate::http::{App, batch, cache, collections, export, health, import, records};
+use crate::http::rates::Class;
+use crate::http::{App, batch, cache, collections, export, health, import, meters, records};
+
+/// The paths of the table, by which requests are counted and limited.
+pub(super) const PATHS: &[(&str, Class)] = &[
+    ("/livez", Class::Free),
+    ("/readyz", Class::Free),
+    ("/metrics", Class::Plain),
+    ("/api/health", Class::Free),
+    ("/api/collections", Class::Plain),
+    ("/api/collections/import", Class::Plain),
+    ("/api/collections/{collection}", Class::Plain),
+    ("/api/collections/{collection}/schema", Class::Plain),
+    ("/api/collections/{collection}/auth-with-password", Class::Login),
+    ("/api/collections/{collection}/records", Class::Plain),
+    ("/api/collections/{collection}/truncate", Class::Plain),
+    ("/api/collections/{collection}/records/{id}", Class::Plain),
+    ("/api/collections/{collection}/import", Class::Plain),
+    ("/api/collections/{collection}/export", Class::Plain),
+    ("/api/batch", Class::Plain),
+    ("/api/cache", Class::Plain),
+    ("/api/cache/invalidate", Class::Plain),
+];
 
 /// The table over one application.
 pub(super) fn router(app: App) -> Router {
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(meters::metrics))
         .route("/api/health", get(health::health))
         .route("/api/collections", get(collections::list).post(collections::create))
         .route("/api/collections/import", put(collections::import))

@@ -65,6 +65,13 @@ struct Paged {
     at: Seq,
 }
 
+impl Kept {
+    /// Totals that are kept.
+    pub(super) fn totals(&self) -> usize {
+        self.totals.len()
+    }
+}
+
 impl Service {
     /// A page of records as JSON. `question` is the request as it came.
     ///

@@ -12,6 +12,7 @@ pub mod cache;
 pub mod collections;
 mod explain;
 pub mod export;
+pub mod figures;
 #[cfg(test)]
 mod fixture;
 pub mod ids;
@@ -39,6 +40,7 @@ use crate::error::Result;
 use crate::id::Position;
 use crate::limits;
 use crate::model::predicate::{QueryPairs, Request};
+use crate::time::Millis;
 
 pub use access::{Asker, Caller};
 use cache::{Answer, Cache, Question};
@@ -62,6 +64,7 @@ struct Inner {
     spools: Spools,
     /// `None` where the settings leave it no room.
     cache: Option<Arc<Cache>>,
+    started: Millis,
 }
 
 /// A page of a list, as asked for.
@@ -92,8 +95,14 @@ impl Service {
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),
             spools: Spools::open(&core)?,
+            started: core.clock().now(),
             core,
         })))
+    }
+
+    /// When the server started, seconds since 1970.
+    pub fn started_s(&self) -> u64 {
+        u64::try_from(self.0.started.0 / 1_000).unwrap_or(0)
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.

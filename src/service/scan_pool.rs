@@ -37,6 +37,11 @@ impl ScanPool {
         Ok(ScanPool { jobs: Some(jobs), threads })
     }
 
+    /// Queries that wait.
+    pub(super) fn queued(&self) -> usize {
+        self.jobs.as_ref().map_or(0, Sender::len)
+    }
+
     /// Runs `work` on one of the threads, if it can begin before `deadline`, and waits for it without blocking.
     ///
     /// # Errors
