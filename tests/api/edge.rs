@@ -138,11 +138,17 @@ const ROUTES: &[(&str, &str)] = &[
     ("/api/health", "GET,HEAD"),
     ("/metrics", "GET,HEAD"),
     ("/api/collections", "GET,HEAD,POST"),
-    ("/api/collections/notes", "GET,HEAD,DELETE"),
+    ("/api/collections/notes", "GET,HEAD,PATCH,DELETE"),
     ("/api/collections/notes/schema", "GET,HEAD"),
     ("/api/collections/notes/records", "GET,HEAD,POST,PUT"),
     (NOTE, "GET,HEAD,PATCH,PUT,DELETE"),
+    ("/api/collections/import", "PUT"),
+    ("/api/collections/notes/truncate", "DELETE"),
+    ("/api/collections/notes/import", "POST"),
+    ("/api/collections/notes/export", "GET,HEAD"),
     ("/api/batch", "POST"),
+    ("/api/cache", "GET,HEAD"),
+    ("/api/cache/invalidate", "POST"),
 ];
 
 #[test]
