@@ -22,6 +22,8 @@ pub(super) enum Command {
     Serve(Flags),
     /// Serves a folder with 20,000 real flights in it and prints curl lines to try.
     Demo(Flags),
+    /// Makes a superuser of a stopped server's folder, or gives one another password.
+    Superuser(Superuser),
     /// Verifies a stopped server's folder: the log, the tables, their indexes, counts and digests.
     Check(Folder),
     /// Shows the write log of a folder, without changing it.
@@ -31,11 +33,11 @@ pub(super) enum Command {
 }
 
 /// Every setting. Each is also a variable `MILLPOND_…` and a line of the TOML file.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(super) struct Flags {
     #[command(flatten)]
     folder: Folder,
-    /// Address to listen at; port 0 takes a free one. Loopback only, until there are accounts. [default: 127.0.0.1:8090]
+    /// Address to listen at; port 0 takes a free one. [default: 127.0.0.1:8090]
     #[arg(long, value_name = "ADDRESS", env = "MILLPOND_LISTEN")]
     listen: Option<SocketAddr>,
     /// Every caller is a superuser: for development on this machine.
@@ -50,6 +52,22 @@ pub(super) struct Flags {
     /// Page cache of the tables, bytes. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_BASE_CACHE_BYTES")]
     base_cache_bytes: Option<usize>,
+    /// Memory that one hash of a password fills, KiB. [default: 19456]
+    #[arg(long, value_name = "KIB", env = "MILLPOND_PASSWORD_MEMORY_KIB")]
+    password_memory_kib: Option<usize>,
+    /// Address of the superuser that is made where there is none yet. With the password, from the environment only.
+    #[arg(long, hide = true, env = "MILLPOND_SUPERUSER_EMAIL", value_name = "EMAIL")]
+    superuser_email: Option<String>,
+    /// Its password.
+    #[arg(long, hide = true, env = "MILLPOND_SUPERUSER_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    superuser_password: Option<String>,
+}
+
+/// Without the password that may be among them.
+impl std::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flags").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 /// Where the data is and how lines are logged.
@@ -67,6 +85,37 @@ pub(super) struct Folder {
     /// What is logged: a level, or directives such as info,millpond::http=debug. [default: info]
     #[arg(long, value_name = "LEVEL", env = "MILLPOND_LOG_LEVEL")]
     log_level: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Superuser {
+    #[command(subcommand)]
+    pub(super) what: SuperuserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SuperuserCommand {
+    /// Makes one.
+    Create(Account),
+    /// Gives one another password, which ends its tokens.
+    Reset(Account),
+}
+
+#[derive(clap::Args)]
+pub(super) struct Account {
+    /// Its e-mail address.
+    pub(super) email: String,
+    /// Its password.
+    pub(super) password: String,
+    #[command(flatten)]
+    pub(super) folder: Folder,
+}
+
+/// Without the password.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("email", &self.email).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -119,9 +168,18 @@ impl Flags {
         self.over(file)
     }
 
+    /// Address and password of the superuser that is made where there is none yet.
+    pub(super) fn first_superuser(&self) -> Result<Option<(String, String)>> {
+        match (&self.superuser_email, &self.superuser_password) {
+            (None, None) => Ok(None),
+            (Some(email), Some(password)) => Ok(Some((email.clone(), password.clone()))),
+            _ => Err(Error::invalid("MILLPOND_SUPERUSER_EMAIL and MILLPOND_SUPERUSER_PASSWORD go together")),
+        }
+    }
+
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
-        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes);
+        lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, password_memory_kib);
         settings.validate()?;
         Ok(settings)
     }

@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod log;
 mod serve;
+mod superuser;
 
 use std::process::ExitCode;
 
@@ -38,9 +39,10 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     match args.command {
-        Command::Serve(flags) => serve::run(flags.settings()?),
+        Command::Serve(flags) => serve::run(flags.settings()?, flags.first_superuser()?),
         Command::Demo(flags) => demo::run(flags.settings_for_demo()?),
         Command::Check(folder) => check::run(&folder.settings()?),
+        Command::Superuser(superuser) => superuser::run(&superuser),
         Command::Log(log) => log::run(&log),
         Command::Version => {
             say(format_args!("millpond {}", env!("CARGO_PKG_VERSION")));

@@ -9,13 +9,14 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::HOST;
+use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::{HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
 use tower::Service as _;
 
-use crate::error::Error;
+use crate::error::{Error, Kind, Result};
 use crate::http::accept::Answer;
+use crate::http::auth;
 use crate::http::inbound::Inbound;
 use crate::http::problem::{self, Refusal};
 use crate::http::request::{REQUEST_ID, request_id};
@@ -32,17 +33,35 @@ impl Answer for Edge {
     async fn answer(&self, mut request: Request<Inbound>, peer: SocketAddr) -> Response<Body> {
         let id = request_id(request.headers());
         let told = (request.method().clone(), request.uri().path_and_query().cloned());
-        let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
-        let caller = self.service.caller(peer.ip(), host);
-        if caller != Caller::Anonymous {
-            request.extensions_mut().insert(caller);
-        }
-        let response = match caught(self.router.clone().call(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            Err(panic) => Refusal(Arc::new(from_panic(&*panic))).into_response(),
+        let response = match self.caller(&request, peer) {
+            Err(error) => Refusal(Arc::new(error)).into_response(),
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                match caught(self.router.clone().call(request)).await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(never)) => match never {},
+                    Err(panic) => Refusal(Arc::new(from_panic(&*panic))).into_response(),
+                }
+            }
         };
         finish(response, id, told.0, told.1.as_ref().map_or("", |path| path.path()))
+    }
+}
+
+impl Edge {
+    /// Who sends a request: by its token, if it bears one, else by where it comes from.
+    fn caller(&self, request: &Request<Inbound>, peer: SocketAddr) -> Result<Caller> {
+        let headers = request.headers();
+        let by_place = || self.service.caller(peer.ip(), headers.get(HOST).map(HeaderValue::as_bytes));
+        match headers.get(AUTHORIZATION).filter(|given| !given.is_empty()) {
+            None => Ok(by_place()),
+            Some(given) => match self.service.caller_of_token(given.as_bytes()) {
+                Err(error) if error.kind() == Kind::Unauthenticated && auth::is_open(request.uri().path()) => {
+                    Ok(by_place())
+                }
+                found => found,
+            },
+        }
     }
 }
 
@@ -59,7 +78,7 @@ fn finish(mut response: Response<Body>, id: HeaderValue, method: Method, path: &
 }
 
 /// Runs a future to its end or its panic.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+async fn caught<F: Future>(future: F) -> std::result::Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     // After a panic the future is dropped unpolled: nobody sees what it left half done.
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

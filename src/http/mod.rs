@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod auth;
 mod batch;
 mod collections;
 mod conditions;
@@ -26,6 +27,7 @@ use crate::service::Service;
 use accept::ConnectionLimits;
 use edge::Edge;
 use problem::Refusal;
+pub use routes::{Effect, Endpoint, endpoints};
 
 /// What the handlers have.
 #[derive(Clone)]

@@ -6,6 +6,7 @@
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
 pub mod access;
+pub mod auth;
 pub mod batch;
 pub mod collections;
 mod explain;
@@ -30,6 +31,8 @@ use crate::id::Position;
 use crate::model::predicate::{QueryPairs, Request};
 
 pub use access::{Asker, Caller};
+pub use auth::Secret;
+use auth::{Cost, Setup};
 use scan_pool::ScanPool;
 
 /// The handle to all calls: cheap to clone, usable from any thread.
@@ -40,7 +43,11 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     core: Core,
     dev: bool,
+    secret: Secret,
+    cost: Cost,
+    setup: Setup,
     pool: ScanPool,
+    passwords: ScanPool,
     lists: Arc<lists::Kept>,
 }
 
@@ -60,8 +67,17 @@ impl Service {
     ///
     /// # Errors
     /// `Internal` when the system gives no thread.
-    pub fn new(core: Core, settings: &Settings) -> Result<Service> {
-        Ok(Service(Arc::new(Inner { core, dev: settings.dev, pool: ScanPool::start()?, lists: Arc::default() })))
+    pub fn new(core: Core, settings: &Settings, secret: Secret) -> Result<Service> {
+        Ok(Service(Arc::new(Inner {
+            core,
+            dev: settings.dev,
+            secret,
+            cost: Cost::of(settings.password_memory_kib),
+            setup: Setup::default(),
+            pool: ScanPool::start()?,
+            passwords: ScanPool::for_passwords()?,
+            lists: Arc::default(),
+        })))
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.
@@ -69,15 +85,16 @@ impl Service {
         access::caller(self.0.dev, peer, host)
     }
 
-    /// The same for a form, which a page sends without asking: by its `Origin`, and whether it shows a token.
-    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>, token: bool) -> Caller {
-        access::caller_of_form(caller, origin, token)
+    /// The same for a form, which a page sends without asking: by its `Origin`.
+    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>) -> Caller {
+        access::caller_of_form(caller, origin)
     }
 
     /// A caller with what its request says: its method, and its query string.
     pub fn asker(&self, caller: Caller, method: &'static str, query: QueryPairs) -> Asker {
         let now = self.core().clock().now();
-        Asker { caller, request: Arc::new(Request { now, method, principal: None, query }) }
+        let principal = caller.record();
+        Asker { caller, request: Arc::new(Request { now, method, principal, query }) }
     }
 
     /// The position that is read now.

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::model::look::Wanted;
 use crate::service::lists::ListRequest;
 use crate::service::writes::{Ask, Deed};
-use crate::service::{Asker, Caller, Paging, Service};
+use crate::service::{Asker, Caller, Paging, Secret, Service};
 use crate::time::{Clock, Millis};
 
 const ITEMS: &str = r#"{"name":"items","fields":[{"name":"n","type":"number","integer":true},{"name":"t","type":"text"}],
@@ -30,7 +30,8 @@ fn start() -> (Service, Threads) {
     disk.create_dir_all(Path::new("/data")).unwrap();
     let settings = core::Settings { ballast_bytes: 4_096, ..core::Settings::default() };
     let (core, threads) = core::start(Arc::new(disk), Path::new("/data"), &settings, Clock::manual(Millis(1))).unwrap();
-    (Service::new(core, &config::Settings::default()).unwrap(), threads)
+    let secret = Secret::of_folder(&SimDisk::new(2), Path::new("/")).unwrap();
+    (Service::new(core, &config::Settings::default(), secret).unwrap(), threads)
 }
 
 fn superuser(service: &Service) -> Asker {

@@ -14,6 +14,7 @@ use crate::model::look::{Look, Wanted};
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
+use crate::service::auth::Revealed;
 use crate::service::records::{Shown, find};
 use crate::service::{Asker, Service, ids};
 use crate::state;
@@ -103,6 +104,12 @@ pub enum Done {
     Gone,
 }
 
+impl Done {
+    fn is_new(&self) -> bool {
+        matches!(self, Done::Stored(stored) if stored.created)
+    }
+}
+
 /// Why nothing of a transaction was done.
 pub(super) enum Refused {
     /// No write is to blame, or all.
@@ -172,12 +179,14 @@ impl Service {
     /// All of them in one transaction, or none. What becomes of each, in order.
     pub(super) async fn write_all(&self, asks: &[Ask<'_>]) -> Result<(Position, Vec<Done>), Refused> {
         for _ in 0..STALE_TRIES {
-            let schema = self.core().view().schema.clone();
-            let (writes, looks) = self.prepare_all(&schema, asks)?;
+            let view = self.core().view();
+            let (mut writes, looks) = self.prepare_all(&view.schema, asks)?;
+            let keys = self.seal(&view, &mut writes).await?;
+            drop(view);
             match self.core().submit(Command::Write(writes)).await {
                 Err(error) if error.code_str() == "stale_schema" => {}
                 Err(error) => return Err(error.into()),
-                Ok(committed) => return Ok(self.answer(asks, looks, committed).await?),
+                Ok(committed) => return Ok(self.answer(asks, looks, committed, keys).await?),
             }
         }
         let message = "the collection's definition keeps changing";
@@ -238,6 +247,7 @@ impl Service {
         asks: &[Ask<'_>],
         looks: Vec<Answer>,
         committed: Committed,
+        keys: Revealed,
     ) -> Result<(Position, Vec<Done>)> {
         let position = committed.position;
         let mut done = Vec::with_capacity(asks.len());
@@ -259,6 +269,11 @@ impl Service {
             done.push(Done::Stored(Stored { position, created, shown: Shown::new(collection, record, look) }));
         }
         self.relate_done(asks, &mut done).await?;
+        for (at, key) in keys {
+            if let Some(Done::Stored(stored)) = done.get_mut(at).filter(|done| done.is_new()) {
+                stored.shown.reveal("key", &key);
+            }
+        }
         Ok((position, done))
     }
 

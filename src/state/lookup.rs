@@ -101,6 +101,24 @@ pub fn unique_holder(
     fields: &Fields,
     own: &RecordId,
 ) -> Result<Option<RecordId>> {
+    holder(read, collection, index, fields, Some(own))
+}
+
+/// The record that has these values in an index; none if one of the values is null.
+///
+/// # Errors
+/// As [`record`].
+pub fn found_by(read: &dyn Read, collection: &Collection, index: &Index, fields: &Fields) -> Result<Option<RecordId>> {
+    holder(read, collection, index, fields, None)
+}
+
+fn holder(
+    read: &dyn Read,
+    collection: &Collection,
+    index: &Index,
+    fields: &Fields,
+    own: Option<&RecordId>,
+) -> Result<Option<RecordId>> {
     if index.fields.iter().any(|part| fields.get(part.field).is_null()) {
         return Ok(None);
     }
@@ -109,7 +127,7 @@ pub fn unique_holder(
         // At most two entries: one may be the record's own.
         for pair in read.scan(&from, &to, false)? {
             let id = key::entry_id(pair?.key(), index)?;
-            if id != *own {
+            if own != Some(&id) {
                 return Ok(Some(id));
             }
         }

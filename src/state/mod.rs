@@ -32,7 +32,7 @@ pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;
 pub use layer::Layer;
-pub use lookup::{exists, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
+pub use lookup::{exists, found_by, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
 pub use related::{Related, holds, permits};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};
 pub use tally::{Tally, TallyDelta};

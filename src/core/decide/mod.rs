@@ -4,6 +4,7 @@
 //! Reads no clock, no random source and nothing but the state it is given, which holds all commands before this one.
 //! What it decides is a fact: effects and replay never ask again.
 
+mod auth;
 mod collections;
 mod enrich;
 mod judge;

@@ -4,16 +4,18 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::model::json::write_f64;
 use crate::model::schema::{
-    Check, Collection, CollectionKind, DefaultValue, Field, FieldKind, Index, OnDelete, Rules, Sanitizer, Schema,
+    AuthToken, Check, Collection, CollectionKind, DefaultValue, Field, FieldKind, Index, OnDelete, Rules, Sanitizer,
+    Schema,
 };
 
-use super::output;
+use super::{auth, output};
 
 /// Appends the definition as JSON. Relations name their collection as `schema` has it now; indexes of the server's own
 /// are left out.
 pub fn format(schema: &Schema, collection: &Collection, out: &mut Vec<u8>) {
     let kind = match collection.kind {
         CollectionKind::Base => "base",
+        CollectionKind::Auth => "auth",
     };
     let fields: Vec<Json> = collection.fields.iter().map(|field| of_field(schema, collection, field)).collect();
     let indexes = collection.indexes.iter().filter(|index| !index.system);
@@ -43,6 +45,12 @@ pub fn format(schema: &Schema, collection: &Collection, out: &mut Vec<u8>) {
         if !collection.output.is_plain() {
             map.insert("output".to_owned(), output::format(schema, collection));
         }
+        if let Some(AuthToken { duration }) = collection.auth_token {
+            map.insert("authToken".to_owned(), json!({"duration": duration}));
+        }
+        if collection.id.is_own() {
+            map.insert("system".to_owned(), json!(true));
+        }
     }
     serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
 }
@@ -59,7 +67,10 @@ fn of_field(schema: &Schema, collection: &Collection, field: &Field) -> Json {
         put("computed", json!(text));
     }
     put("required", json!(field.required));
-    put("hidden", json!(field.hidden));
+    put("hidden", json!(field.hidden || field.is_secret()));
+    if auth::is_own(collection, &field.name) {
+        put("system", json!(true));
+    }
     match &field.default {
         None => {}
         Some(DefaultValue::Now) => put("default", json!("@now")),
@@ -115,7 +126,12 @@ fn options(schema: &Schema, collection: &Collection, kind: &FieldKind) -> Vec<(&
         }
         FieldKind::Json { max_size } => vec![("maxSize", json!(max_size))],
         FieldKind::Editor { max } => vec![("max", json!(max))],
-        FieldKind::Bool {} | FieldKind::Email {} | FieldKind::Url {} | FieldKind::GeoPoint {} => Vec::new(),
+        FieldKind::Password { min, max } => vec![("min", json!(min)), ("max", json!(max))],
+        FieldKind::Bool {}
+        | FieldKind::Email {}
+        | FieldKind::Url {}
+        | FieldKind::GeoPoint {}
+        | FieldKind::Secret {} => Vec::new(),
     }
 }
 

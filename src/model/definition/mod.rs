@@ -5,6 +5,7 @@
 //! [`crate::model::schema::Schema`], but for what only `core::decide` can see to: a name already taken, the collection's
 //! own id, and that what it reaches over is still there.
 
+mod auth;
 mod checks;
 mod fields;
 mod format;
@@ -18,6 +19,7 @@ mod output;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auth::BESIDE_PASSWORD;
 pub use format::format;
 pub use json_schema::json_schema;
 
@@ -40,10 +42,23 @@ use object::Object;
 /// # Errors
 /// `Invalid` with the faults of all of it, each with its path (`fields.2.pattern`).
 pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
+    parse_as(schema, body, now, false)
+}
+
+/// As [`parse`], of one of the server's own collections: its name begins with `_`.
+///
+/// # Errors
+/// As there.
+pub fn parse_own(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
+    parse_as(schema, body, now, true)
+}
+
+fn parse_as(schema: &Schema, body: &[u8], now: Millis, own: bool) -> Result<Collection> {
     let mut object = read(body)?;
     let mut faults = Faults::default();
-    let name = names::collection_name(&mut object, &mut faults);
-    kind(&mut object, &mut faults);
+    let name = names::collection_name(&mut object, own, &mut faults);
+    let kind = kind(&mut object, &mut faults);
+    let auth_token = auth::read(&mut object, kind, &mut faults);
     not_yet(&mut object, &mut faults);
     let rules = rules(&mut object, &mut faults);
     let mut collection = Collection {
@@ -51,7 +66,8 @@ pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
         generation: Generation(0),
         version: Seq::ZERO,
         name: name.into(),
-        kind: CollectionKind::Base,
+        kind,
+        auth_token,
         fields: Vec::new(),
         indexes: Vec::new(),
         rules,
@@ -63,6 +79,7 @@ pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
         last_index: IndexId(0),
     };
     let all_fields = fields::read(schema, &mut object, &mut collection, &mut faults);
+    auth::check(&collection, own, &mut faults);
     indexes::read(&mut object, &mut collection, &mut faults);
     indexes::check_defaults(&collection, &mut faults);
     let all_checks = checks::read(&mut object, &mut collection, &mut faults);
@@ -122,12 +139,14 @@ fn read(body: &[u8]) -> Result<Object> {
     }
 }
 
-fn kind(object: &mut Object, faults: &mut Faults) {
+fn kind(object: &mut Object, faults: &mut Faults) -> CollectionKind {
     match object.text("type", faults).as_deref() {
-        None | Some("base") => {}
-        Some("auth" | "view") => object.fault("type", "not_known_yet", "this type is not known yet", faults),
-        Some(_) => object.fault("type", "unknown_type", "must be base", faults),
+        None | Some("base") => return CollectionKind::Base,
+        Some("auth") => return CollectionKind::Auth,
+        Some("view") => object.fault("type", "not_known_yet", "this type is not known yet", faults),
+        Some(_) => object.fault("type", "unknown_type", "must be base or auth", faults),
     }
+    CollectionKind::Base
 }
 
 /// Parts of a definition that the contract names and this server doesn't carry out yet.

@@ -26,6 +26,11 @@ impl Object {
         faults.add(self.path(key), code, message);
     }
 
+    /// Puts a value under a key.
+    pub(super) fn put(&mut self, key: &str, value: Json) {
+        self.map.insert(key.to_owned(), value);
+    }
+
     /// Takes a key's value; null is the same as absent.
     pub(super) fn take(&mut self, key: &str) -> Option<Json> {
         self.map.shift_remove(key).filter(|value| !value.is_null())

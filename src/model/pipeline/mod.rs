@@ -17,6 +17,7 @@ mod conform;
 mod enrich;
 mod format;
 mod parse;
+mod password;
 mod sanitize;
 mod transform;
 mod validate;
@@ -31,6 +32,7 @@ pub use enrich::Writing;
 pub(crate) use format::{format_head, member};
 pub use format::{format_record, write_value};
 pub(crate) use parse::parse;
+pub use password::{NewPassword, new_password, set_secrets};
 pub(crate) use validate::RESERVED_KEYS;
 
 use crate::error::{Error, Result};
@@ -52,6 +54,7 @@ pub fn create(collection: &Collection, body: &[u8], id: RecordId, sees_hidden: b
     let members = json::members(json::checked_text(body)?)?;
     let valid = validate::validate(collection, members, validate::Id::Chosen, false, sees_hidden, &mut faults);
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
+    password::require(collection, &valid, &mut faults);
     faults.into_result(REFUSED)?;
     Ok(Op::Create { id: valid.id.unwrap_or(id), fields })
 }
