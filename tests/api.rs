@@ -50,6 +50,7 @@ scripts! {
     lists
     limits
     access
+    auth
     relations
     shop
     batch

@@ -14,7 +14,8 @@
 //! ```
 //!
 //! Positions are counted from what a new server writes by itself. A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
-//! server made), `HASH` (of a body, in a tag), `LOOK1` and so on (what else is in a tag, each time it is another), `CURSOR1` and so on; in a request `NODE`, `ID` and `HASH` (the last ones) stand for what was
+//! server made), `HASH` (of a body, in a tag), `LOOK1` and so on (what else is in a tag, each time it is another), `CURSOR1` and so on, and
+//! likewise `TOKEN1`, `KEY1` for what an answer gives under `token` and `key`; in a request `NODE`, `ID` and `HASH` (the last ones) stand for what was
 //! masked. `{x*300}` in a request is 300
 //! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters, `@data shop/records.json
 //! orders 0` what stands there in a file of `data`. What a target must escape is escaped, but for `%`, `&` and `+`. The
@@ -77,6 +78,8 @@ struct Player {
     looks: Vec<String>,
     /// Of lists, in the order in which they were met.
     cursors: Vec<String>,
+    tokens: Vec<String>,
+    keys: Vec<String>,
 }
 
 impl Player {
@@ -97,6 +100,8 @@ impl Player {
             hash: String::new(),
             looks: Vec::new(),
             cursors: Vec::new(),
+            tokens: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -155,8 +160,16 @@ impl Player {
             return self.masked(answer.text());
         };
         mask_request(&mut json, answer.header("x-request-id"));
-        if let Some(serde_json::Value::String(cursor)) = json.get_mut("nextCursor") {
-            *cursor = format!("CURSOR{}", place_of(&mut self.cursors, cursor));
+        for (member, name, met) in [
+            ("nextCursor", "CURSOR", &mut self.cursors),
+            ("token", "TOKEN", &mut self.tokens),
+            ("key", "KEY", &mut self.keys),
+        ] {
+            if let Some(serde_json::Value::String(text)) = json.get_mut(member) {
+                // Two tokens of one second are the same text.
+                let place = if name == "TOKEN" { last_of(met, text) } else { place_of(met, text) };
+                *text = format!("{name}{place}");
+            }
         }
         let short = json.to_string();
         let text = if short.len() > ONE_LINE { serde_json::to_string_pretty(&json).expect("JSON") } else { short };
@@ -176,8 +189,10 @@ impl Player {
             }
         }
         // The later ones first: the name of one is the beginning of another's.
-        for (at, cursor) in self.cursors.iter().enumerate().rev() {
-            placed = placed.replace(&format!("CURSOR{}", at + 1), cursor);
+        for (name, met) in [("CURSOR", &self.cursors), ("TOKEN", &self.tokens), ("KEY", &self.keys)] {
+            for (at, text) in met.iter().enumerate().rev() {
+                placed = placed.replace(&format!("{name}{}", at + 1), text);
+            }
         }
         placed
     }
@@ -270,6 +285,12 @@ fn masked(node: &str, began: Seq, text: &str) -> String {
         }
     }
     masked
+}
+
+/// The place of a text that was met last.
+fn last_of(met: &mut Vec<String>, text: &str) -> usize {
+    met.push(text.to_owned());
+    met.len()
 }
 
 /// The place of a text among those that were met, from 1.
