@@ -1,10 +1,14 @@
 //! The contract as scripts: each plays requests against a server of its own and compares every answer, and what was
 //! logged, with the script's own text. See `support::script` for their form.
 
+#[path = "api/accounts.rs"]
+mod accounts;
 #[path = "api/batch.rs"]
 mod batches;
 #[path = "api/hostile.rs"]
 mod hostile;
+#[path = "api/leaks.rs"]
+mod leaks;
 #[path = "api/related.rs"]
 mod related;
 mod support;

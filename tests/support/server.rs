@@ -15,6 +15,8 @@ pub struct Running {
     pub address: SocketAddr,
     pub core: Core,
     pub folder: TempDir,
+    /// Of the link that makes the first superuser, where there is none and `dev` is off.
+    pub setup: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<millpond::error::Result<Position>>>,
 }
@@ -27,13 +29,33 @@ impl Running {
 
     /// Starts one in a folder that may hold data already.
     pub fn start_in(folder: TempDir) -> Running {
+        Running::start_in_with(folder, |settings| settings, None)
+    }
+
+    /// Starts one with other settings, and a superuser of that address and password.
+    pub fn start_with(change: impl FnOnce(Settings) -> Settings, superuser: Option<(&str, &str)>) -> Running {
+        Running::start_in_with(tempfile::tempdir().expect("a folder"), change, superuser)
+    }
+
+    /// The same, in a folder that may hold data already.
+    pub fn start_in_with(
+        folder: TempDir,
+        change: impl FnOnce(Settings) -> Settings,
+        superuser: Option<(&str, &str)>,
+    ) -> Running {
         let settings = Settings {
             data: folder.path().join("data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             dev: true,
             ..Settings::default()
         };
+        let settings = change(settings);
+        let dev = settings.dev;
         let server = Server::start(settings).expect("the server starts");
+        if let Some((email, password)) = superuser {
+            server.wait_for(server.service().create_superuser(email, password)).expect("a superuser");
+        }
+        let setup = if dev { None } else { server.service().open_setup().expect("a token or none") };
         let core = server.core().clone();
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -45,7 +67,7 @@ impl Running {
             }))
         });
         let address = address.blocking_recv().expect("the server listens");
-        Running { address, core, folder, stop: Some(stop), thread: Some(thread) }
+        Running { address, core, folder, setup, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Stops it; the last durable position, and its folder.
