@@ -80,6 +80,14 @@ pub(super) async fn set_up(State(app): State<App>, request: Request) -> Answer {
     Ok(response)
 }
 
+/// `POST …/explain-access`
+pub(super) async fn explain(State(app): State<App>, request: Request) -> Answer {
+    let (head, body) = with_body(&app, request).await?;
+    Params::read(head.uri.query(), &[])?;
+    let collection = path_part(head.uri.path(), COLLECTION)?;
+    Ok(json(app.service.explain_access(&asked(&app, &head), &collection, &body)?))
+}
+
 /// A request whose body may be missing.
 async fn with_any_body(app: &App, request: Request) -> Result<(Parts, Bytes), Refusal> {
     let (head, body) = request.into_parts();

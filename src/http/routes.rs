@@ -53,6 +53,7 @@ fn table() -> Vec<Row> {
         (Method::POST, "/api/collections/{collection}/auth-with-password", Grants, post(auth::with_password)),
         (Method::POST, "/api/collections/{collection}/auth-refresh", Grants, post(auth::refresh)),
         (Method::POST, "/api/collections/{collection}/impersonate/{id}", Grants, post(auth::impersonate)),
+        (Method::POST, "/api/collections/{collection}/explain-access", Reads, post(auth::explain)),
         (Method::GET, RECORDS, Reads, get(records::list)),
         (Method::POST, RECORDS, Writes, post(records::create)),
         (Method::PUT, RECORDS, Writes, put(records::put)),

@@ -140,6 +140,30 @@ impl Asker {
     pub(super) fn guard(&self, schema: &Schema, collection: &Collection) -> Result<Guard> {
         Ok(guard(&self.caller, schema, collection, &self.request)?.of_request(self.request.clone()))
     }
+
+    /// The same, with another condition in the place of the rule of one action: what tells which part of it fails.
+    ///
+    /// # Errors
+    /// As [`guard`].
+    pub(super) fn guard_by(
+        &self,
+        schema: &Schema,
+        collection: &Collection,
+        action: Action,
+        condition: Arc<Program>,
+    ) -> Result<Guard> {
+        let compiled = schema.compiled(collection)?;
+        let rows = |one: Action| {
+            let (rule, program) = if one == action {
+                (Some("a part"), Some(&condition))
+            } else {
+                (collection.rules.of(one), compiled.rule(one))
+            };
+            rows_of(rule, program, &self.request)
+        };
+        let guard = Guard::for_caller(self.caller.is_known(), Action::ALL.map(rows));
+        Ok(guard.of_request(self.request.clone()))
+    }
 }
 
 /// The caller of a request from `peer`. In `dev` mode every caller on loopback is a superuser, but for one whose `Host`

@@ -225,6 +225,6 @@ pub(super) fn find<'a>(schema: &'a Schema, name: &str) -> Result<&'a Arc<Collect
     schema.find(name).ok_or_else(|| Error::new(Kind::NotFound, "there is no such collection"))
 }
 
-fn no_record() -> Error {
+pub(super) fn no_record() -> Error {
     Error::new(Kind::NotFound, "there is no such record")
 }

@@ -130,6 +130,7 @@ GET /api/collections/{collection}/auth-methods 200 200 200 200 200
 POST /api/collections/{collection}/auth-with-password 200 200 200 200 200
 POST /api/collections/{collection}/auth-refresh 401 200 403 403 403
 POST /api/collections/{collection}/impersonate/{id} 401 403 403 200 200
+POST /api/collections/{collection}/explain-access 401 403 403 200 200
 GET /api/collections/{collection}/records 200 200 200 200 200
 POST /api/collections/{collection}/records 401 201 201 201 201
 PUT /api/collections/{collection}/records 401 201 201 201 201

@@ -3,6 +3,7 @@
 //! Invariants: a password, a key and the server's secret are compared in constant time; whether an account exists shows
 //! neither in an answer nor in the work for it; what may be done is `access`'s alone.
 
+mod explain;
 mod hash;
 mod keys;
 mod login;
