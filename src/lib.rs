@@ -29,7 +29,7 @@
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] | frames and segments · layers, indexes, the redb base, queries, snapshots; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, replay, the published view |
-//! | 5 service | [`service`] | what a caller may do, and the bytes of the answer |
+//! | 5 service | [`service`] | who calls, what a caller may do, and the bytes of the answer |
 //! | 6 edge | [`http`] | the route table, one match from error kind to status, the accept loop |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
@@ -42,6 +42,8 @@
 //! - Decide judges, effects obey: nothing under either reads a clock, a random source or the environment, so replay
 //!   gives every server the same bytes.
 //! - Only `service::access` makes a guard for a caller, and there is no query and no command without one.
+//! - Hashes of passwords, token keys and hashes of API keys are in no answer and have no name in an expression; they and
+//!   all else that is random are made before the append (`service::auth`).
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
 //! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.

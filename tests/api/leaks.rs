@@ -242,7 +242,7 @@ impl Asking {
         let n = self.rng.below(62);
         let letter = &collection[..1];
         match collection {
-            "people" if n % 3 == 0 => "ada".to_owned(),
+            "people" if n.is_multiple_of(3) => "ada".to_owned(),
             "people" => format!("p{}", n % 9),
             _ => format!("{letter}{n}"),
         }
