@@ -37,6 +37,11 @@ pub const ALIASES_MAX: usize = 16;
 pub const INDEXES_MAX: usize = 32;
 /// Fields of one index.
 pub const INDEX_FIELDS_MAX: usize = 8;
+/// Rows of a collection whose new index is built in the very entry that defines it; with more it is built while writes
+/// go on.
+pub const INDEX_AT_ONCE_ROWS: usize = 1_000;
+/// What an index that failed says of why, records or pairs of them: enough to see what is wrong with the rows.
+pub const INDEX_FLAWS_MAX: usize = 10;
 /// Name of a collection, field or index, bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 /// A `pattern` of a text field, bytes.
@@ -101,6 +106,8 @@ pub const TRANSACTION_ANSWER_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Changes in one entry of a work that is cut into many: none holds the writer long.
 pub const ENTRY_CHANGES_PIECE: usize = 1_000;
+/// Bytes that such an entry is made from and holds, but for the last row's: rows may be long.
+pub const ENTRY_BYTES_PIECE: usize = 1 << 20;
 /// A segment's size, bytes: small, so that zero-filling the next one costs little and trim is fine-grained.
 pub const SEGMENT_BYTES: u64 = 8 << 20;
 /// The segment a start opens, bytes: an empty server starts at once.

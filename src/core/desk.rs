@@ -18,12 +18,14 @@ use crate::time::Clock;
 
 /// How often a writer without work looks whether its fresh layer is old enough for the base.
 const WRITER_TICK: Duration = limits::FRESH_AGE_FREEZE;
-/// Pause between two pieces of a reclaim.
-const RECLAIM_PAUSE: Duration = Duration::from_millis(2);
-/// The same while clients write: they come first.
-const RECLAIM_PAUSE_BUSY: Duration = Duration::from_millis(100);
+/// Pause after a piece of the server's own works while clients write, in times that the piece took: they come first.
+const WORK_PAUSE_BUSY: u32 = 3;
+/// Time after which a piece is due however busy the writer and the applier are.
+const WORK_GAP_MAX: Duration = Duration::from_secs(1);
+/// Pause before the next look whether the applier has caught up.
+const WORK_PAUSE_BEHIND: Duration = Duration::from_millis(5);
 /// Pause after a piece that could not be logged.
-const RECLAIM_RETRY: Duration = Duration::from_secs(5);
+const WORK_RETRY: Duration = Duration::from_secs(5);
 
 /// A command waiting for its outcome.
 pub(super) struct Pending {
@@ -56,33 +58,38 @@ pub(super) struct Desk {
 struct Idle {
     /// When to mark the log's end.
     mark_at: Option<Instant>,
-    /// When to remove the next piece of what a drop left behind.
-    reclaim_at: Option<Instant>,
-    /// Whether a client wrote since the last piece.
+    /// When to do the next piece of the server's own works.
+    work_at: Option<Instant>,
+    /// When the last one was done.
+    worked: Instant,
+    /// Whether a client wrote since then.
     busy: bool,
 }
 
 impl Idle {
     /// How long there is nothing to do.
     fn wait(&self) -> Duration {
-        let next = self.mark_at.into_iter().chain(self.reclaim_at).min();
+        let next = self.mark_at.into_iter().chain(self.work_at).min();
         next.map_or(WRITER_TICK, |at| at.saturating_duration_since(Instant::now()).min(WRITER_TICK))
     }
 
-    fn wrote(&mut self, dropped: bool) {
+    fn wrote(&mut self, may_have_work: bool) {
         let now = Instant::now();
         self.busy = true;
         self.mark_at = Some(now + limits::MARK_IDLE);
-        if dropped {
-            self.reclaim_at.get_or_insert(now);
+        if may_have_work {
+            self.work_at.get_or_insert(now);
         }
     }
 
-    fn reclaimed(&mut self, more: Option<Duration>) {
+    /// A piece was begun at `began`; the next is due `pause` after it, or later while clients write.
+    fn worked(&mut self, began: Instant, pause: Duration) {
         let now = Instant::now();
         let busy = std::mem::take(&mut self.busy);
+        let pause = if busy { pause.max((now - began) * WORK_PAUSE_BUSY).min(pause.max(WORK_GAP_MAX)) } else { pause };
         self.mark_at = Some(now + limits::MARK_IDLE);
-        self.reclaim_at = more.map(|pause| now + if busy { pause.max(RECLAIM_PAUSE_BUSY) } else { pause });
+        self.work_at = Some(now + pause);
+        self.worked = now;
     }
 }
 
@@ -116,12 +123,13 @@ impl Desk {
     }
 
     fn serve(&self, writer: &mut Writer) -> Result<()> {
-        let mut idle = Idle { mark_at: None, reclaim_at: Some(Instant::now()), busy: false };
+        let now = Instant::now();
+        let mut idle = Idle { mark_at: None, work_at: Some(now), worked: now, busy: false };
         loop {
             match self.wake(idle.wait()) {
                 Woke::Command(first) => {
-                    let dropped = self.commit(writer, first)?;
-                    idle.wrote(dropped);
+                    self.commit(writer, first)?;
+                    idle.wrote(writer.may_have_work());
                 }
                 Woke::Flushed(flushed) => writer.adopt(flushed),
                 Woke::ApplierGone => return Err(self.applier_error()),
@@ -133,9 +141,8 @@ impl Desk {
                 writer.idle()?;
                 idle.mark_at = None;
             }
-            if idle.reclaim_at.is_some_and(|at| at <= now) {
-                let more = self.reclaim(writer)?;
-                idle.reclaimed(more);
+            if idle.work_at.is_some_and(|at| at <= now) {
+                self.work(writer, &mut idle)?;
             }
             self.hand_over(writer, false)?;
         }
@@ -150,8 +157,8 @@ impl Desk {
         }
     }
 
-    /// One group commit of `first` and what is queued behind it. Whether a collection was dropped.
-    fn commit(&self, writer: &mut Writer, first: Pending) -> Result<bool> {
+    /// One group commit of `first` and what is queued behind it.
+    fn commit(&self, writer: &mut Writer, first: Pending) -> Result<()> {
         let expected = 1 + self.commands.len().min(limits::BATCH_COMMANDS_MAX);
         let (mut commands, mut answers) = (Vec::with_capacity(expected), Vec::with_capacity(expected));
         let mut bytes = 0;
@@ -170,7 +177,7 @@ impl Desk {
                     // A caller that hung up is no fault.
                     let _ = answer.send(outcome);
                 }
-                Ok(commands.iter().any(|command| matches!(command, Command::Drop(_))))
+                Ok(())
             }
             Err(error) => {
                 for answer in answers {
@@ -181,16 +188,27 @@ impl Desk {
         }
     }
 
-    /// One piece of what a drop left behind; in how long to do the next, if there may be one.
-    fn reclaim(&self, writer: &mut Writer) -> Result<Option<Duration>> {
-        let Some(command) = writer.reclaim()? else { return Ok(None) };
+    /// One piece of the server's own works, if there is any. What the layers are filled with while the applier is behind,
+    /// clients would wait for once they are full: so pieces wait, but not for ever.
+    fn work(&self, writer: &mut Writer, idle: &mut Idle) -> Result<()> {
+        let began = Instant::now();
+        if writer.is_behind() && began - idle.worked < WORK_GAP_MAX {
+            idle.work_at = Some(began + WORK_PAUSE_BEHIND);
+            return Ok(());
+        }
+        let Some(command) = writer.work()? else {
+            idle.work_at = None;
+            return Ok(());
+        };
+        let mut pause = Duration::ZERO;
         for outcome in writer.commit(&[command], self.clock.now())? {
             if let Err(error) = outcome {
-                tracing::warn!(%error, "a dropped collection's keys could not be removed yet");
-                return Ok(Some(RECLAIM_RETRY));
+                tracing::warn!(%error, "a piece of the server's own work could not be done yet");
+                pause = WORK_RETRY;
             }
         }
-        Ok(Some(RECLAIM_PAUSE))
+        idle.worked(began, pause);
+        Ok(())
     }
 
     /// Gives the applier a layer when one is due; waits for it while the layers are full.

@@ -12,7 +12,7 @@ use super::ballast::Ballast;
 use super::decide::{Decision, decide};
 use super::{Flush, Flushed, Published};
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, DatabaseId, Generation, Position, Seq};
+use crate::id::{CollectionId, DatabaseId, Generation, IndexId, Position, Seq};
 use crate::limits;
 use crate::log;
 use crate::model::change::{Change, Entry};
@@ -39,9 +39,16 @@ pub struct Writer {
     last_time: Millis,
     database: DatabaseId,
     ballast: Ballast,
-    /// The last key that was reclaimed, and of which filling: the next piece goes on behind it.
-    reclaimed: Option<(CollectionId, Generation, Vec<u8>)>,
+    /// The last key that was reclaimed, and of which filling or index: the next piece goes on behind it.
+    reclaimed: Option<(Garbage, Vec<u8>)>,
+    /// Which of its own works the writer looks for first: they take turns.
+    builds_first: bool,
+    /// Whether a definition moved since such a work was last looked for.
+    moved: bool,
 }
+
+/// A filling that is no longer read, or an index of one.
+type Garbage = (CollectionId, Generation, Option<IndexId>);
 
 /// What recovery and replay left.
 #[derive(Debug)]
@@ -67,7 +74,20 @@ impl Writer {
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
-        Writer { log, published, stack, schema, log_bytes, fresh_since, last_time, database, ballast, reclaimed: None }
+        Writer {
+            log,
+            published,
+            stack,
+            schema,
+            log_bytes,
+            fresh_since,
+            last_time,
+            database,
+            ballast,
+            reclaimed: None,
+            builds_first: false,
+            moved: true,
+        }
     }
 
     /// Where readers find the newest view.
@@ -122,13 +142,14 @@ impl Writer {
         let effects = state::effects(&self.schema, position, &entry)?;
         if let Some(schema) = &effects.schema {
             self.schema = Arc::new(schema.clone());
+            self.moved = true;
         }
         self.stack.apply(effects)?;
         let entry = Arc::new(entry);
         let logged = self.log.stage(now, entry.clone(), &payload);
         debug_assert_eq!(logged, position, "an entry is logged at the position it was decided for");
-        if let Some(Change::Reclaimed { collection, generation, keys, .. }) = entry.changes.last() {
-            self.reclaimed = keys.last().map(|key| (*collection, *generation, key.clone()));
+        if let Some((garbage, keys)) = entry.changes.last().and_then(reclaimed) {
+            self.reclaimed = keys.last().map(|key| (garbage, key.clone()));
         }
         staged.push(Staged { entry, payload });
         Ok(Ok(committed))
@@ -208,6 +229,11 @@ impl Writer {
         self.stack.frozen.is_some() && self.stack.fresh.bytes() + frozen >= limits::LAYERS_BYTES_MAX
     }
 
+    /// Whether there is another layer to freeze before the applier has taken the last one.
+    pub fn is_behind(&self) -> bool {
+        self.stack.frozen.is_some() && self.stack.fresh.bytes() >= limits::FRESH_BYTES_FREEZE
+    }
+
     /// Whether a frozen layer is on its way.
     pub fn is_flushing(&self) -> bool {
         self.stack.frozen.is_some()
@@ -227,15 +253,34 @@ impl Writer {
         self.log.mark()
     }
 
-    /// The next piece of a dropped collection to be removed, if any.
+    /// Whether a definition moved since [`Writer::work`] was last asked: there may be more for it to do.
+    pub fn may_have_work(&self) -> bool {
+        self.moved
+    }
+
+    /// The next piece of the server's own works, if there is any: keys of what is no longer read to be removed, rows to
+    /// get their entries in an index that is being built. What is to be done is found in the state, so a restart goes on.
     ///
     /// # Errors
     /// The state's.
-    pub fn reclaim(&self) -> Result<Option<Command>> {
+    pub fn work(&mut self) -> Result<Option<Command>> {
+        self.moved = false;
+        self.builds_first = !self.builds_first;
+        let (build, reclaim) = (self.build()?, self.reclaim()?);
+        Ok(if self.builds_first { build.or(reclaim) } else { reclaim.or(build) })
+    }
+
+    fn build(&self) -> Result<Option<Command>> {
+        let building = state::building(&self.stack)?;
+        Ok(building.map(|(collection, generation, index)| Command::Backfill { collection, generation, index }))
+    }
+
+    fn reclaim(&self) -> Result<Option<Command>> {
         let garbage = state::garbage(&self.stack)?;
-        Ok(garbage.map(|(collection, generation)| {
-            let last = self.reclaimed.as_ref().filter(|last| (last.0, last.1) == (collection, generation));
-            Command::Reclaim { collection, generation, after: last.map(|last| last.2.clone()) }
+        Ok(garbage.map(|garbage| {
+            let (collection, generation, index) = garbage;
+            let last = self.reclaimed.as_ref().filter(|last| last.0 == garbage);
+            Command::Reclaim { collection, generation, index, after: last.map(|last| last.1.clone()) }
         }))
     }
 
@@ -265,8 +310,19 @@ impl Writer {
 fn frees_space(command: &Command) -> bool {
     match command {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
-        Command::Drop(_) | Command::Reclaim { .. } => true,
-        Command::Define(_) => false,
+        Command::Drop(_) | Command::Truncate(_) | Command::Reclaim { .. } => true,
+        Command::Define(_) | Command::Redefine(_) | Command::Backfill { .. } => false,
+    }
+}
+
+/// What a change has reclaimed, and which keys of it.
+fn reclaimed(change: &Change) -> Option<(Garbage, &[Vec<u8>])> {
+    match change {
+        Change::Reclaimed { collection, generation, keys, .. } => Some(((*collection, *generation, None), keys)),
+        Change::Unindexed { collection, generation, index, keys, .. } => {
+            Some(((*collection, *generation, Some(*index)), keys))
+        }
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CollectionId, FieldId, Generation, RecordId, Seq};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
 use crate::model::value::{Fields, Value};
 
 /// One transaction: all of its changes, or none.
@@ -79,6 +79,34 @@ pub enum Change {
         /// Of which of its generations.
         generation: Generation,
         /// Which keys of the state.
+        keys: Vec<Vec<u8>>,
+        /// Whether none is left.
+        done: bool,
+    },
+    /// Rows that were there before an index got their entries in it.
+    Backfilled {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which filling of it.
+        generation: Generation,
+        /// Which index, being built or, in the entry that defines it, ready.
+        index: IndexId,
+        /// The rows up to this one have their entries.
+        through: RecordId,
+        /// How many that were, in all.
+        rows: u64,
+        /// The keys of the entries of those that came with this change.
+        keys: Vec<Vec<u8>>,
+    },
+    /// Entries of an index that is no longer kept were removed.
+    Unindexed {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which filling of it.
+        generation: Generation,
+        /// Which index: one that went, or failed.
+        index: IndexId,
+        /// The keys of the entries.
         keys: Vec<Vec<u8>>,
         /// Whether none is left.
         done: bool,

@@ -3,8 +3,7 @@
 //! Input has been validated, sanitized, parsed and transformed to field ids against one version of a schema; what needs
 //! the state (merge, uniqueness, relation targets, guards, preconditions) is left to `core::decide`.
 
-use crate::id::FieldId;
-use crate::id::{CollectionId, Generation, Position, RecordId, Seq};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
 use crate::model::guard::Guard;
 use crate::model::record::Record;
 use crate::model::schema::Collection;
@@ -19,12 +18,28 @@ pub enum Command {
     Define(Box<Collection>),
     /// A collection goes, with its records. 409 while another collection's relation points at it.
     Drop(CollectionId),
-    /// The server's own: remove a bounded number of keys of a generation no longer read.
+    /// The whole new definition of a collection, with its ids; its `version` is that of the one it was made from. What
+    /// needs no row to be looked at, but for new indexes: those are built.
+    Redefine(Box<Collection>),
+    /// All records of a collection go, and what other collections' relations say goes with them. 409 where they need them.
+    Truncate(CollectionId),
+    /// The server's own: give a bounded number of rows their entries in an index that is being built.
+    Backfill {
+        /// Of which collection.
+        collection: CollectionId,
+        /// Of which of its fillings.
+        generation: Generation,
+        /// Which.
+        index: IndexId,
+    },
+    /// The server's own: remove a bounded number of keys of a generation or an index no longer read.
     Reclaim {
         /// Of which collection.
         collection: CollectionId,
         /// Of which generation.
         generation: Generation,
+        /// Of which index of it; `None` for all of it.
+        index: Option<IndexId>,
         /// The last key that went before, if it is known: the keys up to it are gone.
         after: Option<Vec<u8>>,
     },
@@ -133,7 +148,7 @@ pub struct Committed {
     pub position: Position,
     /// One for each [`Write`], in order.
     pub writes: Vec<Written>,
-    /// Of [`Command::Define`]: the definition with its ids.
+    /// Of [`Command::Define`] and [`Command::Redefine`]: the definition with its ids.
     pub collection: Option<Box<Collection>>,
 }
 
@@ -153,7 +168,12 @@ impl Command {
     pub fn bytes(&self) -> usize {
         match self {
             Command::Write(writes) => writes.iter().map(|write| write.op.bytes()).sum(),
-            Command::Define(_) | Command::Drop(_) | Command::Reclaim { .. } => OP_BYTES,
+            Command::Define(_)
+            | Command::Drop(_)
+            | Command::Redefine(_)
+            | Command::Truncate(_)
+            | Command::Backfill { .. }
+            | Command::Reclaim { .. } => OP_BYTES,
         }
     }
 }

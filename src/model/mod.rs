@@ -10,6 +10,7 @@ pub mod expr;
 pub(crate) mod faults;
 pub mod guard;
 pub mod html;
+pub mod index;
 pub mod json;
 pub mod look;
 pub mod mask;

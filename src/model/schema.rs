@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Seq};
 use crate::model::compiled::{Compiled, Flawed};
 use crate::model::guard::Action;
+pub use crate::model::index::{Duplicate, Index, IndexField, IndexState};
 use crate::model::mask::Part;
 use crate::model::pattern::Pattern;
 use crate::time::Millis;
@@ -334,35 +335,6 @@ pub enum OnDelete {
     SetNull,
 }
 
-/// A secondary index.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Index {
-    /// Stable for ever.
-    pub id: IndexId,
-    /// As in the definition. Those that the server keeps for relations are named `_rel_` and the field's name, that of an
-    /// auth collection's addresses `_email`.
-    pub name: Box<str>,
-    /// In order. A list field stands alone: one entry for each distinct element.
-    pub fields: Vec<IndexField>,
-    /// No two records with equal values; records with a null among them are exempt.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub unique: bool,
-    /// Kept by the server: not part of the definition.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub system: bool,
-}
-
-/// One field of an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IndexField {
-    /// Which.
-    pub field: FieldId,
-    /// Greatest first.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub descending: bool,
-}
-
 /// Who may: `None` superusers only, `Some("")` anyone, else an expression.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -427,12 +399,23 @@ impl Collection {
         self.indexes.iter().find(|index| index.id == id)
     }
 
-    /// Whether a field stands in an index.
-    pub fn is_indexed(&self, field: FieldId) -> bool {
-        self.indexes.iter().any(|index| index.fields.iter().any(|part| part.field == field))
+    /// The indexes that every write sees to, ready ones and those that are being built.
+    pub fn kept_indexes(&self) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().filter(|index| index.is_kept())
     }
 
-    /// The index the server keeps for a relation field.
+    /// The indexes that hold all that they should.
+    pub fn ready_indexes(&self) -> impl Iterator<Item = &Index> {
+        self.indexes.iter().filter(|index| index.is_ready())
+    }
+
+    /// Whether a field stands in an index that is kept.
+    pub fn is_indexed(&self, field: FieldId) -> bool {
+        self.kept_indexes().any(|index| index.fields.iter().any(|part| part.field == field))
+    }
+
+    /// The index the server keeps for a relation field. Also while it is built it has an entry for each id that the
+    /// field holds anywhere: when the field came, it held none.
     pub fn relation_index(&self, field: FieldId) -> Option<&Index> {
         self.indexes.iter().find(|index| index.system && index.fields[0].field == field)
     }

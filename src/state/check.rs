@@ -1,12 +1,13 @@
-//! Recomputing what is derived: tallies from the rows, index entries from the rows, both ways.
+//! Recomputing what is derived: tallies from the rows, index entries from the rows, both ways. Of an index that is being
+//! built the rows behind its progress may lack entries.
 
 use crate::error::Result;
-use crate::id::{CollectionId, Generation};
-use crate::model::schema::{Collection, Schema};
+use crate::id::{CollectionId, Generation, RecordId};
+use crate::model::schema::{Collection, Index, Schema};
 use crate::model::value::Fields;
 use crate::state::stack::Read;
 use crate::state::tally::{Tally, TallyDelta, hash};
-use crate::state::{key, lookup, row};
+use crate::state::{build, key, lookup, row};
 
 /// Problems named in a report; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -48,12 +49,16 @@ pub fn check(read: &dyn Read, schema: &Schema) -> Result<Report> {
         check_collection(read, collection, &mut report)?;
     }
     check_fillings(read, schema, &mut report)?;
+    check_marks(read, schema, &mut report)?;
     Ok(report)
 }
 
 fn check_collection(read: &dyn Read, collection: &Collection, report: &mut Report) -> Result<()> {
     let mut sum = TallyDelta::default();
-    let mut expected = 0;
+    let mut kept = Vec::new();
+    for index in collection.kept_indexes() {
+        kept.push(Expected { index, reached: reached(read, collection, index, report)?, entries: 0 });
+    }
     let (from, to) = key::rows(collection.id, collection.generation);
     for pair in read.scan(&from, &to, false)? {
         let pair = pair?;
@@ -61,15 +66,15 @@ fn check_collection(read: &dyn Read, collection: &Collection, report: &mut Repor
         let id = key::row_id(pair.key())?;
         sum.add(hash(&id, row::split(pair.value())?.1));
         let (_, fields) = row::decode(pair.value())?;
-        for index in &collection.indexes {
+        for Expected { index, reached, entries } in &mut kept {
             for entry in key::index_entries(collection, index, &id, &fields) {
-                expected += 1;
-                if read.get(&entry)?.is_none() {
+                if read.get(&entry)?.is_some() {
+                    *entries += 1;
+                } else if reached.has(&id) {
                     report.problem(format!(
                         "collection {}: the index {} lacks the record {id}",
                         collection.name, index.name
                     ));
-                    expected -= 1;
                 }
             }
         }
@@ -83,36 +88,117 @@ fn check_collection(read: &dyn Read, collection: &Collection, report: &mut Repor
         ));
     }
     report.tallies.push((collection.id, collection.generation, computed));
-    check_entries(read, collection, expected, report)
+    check_entries(read, collection, &kept, report)
 }
 
-/// With every expected entry there, a surplus is what no record accounts for.
-fn check_entries(read: &dyn Read, collection: &Collection, expected: u64, report: &mut Report) -> Result<()> {
-    let (from, to) = key::entries(collection.id, collection.generation);
+/// What is known of an index from the rows.
+struct Expected<'a> {
+    index: &'a Index,
+    reached: Reached,
+    /// How many of its entries are there as the rows have them.
+    entries: u64,
+}
+
+/// Which rows must have their entries.
+enum Reached {
+    All,
+    UpTo(RecordId),
+    None,
+}
+
+impl Reached {
+    fn has(&self, id: &RecordId) -> bool {
+        match self {
+            Reached::All => true,
+            Reached::UpTo(last) => id <= last,
+            Reached::None => false,
+        }
+    }
+}
+
+fn reached(read: &dyn Read, collection: &Collection, index: &Index, report: &mut Report) -> Result<Reached> {
+    if index.is_ready() {
+        return Ok(Reached::All);
+    }
+    let progress = build::progress(read, collection.id, collection.generation, index.id)?;
+    if progress.is_none() {
+        let (collection, index) = (&collection.name, &index.name);
+        report.problem(format!("collection {collection}: nothing says how far the index {index} is built"));
+    }
+    Ok(progress.and_then(|progress| progress.through).map_or(Reached::None, Reached::UpTo))
+}
+
+/// The entries of one index after the other, also of those that are not kept.
+fn check_entries(read: &dyn Read, collection: &Collection, kept: &[Expected<'_>], report: &mut Report) -> Result<()> {
+    let (id, generation) = (collection.id, collection.generation);
+    let (mut from, to) = key::entries(id, generation);
+    loop {
+        let found = match read.scan(&from, &to, false)?.next() {
+            Some(pair) => key::entry_index(pair?.key())?,
+            None => return Ok(()),
+        };
+        match kept.iter().find(|expected| expected.index.id == found) {
+            Some(expected) => check_index(read, collection, expected, report)?,
+            None if read.get(&key::garbage_index(id, generation, found))?.is_none() => {
+                report.problem(format!(
+                    "collection {}: entries of the index {found}, which is neither kept nor garbage",
+                    collection.name
+                ));
+            }
+            None => {}
+        }
+        (_, from) = key::entries_of(id, generation, found);
+    }
+}
+
+/// With every entry of the rows there, a surplus is what no record accounts for.
+fn check_index(read: &dyn Read, collection: &Collection, expected: &Expected<'_>, report: &mut Report) -> Result<()> {
+    let index = expected.index;
+    let (from, to) = key::entries_of(collection.id, collection.generation, index.id);
     let mut there = 0;
     for pair in read.scan(&from, &to, false)? {
         pair?;
         there += 1;
     }
     report.entries += there;
-    if there == expected {
+    if there == expected.entries {
         return Ok(());
     }
     for pair in read.scan(&from, &to, false)? {
         let pair = pair?;
-        let Some(index) = collection.index(key::entry_index(pair.key())?) else {
-            report.problem(format!("collection {}: an entry of an index that does not exist", collection.name));
-            continue;
-        };
         let id = key::entry_id(pair.key(), index)?;
         let record = lookup::record(read, collection, &id)?;
-        let fields = record.map_or_else(Fields::new, |record| record.fields);
-        let stray = !key::index_entries(collection, index, &id, &fields).iter().any(|entry| entry[..] == *pair.key());
-        if stray || read.get(&key::row(collection.id, collection.generation, &id))?.is_none() {
+        let is_its = |fields: &Fields| {
+            key::index_entries(collection, index, &id, fields).iter().any(|entry| entry[..] == *pair.key())
+        };
+        if !record.is_some_and(|record| is_its(&record.fields)) {
             report.problem(format!(
                 "collection {}: the index {} has an entry of {id} that its row does not have",
                 collection.name, index.name
             ));
+        }
+    }
+    Ok(())
+}
+
+/// What is marked as garbage is not in use, and what says how far a build has come is of an index that is being built.
+fn check_marks(read: &dyn Read, schema: &Schema, report: &mut Report) -> Result<()> {
+    let (from, to) = key::garbage_marks();
+    for pair in read.scan(&from, &to, false)? {
+        let (id, generation, index) = key::split_garbage(pair?.key())?;
+        let Some(collection) = schema.get(id) else { continue };
+        let current = collection.generation == generation;
+        let in_use = index.is_none_or(|index| collection.index(index).is_some_and(Index::is_kept));
+        if collection.generation < generation || current && in_use {
+            report.problem(format!("what is in use of collection {} is marked as garbage", collection.name));
+        }
+    }
+    let (from, to) = key::progresses();
+    for pair in read.scan(&from, &to, false)? {
+        let (id, generation, index) = key::split_index(pair?.key())?;
+        let collection = schema.get(id).filter(|collection| collection.generation == generation);
+        if !collection.and_then(|collection| collection.index(index)).is_some_and(Index::is_building) {
+            report.problem(format!("the index {index} of collection {id} is not being built, but has a progress"));
         }
     }
     Ok(())

@@ -3,6 +3,8 @@
 //!
 //! Entries are decided facts and are not judged again; one that contradicts the schema is damage, never a panic.
 
+mod indexes;
+
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
@@ -92,6 +94,13 @@ impl Work<'_> {
             Change::Reclaimed { collection, generation, keys, done } => {
                 self.reclaimed(*collection, *generation, keys, *done)
             }
+            Change::Backfilled { collection, generation, index, through, rows, keys } => {
+                let collection = self.filled(*collection, *generation)?;
+                self.backfilled(&collection, *index, through, *rows, keys)
+            }
+            Change::Unindexed { collection, generation, index, keys, done } => {
+                self.unindexed(*collection, *generation, *index, keys, *done)
+            }
         }
     }
 
@@ -135,7 +144,7 @@ impl Work<'_> {
         self.delta(collection).add(hash(id, encoded.fields()));
         self.put(&key::row(collection.id, collection.generation, id), Some(encoded.into_bytes()));
         let mut room = Vec::with_capacity(64);
-        for index in &collection.indexes {
+        for index in collection.kept_indexes() {
             key::each_entry(collection, index, id, after, &mut room, |come| self.put(come, Some(Bytes::new())));
         }
         Ok(())
@@ -155,7 +164,7 @@ impl Work<'_> {
         delta.subtract(was);
         delta.add(hash(id, encoded.fields()));
         self.put(&key::row(collection.id, collection.generation, id), Some(encoded.into_bytes()));
-        for index in &collection.indexes {
+        for index in collection.kept_indexes() {
             if !index.fields.iter().any(|part| image.iter().any(|(field, _)| *field == part.field)) {
                 continue;
             }
@@ -176,7 +185,7 @@ impl Work<'_> {
         self.delta(collection).subtract(was);
         self.put(&key::row(collection.id, collection.generation, id), None);
         let mut room = Vec::with_capacity(64);
-        for index in &collection.indexes {
+        for index in collection.kept_indexes() {
             key::each_entry(collection, index, id, before, &mut room, |gone| self.put(gone, None));
         }
         Ok(())
@@ -185,14 +194,16 @@ impl Work<'_> {
     fn defined(&mut self, id: CollectionId, text: &str) -> Result<()> {
         let mut collection = lookup::definition(id, text)?;
         collection.version = self.position.seq;
-        if let Some(old) = self.schema().get(id).cloned() {
-            if old.generation > collection.generation {
+        let old = self.schema().get(id).cloned();
+        match &old {
+            Some(old) if old.generation > collection.generation => {
                 return Err(self.contradicts(&format!("it takes collection {id} back to an earlier generation")));
             }
-            if old.generation < collection.generation {
-                self.abandon(id, old.generation);
-            }
+            Some(old) if old.generation < collection.generation => self.abandon(old),
+            Some(old) => self.redefined(old, &collection)?,
+            None => {}
         }
+        self.begin_builds(old.as_deref(), &collection);
         if let Some(other) = self.schema().find(&collection.name).filter(|other| other.id != id) {
             return Err(self.contradicts(&format!("collections {id} and {} have the same name", other.id)));
         }
@@ -211,13 +222,15 @@ impl Work<'_> {
         let gone = schema.remove(id);
         let gone = gone.ok_or_else(|| self.contradicts(&format!("it drops collection {id}, which does not exist")))?;
         self.put(&key::definition(id), None);
-        self.abandon(id, gone.generation);
+        self.abandon(&gone);
         self.effects.schema = Some(schema);
         Ok(())
     }
 
     /// A filling is read no more: its keys are garbage from here on, its tally goes.
-    fn abandon(&mut self, id: CollectionId, generation: Generation) {
+    fn abandon(&mut self, collection: &Collection) {
+        let (id, generation) = (collection.id, collection.generation);
+        self.end_builds(collection);
         self.effects.tallies.retain(|(other, of, _)| (*other, *of) != (id, generation));
         self.put(&key::tally(id, generation), None);
         self.put(&key::garbage(id, generation), Some(Bytes::new()));

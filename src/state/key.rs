@@ -7,7 +7,9 @@
 //! 03 | collection | generation | index | values | id     index entry, empty value
 //! 04 | collection | generation                           tally
 //! 05 | collection | generation                           garbage: a filling that is no longer read
+//! 05 | collection | generation | index                   garbage: an index that is no longer kept
 //! 06 | which                                             counter
+//! 07 | collection | generation | index                   how far an index has come that is being built
 //! ```
 //!
 //! Numbers are big-endian `u32`. An index value orders as [`Value::order`] does, ends by itself, and is inverted bit by
@@ -44,6 +46,7 @@ const ENTRY: u8 = 0x03;
 const TALLY: u8 = 0x04;
 const GARBAGE: u8 = 0x05;
 const COUNTER: u8 = 0x06;
+const PROGRESS: u8 = 0x07;
 
 /// Applied position of a base; local to a server, so not part of a snapshot.
 pub(super) const APPLIED: &[u8] = &[LOCAL, 0x01];
@@ -101,6 +104,13 @@ fn filling(kind: u8, collection: CollectionId, generation: Generation) -> [u8; R
     key
 }
 
+fn of_index(kind: u8, collection: CollectionId, generation: Generation, index: IndexId) -> [u8; ENTRY_HEAD] {
+    let mut key = [kind; ENTRY_HEAD];
+    key[..ROW_HEAD].copy_from_slice(&filling(kind, collection, generation));
+    key[ROW_HEAD..].copy_from_slice(&index.0.to_be_bytes());
+    key
+}
+
 /// The key of a definition.
 pub(super) fn definition(collection: CollectionId) -> [u8; 5] {
     let mut key = [DEFINITION; 5];
@@ -118,9 +128,14 @@ pub(super) fn tally(collection: CollectionId, generation: Generation) -> [u8; RO
     filling(TALLY, collection, generation)
 }
 
-/// The key of a garbage mark.
+/// The key of a filling's garbage mark.
 pub(super) fn garbage(collection: CollectionId, generation: Generation) -> [u8; ROW_HEAD] {
     filling(GARBAGE, collection, generation)
+}
+
+/// The key of an index's garbage mark.
+pub(super) fn garbage_index(collection: CollectionId, generation: Generation, index: IndexId) -> [u8; ENTRY_HEAD] {
+    of_index(GARBAGE, collection, generation, index)
 }
 
 /// From the first garbage mark to behind the last.
@@ -128,7 +143,38 @@ pub(super) fn garbage_marks() -> ([u8; 1], [u8; 1]) {
     ([GARBAGE], [GARBAGE + 1])
 }
 
-/// What a garbage mark's or a tally's key names.
+/// What a garbage mark's key names.
+pub(super) fn split_garbage(key: &[u8]) -> Result<(CollectionId, Generation, Option<IndexId>)> {
+    if key.len() == ROW_HEAD {
+        let (collection, generation) = split_filling(key)?;
+        return Ok((collection, generation, None));
+    }
+    let (collection, generation, index) = split_index(key)?;
+    Ok((collection, generation, Some(index)))
+}
+
+/// The key of how far an index has come.
+pub(super) fn progress(collection: CollectionId, generation: Generation, index: IndexId) -> [u8; ENTRY_HEAD] {
+    of_index(PROGRESS, collection, generation, index)
+}
+
+/// From the first of these keys to behind the last.
+pub(super) fn progresses() -> ([u8; 1], [u8; 1]) {
+    ([PROGRESS], [PROGRESS + 1])
+}
+
+/// What a key names that ends with an index.
+pub(super) fn split_index(key: &[u8]) -> Result<(CollectionId, Generation, IndexId)> {
+    match key.split_at_checked(ROW_HEAD) {
+        Some((head, index)) if index.len() == 4 => {
+            let (collection, generation) = split_filling(head)?;
+            Ok((collection, generation, IndexId(number(index))))
+        }
+        _ => Err(malformed(key)),
+    }
+}
+
+/// What a filling's garbage mark's or a tally's key names.
 pub(super) fn split_filling(key: &[u8]) -> Result<(CollectionId, Generation)> {
     match (key.get(1..5), key.get(5..ROW_HEAD)) {
         (Some(collection), Some(generation)) if key.len() == ROW_HEAD => {
@@ -176,6 +222,16 @@ pub(super) fn rows(collection: CollectionId, generation: Generation) -> (Vec<u8>
 /// From the first index entry of a filling to behind the last.
 pub(super) fn entries(collection: CollectionId, generation: Generation) -> (Vec<u8>, Vec<u8>) {
     range(filling(ENTRY, collection, generation).to_vec())
+}
+
+/// From the first entry of an index to behind the last.
+pub(super) fn entries_of(collection: CollectionId, generation: Generation, index: IndexId) -> (Vec<u8>, Vec<u8>) {
+    range(of_index(ENTRY, collection, generation, index).to_vec())
+}
+
+/// Whether a key is an entry of that index.
+pub(super) fn is_of_index(key: &[u8], collection: CollectionId, generation: Generation, index: IndexId) -> bool {
+    key.starts_with(&of_index(ENTRY, collection, generation, index))
 }
 
 /// Whether a key is a row or an index entry of that filling.
@@ -252,8 +308,7 @@ pub(super) fn entry_head(collection: &Collection, index: IndexId) -> Vec<u8> {
 }
 
 fn push_entry_head(key: &mut Vec<u8>, collection: &Collection, index: IndexId) {
-    key.extend_from_slice(&filling(ENTRY, collection.id, collection.generation));
-    key.extend_from_slice(&index.0.to_be_bytes());
+    key.extend_from_slice(&of_index(ENTRY, collection.id, collection.generation, index));
 }
 
 /// The range of all keys that begin with `prefix`, which holds a byte other than FF.

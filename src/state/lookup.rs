@@ -1,9 +1,11 @@
 //! Reading single things from the state: a record, the schema, a tally, who holds a unique key, who points at whom.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, FieldId, Generation, RecordId, Seq};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Index, Schema};
 use crate::model::value::{Fields, Value};
@@ -101,7 +103,7 @@ pub fn unique_holder(
     fields: &Fields,
     own: &RecordId,
 ) -> Result<Option<RecordId>> {
-    holder(read, collection, index, fields, Some(own))
+    first_holder(read, collection, index, fields, Some(own))
 }
 
 /// The record that has these values in an index; none if one of the values is null.
@@ -109,10 +111,10 @@ pub fn unique_holder(
 /// # Errors
 /// As [`record`].
 pub fn found_by(read: &dyn Read, collection: &Collection, index: &Index, fields: &Fields) -> Result<Option<RecordId>> {
-    holder(read, collection, index, fields, None)
+    first_holder(read, collection, index, fields, None)
 }
 
-fn holder(
+fn first_holder(
     read: &dyn Read,
     collection: &Collection,
     index: &Index,
@@ -123,13 +125,25 @@ fn holder(
         return Ok(None);
     }
     for values in key::index_values(collection, index, fields) {
-        let (from, to) = key::range(values);
-        // At most two entries: one may be the record's own.
-        for pair in read.scan(&from, &to, false)? {
-            let id = key::entry_id(pair?.key(), index)?;
-            if own != Some(&id) {
-                return Ok(Some(id));
-            }
+        if let Some(holder) = holder(read, index, values, own)? {
+            return Ok(Some(holder));
+        }
+    }
+    Ok(None)
+}
+
+/// The first record other than `own` whose entry in an index begins with these values.
+pub(super) fn holder(
+    read: &dyn Read,
+    index: &Index,
+    values: Vec<u8>,
+    own: Option<&RecordId>,
+) -> Result<Option<RecordId>> {
+    let (from, to) = key::range(values);
+    for pair in read.scan(&from, &to, false)? {
+        let id = key::entry_id(pair?.key(), index)?;
+        if own != Some(&id) {
+            return Ok(Some(id));
         }
     }
     Ok(None)
@@ -164,20 +178,45 @@ pub(super) fn each_referrer<'a>(
     Ok(read.scan(&from, &to, false)?.map(|pair| key::entry_id(pair?.key(), index)))
 }
 
-/// A filling whose keys are still to be reclaimed.
+/// The ids of the first `limit` records whose relation `field` holds anything.
+///
+/// # Errors
+/// As [`referrers`].
+pub fn all_referrers(
+    read: &dyn Read,
+    pointing: &Collection,
+    field: FieldId,
+    limit: usize,
+) -> Result<BTreeSet<RecordId>> {
+    let index = pointing.relation_index(field);
+    let index = index.ok_or_else(|| Error::internal(format!("no index over the relation {field}")))?;
+    let (mut from, to) = key::entries_of(pointing.id, pointing.generation, index.id);
+    // Null stands first: the server's own indexes ascend.
+    key::push_value(&mut from, &Value::Null, false);
+    let mut found = BTreeSet::new();
+    for pair in read.scan(&key::after(&from), &to, false)? {
+        if found.len() == limit {
+            break;
+        }
+        found.insert(key::entry_id(pair?.key(), index)?);
+    }
+    Ok(found)
+}
+
+/// A filling whose keys are still to be reclaimed, or an index of one.
 ///
 /// # Errors
 /// As [`record`].
-pub fn garbage(read: &dyn Read) -> Result<Option<(CollectionId, Generation)>> {
+pub fn garbage(read: &dyn Read) -> Result<Option<(CollectionId, Generation, Option<IndexId>)>> {
     let (from, to) = key::garbage_marks();
     match read.scan(&from, &to, false)?.next() {
-        Some(pair) => key::split_filling(pair?.key()).map(Some),
+        Some(pair) => key::split_garbage(pair?.key()).map(Some),
         None => Ok(None),
     }
 }
 
-/// At most `max` keys of a filling, and whether those are all that are left. `after` is the last key that went before,
-/// if it is known: without it each piece steps over the tombstones of all earlier ones.
+/// At most `max` keys of a filling, or of an index of it, and whether those are all that are left. `after` is the last
+/// key that went before, if it is known: without it each piece steps over the tombstones of all earlier ones.
 ///
 /// # Errors
 /// As [`record`].
@@ -185,11 +224,16 @@ pub fn reclaimable(
     read: &dyn Read,
     collection: CollectionId,
     generation: Generation,
+    index: Option<IndexId>,
     after: Option<&[u8]>,
     max: usize,
 ) -> Result<(Vec<Vec<u8>>, bool)> {
+    let ranges = match index {
+        Some(index) => vec![key::entries_of(collection, generation, index)],
+        None => vec![key::rows(collection, generation), key::entries(collection, generation)],
+    };
     let mut keys = Vec::new();
-    for (from, to) in [key::rows(collection, generation), key::entries(collection, generation)] {
+    for (from, to) in ranges {
         let from = after.map_or(from.clone(), |after| from.max(key::behind(after)));
         for pair in read.scan(&from, &to, false)? {
             let pair = pair?;

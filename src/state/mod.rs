@@ -6,7 +6,7 @@
 //! nobody above knows how many layers there are.
 //!
 //! What an entry of the log does to the state is `effects`: dumb, pure, the same on every server. Reading is `lookup`
-//! (one record, one definition) and `query` (lists). `snapshot` carries a whole state to another folder and `check`
+//! (one record, one definition), `build` (what an index is built from) and `query` (lists). `snapshot` carries a whole state to another folder and `check`
 //! recomputes what is derived.
 //!
 //! Invariants: nothing here reads a random source, the log or, but for a query's deadline, a clock; only the owner of a [`Base`] writes to it; equal
@@ -14,6 +14,7 @@
 
 mod backend;
 mod base;
+mod build;
 mod check;
 mod effects;
 mod key;
@@ -28,11 +29,14 @@ mod tally;
 mod warm;
 
 pub use base::{Applied, Base, BaseView, Opened, Pairs};
+pub use build::{Brought, Progress, building, duplicate, next_rows, progress};
 pub use check::{Report, check};
 pub use effects::{Effects, apply, effects, settle};
 pub use key::Key;
 pub use layer::Layer;
-pub use lookup::{exists, found_by, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
+pub use lookup::{
+    all_referrers, exists, found_by, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder,
+};
 pub use related::{Related, holds, permits};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};
 pub use tally::{Tally, TallyDelta};

@@ -38,7 +38,7 @@ fn a_piece_that_was_not_written_is_reclaimed_again() {
     }
     let mut commit = |command: Command| {
         let mut outcomes = parts.writer.commit(&[command], NOW).expect("the log is whole");
-        (outcomes.pop().expect("one"), parts.writer.reclaim().expect("a sound state"))
+        (outcomes.pop().expect("one"), parts.writer.work().expect("a sound state"))
     };
     let (dropped, first) = commit(Command::Drop(collection.id));
     dropped.expect("nothing points at it");
@@ -75,6 +75,6 @@ fn a_piece_that_was_not_written_is_reclaimed_again() {
     let left = state::check(&view.stack, &view.schema).expect("readable");
     assert!(left.problems.is_empty(), "{:?}", left.problems);
     let (keys, done) =
-        state::reclaimable(&view.stack, collection.id, collection.generation, None, 1).expect("readable");
+        state::reclaimable(&view.stack, collection.id, collection.generation, None, None, 1).expect("readable");
     assert!(keys.is_empty() && done, "keys are left");
 }

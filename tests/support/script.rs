@@ -405,5 +405,7 @@ fn told(schema: &mut Schema, change: &Change) -> String {
             told
         }
         Change::Reclaimed { keys, done, .. } => format!("reclaimed {} keys, done {done}", keys.len()),
+        Change::Backfilled { rows, keys, .. } => format!("backfilled {} keys, {rows} rows in all", keys.len()),
+        Change::Unindexed { keys, done, .. } => format!("unindexed {} keys, done {done}", keys.len()),
     }
 }

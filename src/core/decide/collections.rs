@@ -1,16 +1,17 @@
-//! Decisions about collections: define, drop, and the piecewise removal of what is dropped.
+//! Decisions about collections: define, redefine, drop, and the piecewise removal of what is no longer read.
 //!
 //! Invariant: what stands in a schema compiles against it, before and after each of them.
 
 use std::sync::Arc;
 
-use super::Draft;
+use super::{Draft, indexes};
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, Generation};
+use crate::id::{CollectionId, Generation, IndexId};
 use crate::limits;
 use crate::model::change::Change;
 use crate::model::compiled::Compiled;
-use crate::model::schema::{Collection, FieldKind, Schema};
+use crate::model::definition;
+use crate::model::schema::{Collection, FieldKind, IndexState, Schema};
 use crate::state;
 
 /// A new collection: gives it its id, checks its name against others and that its relations' targets are still there.
@@ -21,23 +22,35 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
             format!("a database has at most {} collections", limits::COLLECTIONS_MAX),
         ));
     }
-    if draft.schema.iter().any(|other| other.name == wanted.name) {
-        return Err(Error::new(Kind::Conflict, format!("there is a collection named {} already", wanted.name))
-            .code("exists")
-            .fault("name", "unique", "the name is taken"));
-    }
+    name_is_free(draft.schema, wanted)?;
     let mut collection = wanted.clone();
     collection.id = next_id(draft.schema, &collection.name);
     collection.generation = Generation(1);
     collection.version = draft.position.seq;
     collection.created = draft.now;
     collection.updated = draft.now;
-    for field in &mut collection.fields {
-        let FieldKind::Relation { collection: target, .. } = &mut field.kind else { continue };
-        // 0 is how a definition names itself, before it has an id.
-        if *target == CollectionId(0) {
-            *target = collection.id;
-        } else if draft.schema.get(*target).is_none() {
+    let id = collection.id;
+    definition::number(&mut collection, id);
+    targets_are_there(draft.schema, &collection)?;
+    compiles(draft.schema, &collection)?;
+    draft.changes.push(defined(&collection)?);
+    draft.committed.collection = Some(Box::new(collection));
+    Ok(())
+}
+
+fn name_is_free(schema: &Schema, wanted: &Collection) -> Result<()> {
+    if schema.iter().any(|other| other.name == wanted.name && other.id != wanted.id) {
+        return Err(Error::new(Kind::Conflict, format!("there is a collection named {} already", wanted.name))
+            .code("exists")
+            .fault("name", "unique", "the name is taken"));
+    }
+    Ok(())
+}
+
+fn targets_are_there(schema: &Schema, collection: &Collection) -> Result<()> {
+    for field in &collection.fields {
+        let FieldKind::Relation { collection: target, .. } = field.kind else { continue };
+        if target != collection.id && schema.get(target).is_none() {
             return Err(Error::new(Kind::Conflict, "a relation points at a collection that is gone").fault(
                 field.name.clone(),
                 "relation_missing",
@@ -45,11 +58,79 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
             ));
         }
     }
-    compiles(draft.schema, &collection)?;
-    let definition = to_json(&collection)?;
-    draft.changes.push(Change::Defined { collection: collection.id, definition });
-    draft.committed.collection = Some(Box::new(collection));
     Ok(())
+}
+
+/// A new definition in the place of the one it was made from. What is the server's own stays as it is.
+pub(super) fn redefine(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
+    let current = draft.schema.get(wanted.id).ok_or_else(no_collection)?.clone();
+    if current.version != wanted.version {
+        return Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"));
+    }
+    not_own(&current)?;
+    if current.kind != wanted.kind || wanted.auth_fields().is_some() != current.auth_fields().is_some() {
+        return Err(Error::new(Kind::Unprocessable, "a collection's type never changes").fault(
+            "type",
+            "read_only",
+            "never changes",
+        ));
+    }
+    name_is_free(draft.schema, wanted)?;
+    targets_are_there(draft.schema, wanted)?;
+    let mut next = wanted.clone();
+    next.generation = current.generation;
+    next.created = current.created;
+    next.updated = current.updated;
+    next.last_field = next.last_field.max(current.last_field);
+    next.last_index = next.last_index.max(current.last_index);
+    for index in &mut next.indexes {
+        index.state = current.index(index.id).map_or_else(IndexState::default, |known| known.state.clone());
+    }
+    if next == *current {
+        draft.committed.collection = Some(Box::new(next));
+        return Ok(());
+    }
+    next.version = draft.position.seq;
+    next.updated = draft.now;
+    compiles(draft.schema, &next)?;
+    others_compile(draft.schema, &next)?;
+    let filled = indexes::begin(draft, &current, &mut next)?;
+    draft.push(defined(&next)?)?;
+    for change in filled {
+        draft.push(change)?;
+    }
+    draft.committed.collection = Some(Box::new(next));
+    Ok(())
+}
+
+/// Whether what other collections' expressions read of a collection is still there with its new definition.
+fn others_compile(schema: &Schema, collection: &Collection) -> Result<()> {
+    let mut with_it = schema.clone();
+    with_it.put(collection.clone());
+    for other in schema.iter().filter(|other| other.id != collection.id) {
+        if schema.compiled(other)?.reaches(other, collection.id).is_none() {
+            continue;
+        }
+        if let Err(flawed) = Compiled::new(&with_it, other) {
+            let path = flawed.first().map_or("", |flaw| &flaw.path);
+            let message = format!("{path} of {} reads what would no longer be there", other.name);
+            let error = Error::new(Kind::Conflict, message).code("referred_to");
+            return Err(flawed.iter().fold(error, |error, flaw| {
+                error.fault(format!("{}.{}", other.name, flaw.path), "bad_expression", flaw.message())
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// `Conflict` for one of the server's own: what it holds decides who may what.
+pub(super) fn not_own(collection: &Collection) -> Result<()> {
+    if !collection.id.is_own() {
+        return Ok(());
+    }
+    let message = format!("{} is the server's own and stays as it is", collection.name);
+    Err(Error::new(Kind::Conflict, message).code("own_collection"))
 }
 
 /// An id that was never given out, of the server's own range where the name is.
@@ -91,12 +172,8 @@ fn callers_fit(schema: &Schema, moved: &str) -> Result<()> {
 
 /// Drops a collection, unless another one's relation points at it or an expression looks at its records.
 pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
-    let collection: &Arc<Collection> =
-        draft.schema.get(id).ok_or_else(|| Error::new(Kind::NotFound, "there is no such collection"))?;
-    if id.is_own() {
-        let message = format!("{} is the server's own and can't go", collection.name);
-        return Err(Error::new(Kind::Conflict, message).code("own_collection"));
-    }
+    let collection: &Arc<Collection> = draft.schema.get(id).ok_or_else(no_collection)?;
+    not_own(collection)?;
     if let Some((other, field, _)) = draft.schema.pointing_at(id).find(|(other, ..)| other.id != id) {
         return Err(Error::new(
             Kind::Conflict,
@@ -119,19 +196,32 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     Ok(())
 }
 
-/// The next keys of a generation that is no longer read.
+/// The next keys of a generation, or of an index, that is no longer read.
 pub(super) fn reclaim(
     draft: &mut Draft<'_>,
     collection: CollectionId,
     generation: Generation,
+    index: Option<IndexId>,
     after: Option<&[u8]>,
 ) -> Result<()> {
     let max = limits::ENTRY_CHANGES_PIECE;
-    let (keys, done) = state::reclaimable(draft.state()?, collection, generation, after, max)?;
-    draft.changes.push(Change::Reclaimed { collection, generation, keys, done });
+    let (keys, done) = state::reclaimable(draft.state()?, collection, generation, index, after, max)?;
+    draft.changes.push(match index {
+        Some(index) => Change::Unindexed { collection, generation, index, keys, done },
+        None => Change::Reclaimed { collection, generation, keys, done },
+    });
     Ok(())
+}
+
+/// The change that puts a definition in its place.
+pub(super) fn defined(collection: &Collection) -> Result<Change> {
+    Ok(Change::Defined { collection: collection.id, definition: to_json(collection)? })
 }
 
 fn to_json(collection: &Collection) -> Result<String> {
     serde_json::to_string(collection).map_err(|error| Error::internal("a definition has no JSON form").source(error))
+}
+
+pub(super) fn no_collection() -> Error {
+    Error::new(Kind::NotFound, "there is no such collection")
 }

@@ -7,11 +7,15 @@
 mod auth;
 mod collections;
 mod enrich;
+mod indexes;
 mod judge;
 mod records;
+mod truncate;
+
+use std::collections::BTreeSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::id::{Position, Seq};
+use crate::id::{CollectionId, IndexId, Position, RecordId, Seq};
 use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
@@ -40,16 +44,23 @@ pub fn decide(schema: &Schema, state: &Stack, position: Position, command: &Comm
         Command::Write(writes) => records::write(&mut draft, writes)?,
         Command::Define(collection) => collections::define(&mut draft, collection)?,
         Command::Drop(collection) => collections::drop(&mut draft, *collection)?,
-        Command::Reclaim { collection, generation, after } => {
-            collections::reclaim(&mut draft, *collection, *generation, after.as_deref())?;
+        Command::Redefine(collection) => collections::redefine(&mut draft, collection)?,
+        Command::Truncate(collection) => truncate::truncate(&mut draft, *collection)?,
+        Command::Backfill { collection, generation, index } => {
+            indexes::backfill(&mut draft, *collection, *generation, *index)?;
+        }
+        Command::Reclaim { collection, generation, index, after } => {
+            collections::reclaim(&mut draft, *collection, *generation, *index, after.as_deref())?;
         }
     }
+    indexes::fail_doubled(&mut draft)?;
     Ok(draft.finish())
 }
 
 /// An entry in the making: its changes so far, and the state as they leave it.
 struct Draft<'a> {
     schema: &'a Schema,
+    stack: &'a Stack,
     state: Overlay<'a>,
     position: Position,
     now: Millis,
@@ -61,13 +72,34 @@ struct Draft<'a> {
     committed: Committed,
     /// Steps that evaluations may still take.
     steps: usize,
+    /// Records that got the values of another in a unique index that is being built.
+    doubled: BTreeSet<(CollectionId, IndexId, RecordId)>,
 }
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis) -> Draft<'a> {
         let committed = Committed { position, writes: Vec::new(), collection: None };
-        let (state, steps) = (Overlay::new(state), limits::TRANSACTION_STEPS_MAX);
-        Draft { schema, state, position, now, changes: Vec::new(), bytes: 0, seen: 0, committed, steps }
+        Draft {
+            schema,
+            stack: state,
+            state: Overlay::new(state),
+            position,
+            now,
+            changes: Vec::new(),
+            bytes: 0,
+            seen: 0,
+            committed,
+            steps: limits::TRANSACTION_STEPS_MAX,
+            doubled: BTreeSet::new(),
+        }
+    }
+
+    /// The same entry before its first change, with another schema to be decided by.
+    fn under<'b>(&self, schema: &'b Schema) -> Draft<'b>
+    where
+        'a: 'b,
+    {
+        Draft { steps: self.steps, ..Draft::new(schema, self.stack, self.position, self.now) }
     }
 
     /// Evaluations have taken so many steps.
@@ -119,7 +151,8 @@ fn bytes_at_least(change: &Change) -> usize {
         Change::Updated { after, before, .. } => {
             fields(after) + before.iter().map(|(_, value)| value.text_bytes()).sum::<usize>()
         }
-        Change::Defined { .. } | Change::Dropped { .. } | Change::Reclaimed { .. } => 0,
+        Change::Backfilled { keys, .. } => keys.iter().map(Vec::len).sum(),
+        Change::Defined { .. } | Change::Dropped { .. } | Change::Reclaimed { .. } | Change::Unindexed { .. } => 0,
     }
 }
 

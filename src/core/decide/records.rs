@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::collections::no_collection;
 use super::judge::{keep_unseen, may_change, may_create, may_replace, no_record};
 use super::{Draft, auth, enrich, too_many_changes};
 use crate::error::{Error, Kind, Result};
@@ -247,9 +248,15 @@ fn delete(
     let first = existing(draft, collection, id)?;
     may_change(draft, collection, write, Action::Delete, &first)?;
     check_condition(if_match, Some(&first))?;
-    let mut fall = Fall { doomed: BTreeSet::new(), queue: VecDeque::new(), guard: &write.guard };
+    let mut fall = Fall::new(&write.guard);
     fall.doom(collection.id, id);
     auth::judge_end(draft, collection)?;
+    fell(draft, &mut fall)?;
+    Ok(Written::Deleted)
+}
+
+/// Deletes what is doomed, and what that takes along.
+pub(super) fn fell(draft: &mut Draft<'_>, fall: &mut Fall<'_>) -> Result<()> {
     while let Some((target, id)) = fall.queue.pop_front() {
         let target = draft.schema.get(target).ok_or_else(no_collection)?.clone();
         // As it is now: a relation of it may have been emptied since it was doomed.
@@ -261,16 +268,34 @@ fn delete(
             before: record.fields,
             since: record.version.seq,
         })?;
-        release(draft, &target, &id, &mut fall)?;
+        release(draft, &target, &id, fall)?;
         if draft.changes.len() + fall.queue.len() > limits::ENTRY_CHANGES_MAX {
             return Err(too_many_changes());
         }
     }
-    Ok(Written::Deleted)
+    Ok(())
+}
+
+/// What a relation is to lose.
+#[derive(Clone, Copy)]
+pub(super) enum Gone<'a> {
+    /// One record's id.
+    One(&'a RecordId),
+    /// Every id.
+    All,
+}
+
+impl Gone<'_> {
+    fn has(self, value: &Value) -> bool {
+        match self {
+            Gone::One(id) => value.as_text() == Some(id.as_str()),
+            Gone::All => true,
+        }
+    }
 }
 
 /// What a deletion takes along.
-struct Fall<'a> {
+pub(super) struct Fall<'a> {
     /// Everything that goes, gone or still queued. What is in here no longer counts as referring.
     doomed: BTreeSet<(CollectionId, RecordId)>,
     queue: VecDeque<(CollectionId, RecordId)>,
@@ -278,7 +303,11 @@ struct Fall<'a> {
     guard: &'a Guard,
 }
 
-impl Fall<'_> {
+impl<'a> Fall<'a> {
+    pub(super) fn new(guard: &'a Guard) -> Fall<'a> {
+        Fall { doomed: BTreeSet::new(), queue: VecDeque::new(), guard }
+    }
+
     fn doom(&mut self, collection: CollectionId, id: &RecordId) {
         if self.doomed.insert((collection, id.clone())) {
             self.queue.push_back((collection, id.clone()));
@@ -308,14 +337,28 @@ fn release(draft: &mut Draft<'_>, target: &Collection, id: &RecordId, fall: &mut
                 continue;
             }
             for referrer in referrers(draft, pointing, field, id)? {
-                match on_delete {
-                    OnDelete::Cascade => fall.doom(pointing.id, &referrer),
-                    OnDelete::SetNull | OnDelete::Restrict if !fall.spares(pointing.id, &referrer) => {}
-                    OnDelete::SetNull => unlink(draft, pointing, field, &referrer, id, fall)?,
-                    OnDelete::Restrict => return Err(fall.refuse(pointing, field, &referrer)),
-                }
+                meet(draft, pointing, field, on_delete, &referrer, Gone::One(id), fall)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// What a relation says to it that what it points at goes.
+pub(super) fn meet(
+    draft: &mut Draft<'_>,
+    pointing: &Collection,
+    field: &Field,
+    on_delete: OnDelete,
+    referrer: &RecordId,
+    gone: Gone<'_>,
+    fall: &mut Fall<'_>,
+) -> Result<()> {
+    match on_delete {
+        OnDelete::Cascade => fall.doom(pointing.id, referrer),
+        OnDelete::SetNull | OnDelete::Restrict if !fall.spares(pointing.id, referrer) => {}
+        OnDelete::SetNull => unlink(draft, pointing, field, referrer, gone, fall)?,
+        OnDelete::Restrict => return Err(fall.refuse(pointing, field, referrer)),
     }
     Ok(())
 }
@@ -327,13 +370,13 @@ fn referrers(draft: &mut Draft<'_>, pointing: &Collection, field: &Field, target
     if found.len() > room { Err(too_many_changes()) } else { Ok(found) }
 }
 
-/// Takes an id out of a record's relation.
+/// Takes what goes out of a record's relation.
 fn unlink(
     draft: &mut Draft<'_>,
     collection: &Collection,
     field: &Field,
     referrer: &RecordId,
-    gone: &RecordId,
+    gone: Gone<'_>,
     fall: &Fall<'_>,
 ) -> Result<()> {
     let record = existing(draft, collection, referrer)?;
@@ -356,8 +399,8 @@ fn unlink(
     }
 }
 
-/// Takes an id out of the computed relations to the same collection: where they copy it from may be emptied later.
-fn forget(collection: &Collection, emptied: &Field, gone: &RecordId, after: &mut Fields) {
+/// Takes what goes out of the computed relations to the same collection: where they copy it from may be emptied later.
+fn forget(collection: &Collection, emptied: &Field, gone: Gone<'_>, after: &mut Fields) {
     let FieldKind::Relation { collection: target, .. } = emptied.kind else { return };
     for (field, _) in collection.relations_to(target).filter(|(field, _)| field.computed.is_some()) {
         let value = without(field, after.get(field.id), gone);
@@ -365,9 +408,9 @@ fn forget(collection: &Collection, emptied: &Field, gone: &RecordId, after: &mut
     }
 }
 
-/// A relation's value without an id.
-fn without(field: &Field, value: &Value, gone: &RecordId) -> Value {
-    let others = value.each().iter().filter(|value| value.as_text() != Some(gone.as_str()));
+/// A relation's value without what goes.
+fn without(field: &Field, value: &Value, gone: Gone<'_>) -> Value {
+    let others = value.each().iter().filter(|value| !gone.has(value));
     let left: Vec<Value> = others.cloned().collect();
     match left {
         left if left.is_empty() => Value::Null,
@@ -395,14 +438,17 @@ fn check_record(
 ) -> Result<()> {
     let moved = |field: FieldId| before.is_none_or(|before| before.get(field) != after.get(field));
     let mut refusal: Option<Error> = None;
+    let mut doubled = Vec::new();
     let schema = draft.schema;
     let state = draft.state()?;
-    for index in collection.indexes.iter().filter(|index| index.unique) {
+    for index in collection.kept_indexes().filter(|index| index.unique) {
         if !index.fields.iter().any(|part| moved(part.field)) {
             continue;
         }
         let holder = state::unique_holder(state, collection, index, after, id)?;
-        if holder.is_some() {
+        if holder.is_some() && index.is_building() {
+            doubled.push((collection.id, index.id, id.clone()));
+        } else if holder.is_some() {
             let error = refusal
                 .take()
                 .unwrap_or_else(|| Error::new(Kind::Conflict, "another record has these values").code("unique"));
@@ -437,6 +483,7 @@ fn check_record(
             }
         }
     }
+    draft.doubled.extend(doubled);
     refusal.map_or(Ok(()), Err)
 }
 
@@ -455,8 +502,4 @@ fn check_condition(condition: Option<&Condition>, record: Option<&Record>) -> Re
 
 fn precondition(message: &str) -> Error {
     Error::new(Kind::Precondition, message)
-}
-
-fn no_collection() -> Error {
-    Error::new(Kind::NotFound, "there is no such collection")
 }

@@ -274,7 +274,7 @@ fn without_headroom_writes_are_refused_and_deletes_go_on() {
     core.write(&[("notes", delete("n1-1")), ("notes", delete("n1-2"))]).unwrap();
     let more = core.collection("more").id;
     core.submit(Command::Drop(more)).unwrap();
-    while let Some(reclaim) = core.writer.reclaim().unwrap() {
+    while let Some(reclaim) = core.writer.work().unwrap() {
         core.submit(reclaim).unwrap();
     }
     // One batch may hold both sorts: each has its own answer.

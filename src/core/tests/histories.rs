@@ -117,7 +117,7 @@ fn write(core: &Stepped, rng: &mut Rng) -> Option<Write> {
     Some(Write { collection: collection.id, schema: collection.version, guard: Guard::for_server(), op })
 }
 
-fn command(core: &Stepped, rng: &mut Rng) -> Option<Command> {
+fn command(core: &mut Stepped, rng: &mut Rng) -> Option<Command> {
     let view = core.view();
     match rng.below(90) {
         0 => view.schema.find(NAMES[rng.below(3) as usize]).map(|collection| Command::Drop(collection.id)),
@@ -125,7 +125,7 @@ fn command(core: &Stepped, rng: &mut Rng) -> Option<Command> {
             let missing = DEFINITIONS.iter().zip(NAMES).find(|(_, name)| view.schema.find(name).is_none());
             missing.map(|(definition, _)| Command::Define(Box::new(core.wanted(definition))))
         }
-        7..=9 => core.writer.reclaim().unwrap(),
+        7..=9 => core.writer.work().unwrap(),
         _ => {
             let writes: Vec<Write> =
                 (0..if rng.chance(75) { 1 } else { 1 + rng.below(5) }).filter_map(|_| write(core, rng)).collect();

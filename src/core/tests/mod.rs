@@ -3,6 +3,7 @@
 
 mod access;
 mod adjusts;
+mod auth;
 mod decide;
 mod deletes;
 mod expressions;

@@ -35,7 +35,7 @@ fn ids_are_not_used_again_after_a_restart_either() {
     let mut core = Stepped::with(&[PLAIN]);
     let plain = core.collection("plain").id;
     core.submit(Command::Drop(plain)).unwrap();
-    while let Some(reclaim) = core.writer.reclaim().unwrap() {
+    while let Some(reclaim) = core.writer.work().unwrap() {
         core.submit(reclaim).unwrap();
     }
     core.flush();
@@ -114,9 +114,9 @@ fn what_a_drop_leaves_is_removed_piece_by_piece() {
     core.write(&writes).unwrap();
     core.flush();
     core.submit(Command::Drop(plain)).unwrap();
-    assert_eq!(state::garbage(&core.view().stack).unwrap(), Some((plain, Generation(1))));
+    assert_eq!(state::garbage(&core.view().stack).unwrap(), Some((plain, Generation(1), None)));
     let mut pieces = 0;
-    while let Some(reclaim) = core.writer.reclaim().unwrap() {
+    while let Some(reclaim) = core.writer.work().unwrap() {
         core.submit(reclaim).unwrap();
         pieces += 1;
         if pieces == 2 {

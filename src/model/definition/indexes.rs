@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::id::{FieldId, IndexId};
 use crate::limits;
 use crate::model::faults::Faults;
-use crate::model::schema::{Collection, DefaultValue, FieldKind, Index, IndexField};
+use crate::model::schema::{Collection, DefaultValue, FieldKind, Index, IndexField, IndexState};
 
 use super::names;
 use super::object::Object;
@@ -41,11 +41,24 @@ pub(super) fn read(object: &mut Object, collection: &mut Collection, faults: &mu
     }
     for (field, name) in relations {
         let fields = vec![IndexField { field, descending: false }];
-        add(collection, Index { id: IndexId(0), name: name.into(), fields, unique: false, system: true });
+        add(
+            collection,
+            Index { id: IndexId(0), name: name.into(), fields, unique: false, system: true, state: IndexState::Ready },
+        );
     }
     if let Some(field) = email {
         let fields = vec![IndexField { field, descending: false }];
-        add(collection, Index { id: IndexId(0), name: "_email".into(), fields, unique: true, system: true });
+        add(
+            collection,
+            Index {
+                id: IndexId(0),
+                name: "_email".into(),
+                fields,
+                unique: true,
+                system: true,
+                state: IndexState::Ready,
+            },
+        );
     }
 }
 
@@ -100,7 +113,14 @@ fn index(mut object: Object, collection: &Collection, faults: &mut Faults) -> Op
         }
     }
     object.finish(faults);
-    (faults.len() == before).then(|| Index { id: IndexId(0), name: name.into(), fields, unique, system: false })
+    (faults.len() == before).then(|| Index {
+        id: IndexId(0),
+        name: name.into(),
+        fields,
+        unique,
+        system: false,
+        state: IndexState::Ready,
+    })
 }
 
 /// One field of an index: `created`, or `-created` for greatest first.

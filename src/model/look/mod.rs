@@ -224,8 +224,8 @@ impl<'a> Scope<'a> {
     fn backward(&mut self, target: &Collection, name: &str) -> Option<Link> {
         let (source, field) = self.schema.referring(target, name, self.hidden)?;
         let alone = |index: &&Index| index.unique && index.fields.len() == 1;
-        let one =
-            !field.kind.is_list() && source.indexes.iter().filter(alone).any(|index| index.fields[0].field == field.id);
+        let one = !field.kind.is_list()
+            && source.ready_indexes().filter(alone).any(|index| index.fields[0].field == field.id);
         let way = Way::From { field: field.id, one };
         Some(Link { name: name.into(), way, target: source.id, look: Look::all(self.hidden) })
     }

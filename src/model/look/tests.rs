@@ -10,7 +10,7 @@ use crate::error::Kind;
 use crate::id::{FieldId, Position, RecordId};
 use crate::model::definition;
 use crate::model::record::Record;
-use crate::model::schema::{Embed, Index, IndexField, Output};
+use crate::model::schema::{Embed, Index, IndexField, IndexState, Output};
 use crate::model::value::{Fields, Value};
 use crate::time::Millis;
 
@@ -52,6 +52,7 @@ fn schema() -> Schema {
                 fields,
                 unique: true,
                 system: false,
+                state: IndexState::Ready,
             });
         }
         schema.put(made);

@@ -100,7 +100,7 @@ fn a_truncated_and_a_dropped_collection_leave_garbage_that_is_reclaimed() {
     let truncated = things(1, 2);
     history.commit(vec![defined(&truncated)]);
     history.records.clear();
-    assert_eq!(garbage(&history.stack).unwrap(), Some((CollectionId(1), Generation(1))));
+    assert_eq!(garbage(&history.stack).unwrap(), Some((CollectionId(1), Generation(1), None)));
     assert_eq!(tally(&history.stack, CollectionId(1), Generation(1)).unwrap(), Tally::default());
     assert_sound(&history);
     (0..30).for_each(|_| history.step(&mut dice));
@@ -111,10 +111,10 @@ fn a_truncated_and_a_dropped_collection_leave_garbage_that_is_reclaimed() {
     history.records.clear();
     let mut entries = 0;
     let mut last = None;
-    while let Some((collection, generation)) = garbage(&history.stack).unwrap() {
+    while let Some((collection, generation, _)) = garbage(&history.stack).unwrap() {
         let after = last.take().filter(|(filling, _)| *filling == (collection, generation)).map(|(_, key)| key);
-        let (keys, done) = reclaimable(&history.stack, collection, generation, after.as_deref(), 7).unwrap();
-        let all = reclaimable(&history.stack, collection, generation, None, 7).unwrap();
+        let (keys, done) = reclaimable(&history.stack, collection, generation, None, after.as_deref(), 7).unwrap();
+        let all = reclaimable(&history.stack, collection, generation, None, None, 7).unwrap();
         assert_eq!((&keys, done), (&all.0, all.1), "what is left lies behind the last key");
         last = keys.last().map(|key| ((collection, generation), key.clone()));
         assert!(keys.len() <= 7 && (done || keys.len() == 7));
@@ -155,7 +155,7 @@ fn a_piece_of_reclaiming_does_not_step_over_the_tombstones_of_those_before() {
     let mut last: Option<Vec<u8>> = None;
     loop {
         let state = Noting(&history.stack, Default::default());
-        let (keys, done) = reclaimable(&state, collection, generation, last.as_deref(), 9).unwrap();
+        let (keys, done) = reclaimable(&state, collection, generation, None, last.as_deref(), 9).unwrap();
         let began = state.1.into_inner();
         assert!(!began.is_empty() && began.iter().all(|from| Some(from) > last.as_ref()), "{began:?}");
         last = keys.last().cloned().or(last);

@@ -9,7 +9,7 @@ use crate::disk::sim::{Rng, SimDisk};
 use crate::id::{CollectionId, Epoch, FieldId, Generation, IndexId, NodeId, Position, RecordId, Seq};
 use crate::model::change::{Change, Entry};
 use crate::model::schema::{
-    Collection, CollectionKind, Field, FieldKind, Index, IndexField, OnDelete, Output, Rules, Schema,
+    Collection, CollectionKind, Field, FieldKind, Index, IndexField, IndexState, OnDelete, Output, Rules, Schema,
 };
 use crate::model::value::{Fields, Value};
 use crate::state::{Applied, Base, Effects, Opened, Stack, effects};
@@ -103,7 +103,14 @@ fn field(id: FieldId, name: &str, kind: FieldKind) -> Field {
 
 fn index(id: u32, name: &str, fields: &[(FieldId, bool)]) -> Index {
     let fields = fields.iter().map(|(field, descending)| IndexField { field: *field, descending: *descending });
-    Index { id: IndexId(id), name: name.into(), fields: fields.collect(), unique: false, system: false }
+    Index {
+        id: IndexId(id),
+        name: name.into(),
+        fields: fields.collect(),
+        unique: false,
+        system: false,
+        state: IndexState::Ready,
+    }
 }
 
 /// Fields of every kind, indexes of every shape.

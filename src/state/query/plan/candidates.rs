@@ -48,10 +48,10 @@ impl Candidate {
     }
 }
 
-/// The rows, and each index that narrows the walk or yields the order.
+/// The rows, and each ready index that narrows the walk or yields the order.
 pub(super) fn by_indexes(collection: &Collection, facts: &Facts<'_>, order: &[SortKey]) -> Vec<Candidate> {
     let mut candidates = vec![by_rows(collection, facts, order)];
-    for index in &collection.indexes {
+    for index in collection.ready_indexes() {
         match list_field(collection, index) {
             Some(field) => candidates.extend(by_elements(collection, index, field, facts, order)),
             None => candidates.extend(by_index(collection, index, facts, order)),
