@@ -36,7 +36,9 @@ impl Answer for Edge {
         let response = match self.caller(&request, peer) {
             Err(error) => Refusal(Arc::new(error)).into_response(),
             Ok(caller) => {
-                request.extensions_mut().insert(caller);
+                if caller.is_known() {
+                    request.extensions_mut().insert(caller);
+                }
                 match caught(self.router.clone().call(request)).await {
                     Ok(Ok(response)) => response,
                     Ok(Err(never)) => match never {},
