@@ -54,6 +54,8 @@ pub struct Settings {
     pub rate_limit_logins: u32,
     /// Networks of proxies that are believed in `X-Forwarded-For`: `10.0.0.0/8`, `::1`.
     pub trusted_proxies: Vec<String>,
+    /// Memory that one hash of a password fills, KiB.
+    pub password_memory_kib: usize,
 }
 
 /// How log lines are written.
@@ -89,6 +91,7 @@ impl Default for Settings {
             rate_limit_requests: limits::RATE_REQUESTS,
             rate_limit_logins: limits::RATE_LOGINS,
             trusted_proxies: Vec::new(),
+            password_memory_kib: limits::PASSWORD_MEMORY_KIB,
         }
     }
 }
@@ -108,10 +111,10 @@ impl Settings {
         if self.data.as_os_str().is_empty() {
             return Err(Error::invalid("data: the folder has no name"));
         }
-        if !self.listen.ip().is_loopback() {
+        if self.dev && !self.listen.ip().is_loopback() {
             return Err(Error::invalid(format!(
-                "listen: {} is not a loopback address. Without accounts anyone who reaches the server may do what the \
-                 rules leave open, so it takes only 127.0.0.0/8 and ::1; put a proxy with authentication before it",
+                "listen: with dev, whoever sits on this machine is a superuser, so it takes only 127.0.0.0/8 and ::1, and \
+                 not {}",
                 self.listen
             ))
             .code("listen_not_loopback"));
@@ -133,6 +136,9 @@ impl Settings {
         }
         at_most("trusted_proxies", self.trusted_proxies.len(), limits::PROXIES_MAX)?;
         self.proxies()?;
+        // RFC 9106 and OWASP's advice start at about the least; each thread that hashes fills that much.
+        at_least("password_memory_kib", self.password_memory_kib, 8 << 10)?;
+        at_most("password_memory_kib", self.password_memory_kib, 1 << 20)?;
         self.validate_origins()
     }
 
@@ -251,7 +257,7 @@ mod tests {
              connections_max = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n\
              metrics_open = {}\nslow_ms = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
-             rate_limit_logins = {}\ntrusted_proxies = {:?}\n",
+             rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n",
             settings.data,
             settings.listen,
             settings.dev,
@@ -269,12 +275,13 @@ mod tests {
             settings.rate_limits,
             settings.rate_limit_requests,
             settings.rate_limit_logins,
-            settings.trusted_proxies
+            settings.trusted_proxies,
+            settings.password_memory_kib
         )
     }
 
     #[test]
-    fn only_loopback_is_listened_at() {
+    fn dev_mode_is_for_loopback_only() {
         for (listen, good) in [
             ("127.0.0.1:0", true),
             ("127.8.9.1:80", true),
@@ -285,7 +292,8 @@ mod tests {
             ("8.8.8.8:1", false),
         ] {
             let settings = Settings { listen: listen.parse().expect("an address"), ..Settings::default() };
-            assert_eq!(settings.validate().is_ok(), good, "{listen}");
+            assert!(settings.validate().is_ok(), "{listen}");
+            assert_eq!(Settings { dev: true, ..settings }.validate().is_ok(), good, "{listen}");
         }
     }
 
@@ -336,6 +344,8 @@ mod tests {
             ("log_max_bytes = 1000000", "log_max_bytes:"),
             ("log_keep_hours = -1", "log_keep_hours"),
             ("cache_bytes = 1000", "cache_bytes:"),
+            ("password_memory_kib = 100", "password_memory_kib:"),
+            ("password_memory_kib = 9999999", "password_memory_kib:"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

@@ -48,6 +48,8 @@
 //! - What is kept of an answer is used only while the change slots of all that it depends on stand ([`core::Slots`]).
 //! - Long works (building an index, removing what is no longer read) are entries of bounded pieces like any other: what is
 //!   left to do is found in the state, so a restart goes on, and clients' writes come between.
+//! - Hashes of passwords, token keys and hashes of API keys are in no answer and have no name in an expression; they and
+//!   all else that is random are made before the append (`service::auth`).
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
 //! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.

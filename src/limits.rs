@@ -65,6 +65,35 @@ pub const CHECK_MESSAGE_BYTES_MAX: usize = 500;
 /// Values of a `select`.
 pub const SELECT_VALUES_MAX: usize = 500;
 
+// Accounts.
+
+/// A password, characters at least, where its field names no `min`.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// A password, characters at most: hashing a long one costs no more than reading it.
+pub const PASSWORD_CHARS_MAX: usize = 500;
+/// Memory that one hash of a password fills, KiB: what makes guessing dear. Twice through it, one lane.
+pub const PASSWORD_MEMORY_KIB: usize = 19_456;
+/// How often it is gone through.
+pub const PASSWORD_PASSES: u32 = 2;
+/// Threads that hash passwords: each fills that memory.
+pub const PASSWORD_THREADS: usize = 2;
+/// Hashes waiting for a thread. When full: 503 with `Retry-After`, nothing changed.
+pub const PASSWORD_QUEUE: usize = 64;
+/// Time a hash may wait for a thread.
+pub const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Passwords that one transaction sets. More is 413: each is some hundredths of a second of hashing.
+pub const TRANSACTION_PASSWORDS_MAX: usize = 10;
+/// How long a token is good where its collection doesn't say, seconds: a week. Of superusers: a day.
+pub const TOKEN_SECONDS: u64 = 7 * 24 * 3_600;
+/// The same of superusers.
+pub const SUPERUSER_TOKEN_SECONDS: u64 = 24 * 3_600;
+/// How long a token may be good, seconds: a year.
+pub const TOKEN_SECONDS_MAX: u64 = 366 * 24 * 3_600;
+/// A token or an API key, bytes.
+pub const TOKEN_BYTES_MAX: usize = 1_000;
+/// How long the link is good by which a new server is given its first superuser.
+pub const SETUP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
 // The log.
 
 /// Changes in one entry (one transaction). More is 413.

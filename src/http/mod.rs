@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod auth;
 mod batch;
 mod cache;
 mod coding;
@@ -44,6 +45,7 @@ use edge::Edge;
 use meters::Meters;
 use problem::Refusal;
 use rates::Rates;
+pub use routes::{Effect, Endpoint, endpoints};
 
 /// What the handlers have.
 #[derive(Clone)]
@@ -64,7 +66,7 @@ pub async fn serve(service: Service, listener: TcpListener, settings: &Settings,
         // Whoever listens is in flight; without one there is no one to tell.
         let _ = tell.send(true);
     };
-    let meters = Arc::new(Meters::new(routes::PATHS, service.started_s()));
+    let meters = Arc::new(Meters::new(&routes::paths(), service.started_s()));
     let app = App {
         service: service.clone(),
         body_bytes_max: settings.body_bytes_max,

@@ -39,6 +39,8 @@ pub(super) enum Class {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Address(IpAddr),
+    /// Who showed who it is.
+    Principal(String),
     /// All for whom there is no room.
     Rest,
 }
@@ -46,8 +48,9 @@ enum Key {
 /// Whom a caller is counted as; `None` for nobody. The only place that knows both.
 fn key(caller: &Caller, address: IpAddr) -> Option<Key> {
     match caller {
-        Caller::Superuser => None,
         Caller::Anonymous => Some(Key::Address(network(address))),
+        caller if caller.is_unlimited() => None,
+        Caller::Superuser | Caller::Account(_) | Caller::Key(_) => Some(Key::Principal(caller.principal())),
     }
 }
 

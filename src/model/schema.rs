@@ -30,8 +30,10 @@ pub struct Schema {
     /// Moves with every definition that comes, changes or goes.
     version: Seq,
     by_name: BTreeMap<Box<str>, CollectionId>,
-    /// The highest collection id ever given out: a dropped one's is not used again.
+    /// The highest collection id ever given out to a client's: a dropped one's is not used again.
     pub last_collection: CollectionId,
+    /// The auth collections, by id.
+    callers: Arc<[Arc<Collection>]>,
 }
 
 impl PartialEq for Schema {
@@ -54,9 +56,12 @@ pub struct Collection {
     pub version: Seq,
     /// As in paths.
     pub name: Box<str>,
-    /// `base`, later `auth`.
+    /// `base` or `auth`.
     #[serde(default, rename = "type")]
     pub kind: CollectionKind,
+    /// Of an auth collection, where it is not the server's usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_token: Option<AuthToken>,
     /// In the order of the definition.
     pub fields: Vec<Field>,
     /// In the order of the definition; those of relations, kept by the server, at the end.
@@ -145,6 +150,29 @@ pub enum CollectionKind {
     /// Plain records.
     #[default]
     Base,
+    /// Records that can ask: each has an e-mail address and a password.
+    Auth,
+}
+
+/// What the tokens of an auth collection are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthToken {
+    /// How long one is good, seconds.
+    pub duration: u64,
+}
+
+/// The fields that every auth collection has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthFields {
+    /// Who it is, unique.
+    pub email: FieldId,
+    /// The hash of the password.
+    pub password: FieldId,
+    /// Whether the address is known to be the caller's.
+    pub verified: FieldId,
+    /// What the record's tokens are signed with, beside the server's own secret: a new one ends them all.
+    pub token_key: FieldId,
 }
 
 /// A field's definition.
@@ -340,6 +368,17 @@ pub enum FieldKind {
     },
     /// A place: longitude and latitude, degrees.
     GeoPoint {},
+    /// A password, of which only the hash is stored. Lengths in characters. A [`Field::is_secret`] kind.
+    Password {
+        /// Shortest; `limits::PASSWORD_CHARS_MIN` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<usize>,
+        /// Longest; `limits::PASSWORD_CHARS_MAX` if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<usize>,
+    },
+    /// A text of the server's own making that nobody is shown. A [`Field::is_secret`] kind.
+    Secret {},
 }
 
 /// What happens to a record whose relation's target is deleted.
@@ -460,6 +499,20 @@ impl Collection {
         self.indexes.iter().find(|index| index.system && index.fields[0].field == field)
     }
 
+    /// The fields by which its records are callers; `None` where they are none.
+    pub fn auth_fields(&self) -> Option<AuthFields> {
+        let id = |name| self.field(name).map(|field| field.id);
+        match self.kind {
+            CollectionKind::Base => None,
+            CollectionKind::Auth => Some(AuthFields {
+                email: id("email")?,
+                password: id("password")?,
+                verified: id("verified")?,
+                token_key: id("tokenKey")?,
+            }),
+        }
+    }
+
     /// The fields that point at `target`.
     pub fn relations_to(&self, target: CollectionId) -> impl Iterator<Item = (&Field, OnDelete)> {
         self.fields.iter().filter_map(move |field| match field.kind {
@@ -477,7 +530,17 @@ impl Field {
 
     /// Whether a client can't set it.
     pub fn is_set_by_server(&self) -> bool {
-        self.computed.is_some() || matches!(self.kind, FieldKind::Autodate { .. })
+        self.computed.is_some() || matches!(self.kind, FieldKind::Autodate { .. } | FieldKind::Secret {})
+    }
+
+    /// Whether nobody sees it, whatever they may: it is in no answer and has no name in an expression or an order.
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, FieldKind::Password { .. } | FieldKind::Secret {})
+    }
+
+    /// Whether a caller sees it and knows its name; `hidden` says whether that caller sees hidden fields.
+    pub fn is_seen(&self, hidden: bool) -> bool {
+        (hidden || !self.hidden) && !self.is_secret()
     }
 }
 
@@ -502,6 +565,8 @@ impl FieldKind {
             FieldKind::Url {} => "url",
             FieldKind::Editor { .. } => "editor",
             FieldKind::GeoPoint {} => "geoPoint",
+            FieldKind::Password { .. } => "password",
+            FieldKind::Secret {} => "secret",
         }
     }
 }
@@ -528,23 +593,34 @@ impl Schema {
     /// Puts a definition in the place of the one with its id, if any.
     pub fn put(&mut self, collection: Collection) {
         self.remove(collection.id);
-        self.last_collection = self.last_collection.max(collection.id);
+        if !collection.id.is_own() {
+            self.last_collection = self.last_collection.max(collection.id);
+        }
         self.version = self.version.max(collection.version);
         self.by_name.insert(collection.name.clone(), collection.id);
         self.by_id.insert(collection.id, Arc::new(collection));
-        self.compiled = Arc::default();
-        self.compiled_staged = Arc::default();
+        self.forget_derived();
     }
 
     /// Takes a collection out.
     pub fn remove(&mut self, id: CollectionId) -> Option<Arc<Collection>> {
         let gone = self.by_id.remove(&id)?;
         self.by_name.remove(&gone.name);
-        self.compiled = Arc::default();
-        self.compiled_staged = Arc::default();
+        self.forget_derived();
         // Below the entry that took it out, so no definition will ever have it.
         self.version = Seq(self.version.0 + 1);
         Some(gone)
+    }
+
+    fn forget_derived(&mut self) {
+        self.compiled = Arc::default();
+        self.compiled_staged = Arc::default();
+        self.callers = self.iter().filter(|collection| collection.kind == CollectionKind::Auth).cloned().collect();
+    }
+
+    /// The auth collections, in which a caller's own record may lie.
+    pub fn callers(&self) -> &[Arc<Collection>] {
+        &self.callers
     }
 
     /// The expressions of a collection; compiled once for each version of the schema.
@@ -589,7 +665,7 @@ impl Schema {
     pub fn referring(&self, target: &Collection, name: &str, hidden: bool) -> Option<(&Arc<Collection>, &Field)> {
         name.match_indices("_via_").find_map(|(at, via)| {
             let source = self.find(&name[..at])?;
-            let field = source.field(&name[at + via.len()..]).filter(|field| hidden || !field.hidden)?;
+            let field = source.field(&name[at + via.len()..]).filter(|field| field.is_seen(hidden))?;
             let points = matches!(field.kind, FieldKind::Relation { collection, .. } if collection == target.id);
             points.then_some((source, field))
         })

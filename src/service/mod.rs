@@ -7,6 +7,7 @@
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
 pub mod access;
+pub mod auth;
 pub mod batch;
 pub mod cache;
 pub mod collections;
@@ -43,6 +44,8 @@ use crate::model::predicate::{QueryPairs, Request};
 use crate::time::Millis;
 
 pub use access::{Asker, Caller};
+pub use auth::Secret;
+use auth::{Cost, Setup};
 use cache::{Answer, Cache, Question};
 use places::Places;
 use scan_pool::ScanPool;
@@ -56,7 +59,11 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     core: Core,
     dev: bool,
+    secret: Secret,
+    cost: Cost,
+    setup: Setup,
     pool: ScanPool,
+    passwords: ScanPool,
     lists: Arc<lists::Kept>,
     running: once::Running,
     imports: Places,
@@ -83,12 +90,16 @@ impl Service {
     ///
     /// # Errors
     /// `Internal` when the system gives no thread; the disk's.
-    pub fn new(core: Core, settings: &Settings) -> Result<Service> {
+    pub fn new(core: Core, settings: &Settings, secret: Secret) -> Result<Service> {
         let cache = Cache::new(settings.cache_bytes, core.slots().clone()).map(Arc::new);
         let lists = Arc::new(lists::Kept::new(cache.clone()));
         Ok(Service(Arc::new(Inner {
             dev: settings.dev,
+            secret,
+            cost: Cost::of(settings.password_memory_kib),
+            setup: Setup::default(),
             pool: ScanPool::start()?,
+            passwords: ScanPool::for_passwords()?,
             lists,
             cache,
             imports: Places::new(limits::IMPORTS_MAX),
@@ -110,9 +121,9 @@ impl Service {
         access::caller(self.0.dev, peer, host)
     }
 
-    /// The same for a form, which a page sends without asking: by its `Origin`, and whether it shows a token.
-    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>, token: bool) -> Caller {
-        access::caller_of_form(caller, origin, token)
+    /// The same for a form, which a page sends without asking: by its `Origin`.
+    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>) -> Caller {
+        access::caller_of_form(caller, origin)
     }
 
     /// A caller with what its request says: its method, and its query string.

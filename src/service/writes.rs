@@ -15,6 +15,7 @@ use crate::model::once::Once;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
+use crate::service::auth::Revealed;
 use crate::service::once::{Begun, Commit};
 use crate::service::records::{Shown, find};
 use crate::service::{Asker, Service, ids};
@@ -105,6 +106,12 @@ pub enum Done {
     Gone,
 }
 
+impl Done {
+    fn is_new(&self) -> bool {
+        matches!(self, Done::Stored(stored) if stored.created)
+    }
+}
+
 /// Why nothing of a transaction was done.
 pub(super) enum Refused {
     /// No write is to blame, or all.
@@ -180,13 +187,15 @@ impl Service {
             Begun::Before(committed) => return Ok(self.answer_again(asks, committed).await?),
         };
         for _ in 0..STALE_TRIES {
-            let schema = self.core().view().schema.clone();
-            let (writes, looks) = self.prepare_all(&schema, asks)?;
+            let view = self.core().view();
+            let (mut writes, looks) = self.prepare_all(&view.schema, asks)?;
+            let keys = self.seal(&view, &mut writes).await?;
+            drop(view);
             match self.core().submit(turn.command(Command::Write(writes))).await {
                 Err(error) if error.code_str() == STALE_SCHEMA => {}
                 Err(error) => return Err(error.into()),
                 Ok(committed) if committed.replayed.is_some() => return Ok(self.answer_again(asks, committed).await?),
-                Ok(committed) => return Ok(self.answer(asks, looks, committed).await?),
+                Ok(committed) => return Ok(self.answer(asks, looks, committed, keys).await?),
             }
         }
         Err(Refused::Whole(keeps_changing()))
@@ -241,7 +250,13 @@ impl Service {
     }
 
     /// What each caller is told of its write.
-    async fn answer(&self, asks: &[Ask<'_>], looks: Vec<Answer>, committed: Committed) -> Result<(Commit, Vec<Done>)> {
+    async fn answer(
+        &self,
+        asks: &[Ask<'_>],
+        looks: Vec<Answer>,
+        committed: Committed,
+        keys: Revealed,
+    ) -> Result<(Commit, Vec<Done>)> {
         let commit = Commit::of(&committed);
         let mut done = Vec::with_capacity(asks.len());
         for ((ask, Answer { collection, mut look }), written) in asks.iter().zip(looks).zip(committed.writes) {
@@ -262,6 +277,11 @@ impl Service {
             done.push(Done::Stored(Stored { commit, created, shown: Shown::new(collection, record, look) }));
         }
         self.relate_done(asks, &mut done).await?;
+        for (at, key) in keys {
+            if let Some(Done::Stored(stored)) = done.get_mut(at).filter(|done| done.is_new()) {
+                stored.shown.reveal("key", &key);
+            }
+        }
         Ok((commit, done))
     }
 
