@@ -101,7 +101,7 @@ pub struct Stored {
 #[derive(Debug)]
 pub enum Done {
     /// The record is there.
-    Stored(Stored),
+    Stored(Box<Stored>),
     /// The record is gone.
     Gone,
 }
@@ -157,7 +157,7 @@ impl Service {
     pub async fn store_record(&self, ask: Ask<'_>, once: Option<Once>) -> Result<Stored> {
         let (_, mut done) = self.write_all(std::slice::from_ref(&ask), once).await.map_err(Refused::alone)?;
         match done.pop() {
-            Some(Done::Stored(stored)) => Ok(stored),
+            Some(Done::Stored(stored)) => Ok(*stored),
             Some(Done::Gone) | None => Err(Error::internal("a write was answered as something else")),
         }
     }
@@ -274,7 +274,8 @@ impl Service {
                     continue;
                 }
             };
-            done.push(Done::Stored(Stored { commit, created, shown: Shown::new(collection, record, look) }));
+            let shown = Shown::new(collection, record, look);
+            done.push(Done::Stored(Box::new(Stored { commit, created, shown })));
         }
         self.relate_done(asks, &mut done).await?;
         for (at, key) in keys {
@@ -302,7 +303,8 @@ impl Service {
             };
             let collection = schema.get(collection).ok_or_else(collection_gone)?.clone();
             let look = self.look_again(&schema, &collection, ask, &record)?;
-            done.push(Done::Stored(Stored { commit, created, shown: Shown::new(collection, record, look) }));
+            let shown = Shown::new(collection, record, look);
+            done.push(Done::Stored(Box::new(Stored { commit, created, shown })));
         }
         self.relate_done(asks, &mut done).await?;
         Ok((commit, done))
