@@ -3,7 +3,7 @@
 //!
 //! Nothing here opens, binds or creates: [`Settings::validate`] only refuses what can never work or must not be.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -42,6 +42,20 @@ pub struct Settings {
     pub scrub_hours: u32,
     /// The cache of finished answers and records, bytes; 0 for none.
     pub cache_bytes: usize,
+    /// Whether anybody who reaches the server may read `/metrics`; else superusers only.
+    pub metrics_open: bool,
+    /// A request that takes as long is logged as slow, ms; 0 for none.
+    pub slow_ms: u64,
+    /// Whether clients are held to `rate_limit_requests` and `rate_limit_logins`.
+    pub rate_limits: bool,
+    /// Requests of one client in `limits::RATE_REQUESTS_TIME`.
+    pub rate_limit_requests: u32,
+    /// Logins from one address in `limits::RATE_LOGINS_TIME`.
+    pub rate_limit_logins: u32,
+    /// Networks of proxies that are believed in `X-Forwarded-For`: `10.0.0.0/8`, `::1`.
+    pub trusted_proxies: Vec<String>,
+    /// Memory that one hash of a password fills, KiB.
+    pub password_memory_kib: usize,
 }
 
 /// How log lines are written.
@@ -71,6 +85,13 @@ impl Default for Settings {
             log_max_bytes: limits::LOG_MAX_BYTES,
             scrub_hours: limits::SCRUB_HOURS,
             cache_bytes: limits::CACHE_BYTES,
+            metrics_open: false,
+            slow_ms: limits::SLOW_MS,
+            rate_limits: false,
+            rate_limit_requests: limits::RATE_REQUESTS,
+            rate_limit_logins: limits::RATE_LOGINS,
+            trusted_proxies: Vec::new(),
+            password_memory_kib: limits::PASSWORD_MEMORY_KIB,
         }
     }
 }
@@ -90,10 +111,10 @@ impl Settings {
         if self.data.as_os_str().is_empty() {
             return Err(Error::invalid("data: the folder has no name"));
         }
-        if !self.listen.ip().is_loopback() {
+        if self.dev && !self.listen.ip().is_loopback() {
             return Err(Error::invalid(format!(
-                "listen: {} is not a loopback address. Without accounts anyone who reaches the server may do what the \
-                 rules leave open, so it takes only 127.0.0.0/8 and ::1; put a proxy with authentication before it",
+                "listen: with dev, whoever sits on this machine is a superuser, so it takes only 127.0.0.0/8 and ::1, and \
+                 not {}",
                 self.listen
             ))
             .code("listen_not_loopback"));
@@ -107,7 +128,27 @@ impl Settings {
             at_least("cache_bytes", self.cache_bytes, limits::CACHE_BYTES_LEAST)?;
         }
         at_least("log_max_bytes", self.log_max_bytes, limits::LOG_MAX_BYTES_MIN)?;
+        for (name, value) in
+            [("rate_limit_requests", self.rate_limit_requests), ("rate_limit_logins", self.rate_limit_logins)]
+        {
+            at_least(name, value as usize, 1)?;
+            at_most(name, value as usize, limits::RATE_MAX as usize)?;
+        }
+        at_most("trusted_proxies", self.trusted_proxies.len(), limits::PROXIES_MAX)?;
+        self.proxies()?;
+        // RFC 9106 and OWASP's advice start at about the least; each thread that hashes fills that much.
+        at_least("password_memory_kib", self.password_memory_kib, 8 << 10)?;
+        at_most("password_memory_kib", self.password_memory_kib, 1 << 20)?;
         self.validate_origins()
+    }
+
+    /// The networks of `trusted_proxies`.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the setting, for what is no network.
+    pub fn proxies(&self) -> Result<Vec<Net>> {
+        let named = |error: Error| Error::invalid(format!("trusted_proxies: {}", error.message()));
+        self.trusted_proxies.iter().map(|text| text.parse().map_err(named)).collect()
     }
 
     fn validate_origins(&self) -> Result<()> {
@@ -127,6 +168,45 @@ impl Settings {
             }
         }
         Ok(())
+    }
+}
+
+/// A network: the addresses that begin with the same bits as this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Net {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Net {
+    /// Whether an address is in it. One of the fourth version that is written as one of the sixth is taken as it is.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(32 - self.bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).checked_shr(128 - self.bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Net {
+    type Err = Error;
+
+    /// # Errors
+    /// `Invalid` for anything but an address, alone or with a number of bits as in `10.0.0.0/8`.
+    fn from_str(text: &str) -> Result<Net> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let read = || {
+            let address: IpAddr = address.parse().ok()?;
+            let most = if address.is_ipv4() { 32 } else { 128 };
+            let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most))?;
+            Some(Net { address, bits })
+        };
+        read().ok_or_else(|| Error::invalid(format!("{text:?} is no network: an address, or as in 10.0.0.0/8")))
     }
 }
 
@@ -175,7 +255,9 @@ mod tests {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
              connections_max = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
-             log_max_bytes = {}\nscrub_hours = {}\n",
+             log_max_bytes = {}\nscrub_hours = {}\n\
+             metrics_open = {}\nslow_ms = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
+             rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n",
             settings.data,
             settings.listen,
             settings.dev,
@@ -187,12 +269,19 @@ mod tests {
             settings.cors_origins,
             settings.log_keep_hours,
             settings.log_max_bytes,
-            settings.scrub_hours
+            settings.scrub_hours,
+            settings.metrics_open,
+            settings.slow_ms,
+            settings.rate_limits,
+            settings.rate_limit_requests,
+            settings.rate_limit_logins,
+            settings.trusted_proxies,
+            settings.password_memory_kib
         )
     }
 
     #[test]
-    fn only_loopback_is_listened_at() {
+    fn dev_mode_is_for_loopback_only() {
         for (listen, good) in [
             ("127.0.0.1:0", true),
             ("127.8.9.1:80", true),
@@ -203,7 +292,32 @@ mod tests {
             ("8.8.8.8:1", false),
         ] {
             let settings = Settings { listen: listen.parse().expect("an address"), ..Settings::default() };
-            assert_eq!(settings.validate().is_ok(), good, "{listen}");
+            assert!(settings.validate().is_ok(), "{listen}");
+            assert_eq!(Settings { dev: true, ..settings }.validate().is_ok(), good, "{listen}");
+        }
+    }
+
+    #[test]
+    fn a_network_holds_what_begins_alike() {
+        let table = [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.1", "10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.2", false),
+            ("10.0.0.1/31", "10.0.0.0", true),
+            ("0.0.0.0/0", "192.0.2.1", true),
+            ("0.0.0.0/0", "::1", false),
+            ("::/0", "2001:db8::1", true),
+            ("::1", "::1", true),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+        ];
+        for (net, address, holds) in table {
+            let net: Net = net.parse().expect("a network");
+            assert_eq!(net.holds(address.parse().expect("an address")), holds, "{net:?} {address}");
+        }
+        for text in ["", "/8", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8/8", "10.0.0", "::/129", "localhost"] {
+            assert!(text.parse::<Net>().is_err(), "{text}");
         }
     }
 
@@ -215,6 +329,10 @@ mod tests {
             ("body_bytes_max = 99999999999", "body_bytes_max:"),
             ("connections_max = 0", "connections_max:"),
             ("base_cache_bytes = 0", "base_cache_bytes:"),
+            ("rate_limit_requests = 0", "rate_limit_requests:"),
+            ("rate_limit_logins = 9999999", "rate_limit_logins:"),
+            ("trusted_proxies = ['proxy']", "trusted_proxies:"),
+            ("trusted_proxies = ['10.0.0.0/33']", "trusted_proxies:"),
             ("cors_origins = ['https://a.example/']", "cors_origins:"),
             ("cors_origins = ['https://a.example:443']", "cors_origins:"),
             ("cors_origins = ['https://u@a.example']", "cors_origins:"),
@@ -226,6 +344,8 @@ mod tests {
             ("log_max_bytes = 1000000", "log_max_bytes:"),
             ("log_keep_hours = -1", "log_keep_hours"),
             ("cache_bytes = 1000", "cache_bytes:"),
+            ("password_memory_kib = 100", "password_memory_kib:"),
+            ("password_memory_kib = 9999999", "password_memory_kib:"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

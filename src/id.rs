@@ -56,6 +56,17 @@ number!(
     DatabaseId(u128)
 );
 
+impl CollectionId {
+    /// The first id of the server's own collections, whose names begin with `_`. They have a range of their own, so that
+    /// those that a client defines are numbered the same whichever of them a server has.
+    pub const OWN_FIRST: CollectionId = CollectionId(1 << 31);
+
+    /// Whether it is one of the server's own collections.
+    pub fn is_own(self) -> bool {
+        self >= CollectionId::OWN_FIRST
+    }
+}
+
 impl Seq {
     /// Before the first entry.
     pub const ZERO: Seq = Seq(0);

@@ -26,7 +26,7 @@
 //!
 //! | floor | modules | what lives there |
 //! |---|---|---|
-//! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] | kinds of errors, newtypes, every bound, the clock, the file seam with its simulator |
+//! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] [`meter`] | kinds of errors, newtypes, every bound, the clock, counters, the file seam with its simulator |
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] | frames and segments · layers, indexes, the redb base, queries, snapshots; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view |
@@ -48,6 +48,8 @@
 //! - What is kept of an answer is used only while the change slots of all that it depends on stand ([`core::Slots`]).
 //! - Long works (building an index, removing what is no longer read) are entries of bounded pieces like any other: what is
 //!   left to do is found in the state, so a restart goes on, and clients' writes come between.
+//! - Hashes of passwords, token keys and hashes of API keys are in no answer and have no name in an expression; they and
+//!   all else that is random are made before the append (`service::auth`).
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
 //! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.
@@ -69,6 +71,7 @@ pub mod http;
 pub mod id;
 pub mod limits;
 pub mod log;
+pub mod meter;
 pub mod model;
 pub mod server;
 pub mod service;

@@ -65,6 +65,35 @@ pub const CHECK_MESSAGE_BYTES_MAX: usize = 500;
 /// Values of a `select`.
 pub const SELECT_VALUES_MAX: usize = 500;
 
+// Accounts.
+
+/// A password, characters at least, where its field names no `min`.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+/// A password, characters at most: hashing a long one costs no more than reading it.
+pub const PASSWORD_CHARS_MAX: usize = 500;
+/// Memory that one hash of a password fills, KiB: what makes guessing dear. Twice through it, one lane.
+pub const PASSWORD_MEMORY_KIB: usize = 19_456;
+/// How often it is gone through.
+pub const PASSWORD_PASSES: u32 = 2;
+/// Threads that hash passwords: each fills that memory.
+pub const PASSWORD_THREADS: usize = 2;
+/// Hashes waiting for a thread. When full: 503 with `Retry-After`, nothing changed.
+pub const PASSWORD_QUEUE: usize = 64;
+/// Time a hash may wait for a thread.
+pub const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Passwords that one transaction sets. More is 413: each is some hundredths of a second of hashing.
+pub const TRANSACTION_PASSWORDS_MAX: usize = 10;
+/// How long a token is good where its collection doesn't say, seconds: a week. Of superusers: a day.
+pub const TOKEN_SECONDS: u64 = 7 * 24 * 3_600;
+/// The same of superusers.
+pub const SUPERUSER_TOKEN_SECONDS: u64 = 24 * 3_600;
+/// How long a token may be good, seconds: a year.
+pub const TOKEN_SECONDS_MAX: u64 = 366 * 24 * 3_600;
+/// A token or an API key, bytes.
+pub const TOKEN_BYTES_MAX: usize = 1_000;
+/// How long the link is good by which a new server is given its first superuser.
+pub const SETUP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
 // The log.
 
 /// Changes in one entry (one transaction). More is 413.
@@ -356,6 +385,30 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 pub const ORIGINS_MAX: usize = 100;
 /// Time for which a browser need not ask again.
 pub const PREFLIGHT_AGE_MAX: Duration = Duration::from_secs(3_600);
+
+/// A request that takes as long is logged as slow, ms.
+pub const SLOW_MS: u64 = 1_000;
+
+// Rates.
+
+/// Requests of one client in [`RATE_REQUESTS_TIME`], where rate limits are on.
+pub const RATE_REQUESTS: u32 = 300;
+/// The time that they are counted over.
+pub const RATE_REQUESTS_TIME: Duration = Duration::from_secs(10);
+/// Logins from one address in [`RATE_LOGINS_TIME`], where rate limits are on.
+pub const RATE_LOGINS: u32 = 10;
+/// The time that they are counted over.
+pub const RATE_LOGINS_TIME: Duration = Duration::from_secs(60);
+/// What either may be set to: a hundred thousand a second is none any more.
+pub const RATE_MAX: u32 = 1_000_000;
+/// Clients that are counted each by itself; those beyond share one count.
+pub const RATE_CLIENTS_MAX: usize = 100_000;
+/// How often it is looked, where there is no room, who can be forgotten.
+pub const RATE_SWEEP_TIME: Duration = Duration::from_secs(1);
+/// Networks of trusted proxies.
+pub const PROXIES_MAX: usize = 100;
+/// Proxies on the way of one request that are looked at.
+pub const PROXY_HOPS_MAX: usize = 16;
 
 // HTTP/2, of one connection. Past a limit it is cut, but where something else is said.
 

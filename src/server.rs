@@ -1,6 +1,6 @@
 //! The server: builds the floors bottom-up, owns every thread, stops them top-down.
 //!
-//! Start: folder lock, base, log, replay, writer and applier threads, service, listener. Stop: no new connections,
+//! Start: folder lock, base, log, replay, writer and applier threads, secret, service, its own collections, listener. Stop: no new connections,
 //! requests in flight are answered, the writer's queue is drained, the base made durable, the log's end marked.
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::disk::RealDisk;
 use crate::error::{Error, Result};
 use crate::http;
 use crate::id::Position;
-use crate::service::Service;
+use crate::service::{Secret, Service};
 use crate::time::Clock;
 
 /// A server that is not yet listening: what is loaded into it now is there for the first request.
@@ -38,8 +38,25 @@ impl Server {
         let core_settings = core::Settings::of(&settings);
         let (core, threads) =
             core::start(Arc::new(RealDisk), Path::new(&settings.data), &core_settings, Clock::System)?;
-        let service = Service::new(core.clone(), &settings)?;
-        Ok(Server { settings, core, threads, service })
+        let secret = Secret::of_folder(&RealDisk, Path::new(&settings.data))?;
+        let service = Service::new(core.clone(), &settings, secret)?;
+        let server = Server { settings, core, threads, service };
+        match server.wait_for(server.service.define_own()) {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                server.stop()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs a call of the service to its end, where there is no runtime.
+    ///
+    /// # Errors
+    /// The call's.
+    pub fn wait_for<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.map_err(|error| Error::internal("no runtime").source(error))?.block_on(call)
     }
 
     /// The service, to work with it before or beside HTTP.

@@ -1,6 +1,8 @@
 //! The contract as scripts: each plays requests against a server of its own and compares every answer, and what was
 //! logged, with the script's own text. See `support::script` for their form.
 
+#[path = "api/accounts.rs"]
+mod accounts;
 #[path = "api/batch.rs"]
 mod batches;
 #[path = "api/cache.rs"]
@@ -9,6 +11,8 @@ mod cache;
 mod edge;
 #[path = "api/hostile.rs"]
 mod hostile;
+#[path = "api/leaks.rs"]
+mod leaks;
 #[path = "api/related.rs"]
 mod related;
 mod support;
@@ -58,6 +62,7 @@ scripts! {
     apply
     limits
     access
+    auth
     relations
     shop
     batch

@@ -54,6 +54,18 @@ const FIGURES: &[Figure] = &[
         sizes: [50_000, 1_000_000, 100_000_000],
     },
     Figure {
+        name: "F16",
+        what: "two databases that differ only in what a caller may not see: answers that differ by a byte",
+        unit: "pairs of answers",
+        sizes: [2_000, 20_000, 1_000_000],
+    },
+    Figure {
+        name: "F17",
+        what: "planted secrets (passwords, their hashes, token keys, hidden fields) in an answer or a log line",
+        unit: "answers",
+        sizes: [2_000, 20_000, 1_000_000],
+    },
+    Figure {
         name: "L1",
         what: "lists by pages, by cursor and among writes, of random definitions, filters, sorts and rules: another answer than a full scan's",
         unit: "lists",

@@ -40,6 +40,8 @@ pub(super) enum Command {
     Serve(Flags),
     /// Serves a folder with 20,000 real flights in it and prints curl lines to try.
     Demo(Flags),
+    /// Makes a superuser of a stopped server's folder, or gives one another password.
+    Superuser(Superuser),
     /// Verifies a stopped server's folder: the log, the tables, their indexes, counts and digests.
     Check(Folder),
     /// Definitions of collections as a file: out of a stopped server's folder, and into it.
@@ -113,11 +115,11 @@ pub(super) struct Target {
 }
 
 /// Every setting. Each is also a variable `MILLPOND_…` and a line of the TOML file.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(super) struct Flags {
     #[command(flatten)]
     folder: Folder,
-    /// Address to listen at; port 0 takes a free one. Loopback only, until there are accounts. [default: 127.0.0.1:8090]
+    /// Address to listen at; port 0 takes a free one. [default: 127.0.0.1:8090]
     #[arg(long, value_name = "ADDRESS", env = "MILLPOND_LISTEN")]
     listen: Option<SocketAddr>,
     /// Every caller is a superuser: for development on this machine.
@@ -148,6 +150,41 @@ pub(super) struct Flags {
     /// Cache of finished answers and records, bytes; 0 for none. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_CACHE_BYTES")]
     cache_bytes: Option<usize>,
+    /// Whether anybody who reaches the server may read /metrics; else superusers only. [default: false]
+    #[arg(long, env = "MILLPOND_METRICS_OPEN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    metrics_open: Option<bool>,
+    /// A request that takes as long is logged as slow, ms; 0 for none. [default: 1000]
+    #[arg(long, value_name = "MS", env = "MILLPOND_SLOW_MS")]
+    slow_ms: Option<u64>,
+    /// Whether clients are held to the two limits below; superusers are not. [default: false]
+    #[arg(long, env = "MILLPOND_RATE_LIMITS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    rate_limits: Option<bool>,
+    /// Requests of one client in 10 seconds. [default: 300]
+    #[arg(long, value_name = "N", env = "MILLPOND_RATE_LIMIT_REQUESTS")]
+    rate_limit_requests: Option<u32>,
+    /// Logins from one address in a minute. [default: 10]
+    #[arg(long, value_name = "N", env = "MILLPOND_RATE_LIMIT_LOGINS")]
+    rate_limit_logins: Option<u32>,
+    /// Networks of proxies whose X-Forwarded-For says who the client is, as 10.0.0.0/8. Several by commas, or the flag
+    /// again. [default: none]
+    #[arg(long, value_name = "NETWORKS", env = "MILLPOND_TRUSTED_PROXIES", value_delimiter = ',')]
+    trusted_proxies: Option<Vec<String>>,
+    /// Memory that one hash of a password fills, KiB. [default: 19456]
+    #[arg(long, value_name = "KIB", env = "MILLPOND_PASSWORD_MEMORY_KIB")]
+    password_memory_kib: Option<usize>,
+    /// Address of the superuser that is made where there is none yet. With the password, from the environment only.
+    #[arg(long, hide = true, env = "MILLPOND_SUPERUSER_EMAIL", value_name = "EMAIL")]
+    superuser_email: Option<String>,
+    /// Its password.
+    #[arg(long, hide = true, env = "MILLPOND_SUPERUSER_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    superuser_password: Option<String>,
+}
+
+/// Without the password that may be among them.
+impl std::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flags").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 /// Where the data is and how lines are logged.
@@ -195,6 +232,37 @@ pub(super) enum CollectionsCommand {
         #[arg(long)]
         delete_missing: bool,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Superuser {
+    #[command(subcommand)]
+    pub(super) what: SuperuserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SuperuserCommand {
+    /// Makes one.
+    Create(Account),
+    /// Gives one another password, which ends its tokens.
+    Reset(Account),
+}
+
+#[derive(clap::Args)]
+pub(super) struct Account {
+    /// Its e-mail address.
+    pub(super) email: String,
+    /// Its password.
+    pub(super) password: String,
+    #[command(flatten)]
+    pub(super) folder: Folder,
+}
+
+/// Without the password.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("email", &self.email).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -247,12 +315,32 @@ impl Flags {
         self.over(file)
     }
 
+    /// Address and password of the superuser that is made where there is none yet.
+    pub(super) fn first_superuser(&self) -> Result<Option<(String, String)>> {
+        match (&self.superuser_email, &self.superuser_password) {
+            (None, None) => Ok(None),
+            (Some(email), Some(password)) => Ok(Some((email.clone(), password.clone()))),
+            _ => Err(Error::invalid("MILLPOND_SUPERUSER_EMAIL and MILLPOND_SUPERUSER_PASSWORD go together")),
+        }
+    }
+
     fn over(&self, mut settings: Settings) -> Result<Settings> {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cache_bytes, cors_origins);
+        lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours, password_memory_kib);
+        lay!(
+            settings,
+            self,
+            metrics_open,
+            slow_ms,
+            rate_limits,
+            rate_limit_requests,
+            rate_limit_logins,
+            trusted_proxies
+        );
         // A variable that is set to nothing sets nothing.
         settings.cors_origins.retain(|origin| !origin.is_empty());
-        lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours);
+        settings.trusted_proxies.retain(|net| !net.is_empty());
         settings.validate()?;
         Ok(settings)
     }

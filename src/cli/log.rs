@@ -82,9 +82,28 @@ fn look(dir: &Path, seen: &mut Seq, mut each: impl FnMut(Arc<Logged>) -> Result<
     Ok(())
 }
 
+/// How the secrets begin that the server makes itself: hashes of passwords and keys, token keys.
+const SECRETS: [&str; 3] = ["$argon2id$", "$sha256$", "$key$"];
+
+/// Leaves of secrets only what kind they are of: what is printed is copied about.
+fn veil(json: &mut serde_json::Value) {
+    use serde_json::Value;
+    match json {
+        Value::String(text) => {
+            if let Some(kind) = SECRETS.iter().find(|kind| text.starts_with(**kind)) {
+                *text = format!("{kind}…");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(veil),
+        Value::Object(members) => members.values_mut().for_each(veil),
+        _ => {}
+    }
+}
+
 fn show(logged: &Logged) -> Result<()> {
-    let changes = serde_json::to_value(&logged.entry.changes)
+    let mut changes = serde_json::to_value(&logged.entry.changes)
         .map_err(|error| Error::internal("an entry has no JSON form").source(error))?;
+    veil(&mut changes);
     let line = json!({
         "position": logged.position.to_string(),
         "time": logged.time.to_string(),

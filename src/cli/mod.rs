@@ -9,6 +9,7 @@ mod demo;
 mod log;
 mod remote;
 mod serve;
+mod superuser;
 mod target;
 mod transfer;
 
@@ -42,10 +43,11 @@ pub fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     match args.command {
-        Command::Serve(flags) => serve::run(flags.settings()?),
+        Command::Serve(flags) => serve::run(flags.settings()?, flags.first_superuser()?),
         Command::Demo(flags) => demo::run(flags.settings_for_demo()?),
         Command::Check(folder) => check::run(&folder.settings()?),
         Command::Collections(collections) => collections::run(&collections),
+        Command::Superuser(superuser) => superuser::run(&superuser),
         Command::Log(log) => log::run(&log),
         Command::Import(args) => transfer::import(&args),
         Command::Export(args) => transfer::export(&args),

@@ -8,17 +8,47 @@ use tokio::sync::oneshot;
 use super::{say, trace};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::server::Server;
 
-pub(super) fn run(settings: Settings) -> Result<()> {
+/// `first` are the address and the password of the superuser that is made where there is none yet.
+pub(super) fn run(settings: Settings, first: Option<(String, String)>) -> Result<()> {
     trace(&settings)?;
     let dev = settings.dev;
-    serve(Server::start(settings)?, move |address| {
+    let server = Server::start(settings)?;
+    let setup = match begin(&server, dev, first) {
+        Ok(setup) => setup,
+        Err(error) => {
+            server.stop()?;
+            return Err(error);
+        }
+    };
+    serve(server, move |address| {
         say(format_args!("millpond serves http://{address}"));
         if dev {
             say(format_args!("every caller on this machine is a superuser (--dev)"));
         }
+        if let Some(token) = setup {
+            let minutes = limits::SETUP_TIME_MAX.as_secs() / 60;
+            say(format_args!(
+                "there is no superuser yet; this link makes the first one, once, within {minutes} minutes:"
+            ));
+            say(format_args!("  http://{address}/_/#setup/{token}"));
+        }
     })
+}
+
+/// Makes the first superuser, or a token by which it can be made.
+fn begin(server: &Server, dev: bool, first: Option<(String, String)>) -> Result<Option<String>> {
+    let service = server.service();
+    match first {
+        Some((email, password)) if !service.has_superuser()? => {
+            server.wait_for(service.create_superuser(&email, &password))?;
+            Ok(None)
+        }
+        None if !dev => service.open_setup(),
+        _ => Ok(None),
+    }
 }
 
 /// Serves until a signal; `ready` prints what a person or a script waits for.

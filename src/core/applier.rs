@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::Settings;
 use super::compaction::{Followed, Growth};
 use super::names::Names;
 use super::pace::Pace;
+use super::{Meters, Settings};
 use crate::disk::Disk;
 use crate::error::{Kind, Result};
 use crate::id::Seq;
@@ -77,6 +77,7 @@ pub struct Applier {
     pub(super) copy: Option<Followed>,
     pub(super) scrub: ScrubPlace,
     pace: Pace,
+    meters: Arc<Meters>,
 }
 
 impl Applier {
@@ -104,7 +105,13 @@ impl Applier {
             copy: None,
             scrub: ScrubPlace::default(),
             pace: Pace::new(settings.scrub),
+            meters: Arc::default(),
         }
+    }
+
+    /// Counts into those of the writer.
+    pub(super) fn count_into(&mut self, meters: Arc<Meters>) {
+        self.meters = meters;
     }
 
     /// Folds one layer in. It can be read from the answer on, and is durable after the next checkpoint.
@@ -116,8 +123,10 @@ impl Applier {
         if self.applied == self.durable() {
             self.since = Instant::now();
         }
+        let began = Instant::now();
         self.base.apply(&flush.layer, flush.applied)?;
         self.base.write_back()?;
+        self.meters.apply.put_time(began.elapsed());
         self.applied = flush.applied.position.seq;
         self.log_bytes += flush.log_bytes;
         self.growth.applied(flush.log_bytes);
@@ -146,6 +155,7 @@ impl Applier {
         let began = Instant::now();
         let dirty = self.base.dirty_bytes();
         self.base.checkpoint()?;
+        self.meters.checkpoint.put_time(began.elapsed());
         tracing::debug!(
             seq = self.applied.0,
             dirty,

@@ -18,9 +18,10 @@ use super::ballast::has_headroom;
 use super::compaction::Compactor;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
 use super::{
-    Applier, Flush, Flushed, Keeper, Leases, Opened, Outcome, Poison, Published, Settings, Slots, Writer, open,
+    Applier, Figures, Flush, Flushed, Keeper, Leases, Meters, Opened, Outcome, Poison, Published, Settings, Slots,
+    Writer, log_dir, open,
 };
-use crate::disk::{Disk, DiskLock};
+use crate::disk::{Disk, DiskLock, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
 use crate::limits;
@@ -52,6 +53,7 @@ struct Shared {
     leases: Leases,
     poison: Poison,
     clock: Clock,
+    meters: Arc<Meters>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
 }
@@ -95,8 +97,9 @@ pub struct Threads {
 /// # Errors
 /// As [`open`]; `Internal` when the system gives no thread.
 pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock) -> Result<(Core, Threads)> {
-    let Opened { writer, applier, mut preparer, mut keeper, reader, lock, .. } = open(disk.clone(), dir, settings)?;
+    let Opened { writer, mut applier, mut preparer, mut keeper, reader, lock, .. } = open(disk.clone(), dir, settings)?;
     let poison = Poison::new();
+    applier.count_into(writer.meters());
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
     let (command_in, command_out) = bounded(limits::WRITER_QUEUE);
@@ -113,6 +116,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         leases: keeper.leases(),
         poison: poison.clone(),
         clock: clock.clone(),
+        meters: writer.meters(),
         disk: disk.clone(),
         dir: dir.to_owned(),
     }));
@@ -267,6 +271,28 @@ impl Core {
         (&self.0.disk, &self.0.dir)
     }
 
+    /// What the writer and the applier count.
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    /// How the core is now. Looks at the sizes of the folder's files.
+    pub fn figures(&self) -> Figures {
+        let Shared { commands, queue, reader, disk, dir, .. } = &*self.0;
+        let view = self.view();
+        let frozen = view.stack.frozen.as_ref().map_or(0, |layer| layer.bytes());
+        Figures {
+            position: view.position,
+            first: Position { epoch: view.position.epoch, seq: reader.first_seq() },
+            log_bytes: bytes_below(&**disk, &log_dir(dir), |_| true),
+            base_bytes: bytes_below(&**disk, dir, |name| name == "base"),
+            layer_bytes: view.stack.fresh.bytes() + frozen,
+            queued: commands.len(),
+            queued_bytes: queue.bytes.load(Ordering::Relaxed),
+            collections: view.schema.iter().count(),
+        }
+    }
+
     /// Where the time comes from.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
@@ -337,6 +363,12 @@ impl std::fmt::Debug for Threads {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Threads").finish_non_exhaustive()
     }
+}
+
+/// The files of a folder together, bytes. What goes away meanwhile counts nothing.
+fn bytes_below(disk: &dyn Disk, dir: &Path, counts: impl Fn(&str) -> bool) -> u64 {
+    let length = |name: &String| disk.open(&dir.join(name), Open::Read).and_then(|file| file.len()).unwrap_or(0);
+    disk.list(dir).unwrap_or_default().iter().filter(|name| counts(name)).map(length).sum()
 }
 
 /// Keeps one zero-filled segment ready. What goes wrong is no matter: the writer makes its own when it must.

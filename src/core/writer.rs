@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::ballast::Ballast;
 use super::decide::{Decision, Pieces, decide};
-use super::{Flush, Flushed, Published, Slots};
+use super::{Flush, Flushed, Meters, Published, Slots};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, DatabaseId, Generation, IndexId, Position};
 use crate::limits;
@@ -49,6 +49,7 @@ pub struct Writer {
     builds_first: bool,
     /// Whether a definition moved since such a work was last looked for.
     moved: bool,
+    meters: Arc<Meters>,
 }
 
 /// A filling that is no longer read, or an index of one.
@@ -98,7 +99,13 @@ impl Writer {
             reclaimed: None,
             builds_first: false,
             moved: true,
+            meters: Arc::default(),
         }
+    }
+
+    /// What it counts.
+    pub fn meters(&self) -> Arc<Meters> {
+        self.meters.clone()
     }
 
     /// Where readers find the newest view.
@@ -127,6 +134,7 @@ impl Writer {
         match self.log_batch(&staged, now) {
             Ok(()) => {
                 self.publish(now, &staged);
+                self.count(&staged, &outcomes);
                 Ok(outcomes)
             }
             Err(error) if error.kind() == Kind::NoSpace => {
@@ -135,6 +143,14 @@ impl Writer {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn count(&self, staged: &[Staged], outcomes: &[Outcome]) {
+        let refused = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+        self.meters.refused.add(refused as u64);
+        self.meters.committed.add((outcomes.len() - refused) as u64);
+        self.meters.batch.put(outcomes.len() as u64);
+        self.meters.logged_bytes.add(staged.iter().map(|one| one.payload.len() as u64).sum());
     }
 
     /// Decides one command and folds its effects into the batch. A refusal is an outcome; an error is one after which
@@ -176,7 +192,10 @@ impl Writer {
         if staged.is_empty() {
             return Ok(());
         }
-        match self.log.commit() {
+        let began = Instant::now();
+        let done = self.log.commit();
+        self.meters.sync.put_time(began.elapsed());
+        match done {
             Err(error) if error.kind() == Kind::NoSpace && self.ballast.release() => {
                 for one in staged {
                     self.log.stage(now, one.entry.clone(), &one.payload);

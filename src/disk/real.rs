@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,7 +32,8 @@ impl Disk for RealDisk {
         match how {
             Open::Read => &mut options,
             Open::Write => options.write(true),
-            Open::CreateNew => options.write(true).create_new(true),
+            // All that is stored here may hold secrets.
+            Open::CreateNew => options.write(true).create_new(true).mode(0o600),
         };
         Ok(Arc::new(RealFile(options.open(path)?)))
     }

@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::http::connection::Connection;
 use crate::http::inbound::Inbound;
+use crate::http::meters::Traffic;
 use crate::limits;
 
 /// Pause after a failed accept (out of file descriptors): the loop must neither end nor spin.
@@ -64,6 +65,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     answer: impl Answer,
     limits: ConnectionLimits,
+    traffic: Arc<Traffic>,
     stop: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
@@ -74,7 +76,9 @@ pub(crate) async fn run(
             biased;
             () = &mut stop => break,
             (stream, peer, place) = next(&listener, &places) => {
-                let connection = Connection { answer: answer.clone(), peer, limits, stopped: stopped.clone() };
+                traffic.accepted.add(1);
+                let (answer, stopped, traffic) = (answer.clone(), stopped.clone(), traffic.clone());
+                let connection = Connection { answer, peer, limits, stopped, traffic };
                 tokio::spawn(connection.run(stream, place));
             }
         }
@@ -163,7 +167,7 @@ pub(super) mod tests {
         let address = listener.local_addr().expect("bound");
         let toy = Toy::default();
         let (stop, stopped) = oneshot::channel::<()>();
-        let ended = tokio::spawn(run(listener, toy.clone(), limits, async {
+        let ended = tokio::spawn(run(listener, toy.clone(), limits, Arc::default(), async {
             let _ = stopped.await;
         }));
         Served { address, toy, stop, ended }

@@ -23,7 +23,7 @@ use crate::service::{Asker, Caller};
 
 /// The caller that `edge` found.
 pub(super) fn caller(extensions: &Extensions) -> Caller {
-    extensions.get().copied().unwrap_or(Caller::Anonymous)
+    extensions.get().cloned().unwrap_or(Caller::Anonymous)
 }
 
 /// The caller of a request with what it says.

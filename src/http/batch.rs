@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH, ORIGIN};
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -37,9 +37,9 @@ pub(super) async fn batch(State(app): State<App>, request: Request) -> Result<Re
     let body = coding::read(&head.headers, body, bytes_max, limits::BODY_TIME_MAX).await?;
     let payload = boundary.map_or(Ok(&*body), |boundary| multipart::payload(&body, boundary))?;
     let caller = caller_of(&app, &head, boundary.is_some());
-    let once = once(&app, caller, &head, payload)?;
+    let once = once(&app, &caller, &head, payload)?;
     let written = each(&requests(payload)?, |raw| Written::read(raw))?;
-    let inner = each(&written, |written| Inner::of(&app, caller, written))?;
+    let inner = each(&written, |written| Inner::of(&app, &caller, written))?;
     let asks: Vec<Ask<'_>> = inner.iter().map(Inner::ask).collect();
     let batch = app.service.batch(&asks, once).await?;
     Ok(of_commit(json(answers(&batch)), batch.commit))
@@ -63,7 +63,7 @@ fn caller_of(app: &App, head: &Parts, form: bool) -> Caller {
         return caller;
     }
     let origin = head.headers.get(ORIGIN).map(HeaderValue::as_bytes);
-    app.service.caller_of_form(caller, origin, head.headers.contains_key(AUTHORIZATION))
+    app.service.caller_of_form(caller, origin)
 }
 
 /// What `make` gives for all of them, or the refusals of those that it refuses, as far as `limits::FAULTS_MAX`.
@@ -237,7 +237,7 @@ impl<'a> Call<'a> {
 }
 
 impl<'a> Inner<'a> {
-    fn of(app: &App, caller: Caller, written: &'a Written<'a>) -> Result<Inner<'a>> {
+    fn of(app: &App, caller: &Caller, written: &'a Written<'a>) -> Result<Inner<'a>> {
         let (path, query) = match written.url.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (&*written.url, None),
@@ -255,7 +255,7 @@ impl<'a> Inner<'a> {
             return Err(wrong("body", "bad_body", "must be empty for a DELETE"));
         }
         let (if_match, create_only) = (if_match(&written.headers)?, create_only(&written.headers)?);
-        let asker = app.service.asker(caller, method, query_pairs(query));
+        let asker = app.service.asker(caller.clone(), method, query_pairs(query));
         Ok(Inner { asker, collection, call, params, if_match, create_only, body: written.body.as_bytes() })
     }
 

@@ -57,7 +57,7 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     let (head, body) = with_body(&app, request).await?;
     Params::read(head.uri.query(), &[])?;
     let caller = caller(&head.extensions);
-    let once = once(&app, caller, &head, &body)?;
+    let once = once(&app, &caller, &head, &body)?;
     let made = app.service.create_collection(caller, &body, once).await?;
     let mut response = json(made.body);
     *response.status_mut() = StatusCode::CREATED;
@@ -71,7 +71,7 @@ pub(super) async fn change(State(app): State<App>, request: Request) -> Answer {
     Params::read(head.uri.query(), &[])?;
     let name = path_part(head.uri.path(), NAME)?;
     let caller = caller(&head.extensions);
-    let once = once(&app, caller, &head, &body)?;
+    let once = once(&app, &caller, &head, &body)?;
     let changed = app.service.change_collection(caller, &name, &body, once).await?;
     Ok(of_commit(json(changed.body), changed.commit))
 }
@@ -93,7 +93,7 @@ pub(super) async fn drop(State(app): State<App>, request: Request) -> Answer {
     Params::read(head.uri.query(), &[])?;
     let name = path_part(head.uri.path(), NAME)?;
     let caller = caller(&head.extensions);
-    let once = once(&app, caller, &head, &[])?;
+    let once = once(&app, &caller, &head, &[])?;
     Ok(gone(app.service.drop_collection(caller, &name, once).await?))
 }
 
@@ -103,6 +103,6 @@ pub(super) async fn truncate(State(app): State<App>, request: Request) -> Answer
     Params::read(head.uri.query(), &[])?;
     let name = path_part(head.uri.path(), NAME)?;
     let caller = caller(&head.extensions);
-    let once = once(&app, caller, &head, &[])?;
+    let once = once(&app, &caller, &head, &[])?;
     Ok(gone(app.service.truncate_collection(caller, &name, once).await?))
 }

@@ -23,6 +23,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use crate::http::accept::{Answer, ConnectionLimits};
 use crate::http::inbound::Inbound;
+use crate::http::meters::Traffic;
 use crate::http::socket::{Shared, Socket};
 use crate::http::streams::{Health, Outbound, Streams};
 use crate::limits;
@@ -39,6 +40,7 @@ pub(super) struct Connection<A> {
     pub(super) peer: SocketAddr,
     pub(super) limits: ConnectionLimits,
     pub(super) stopped: watch::Receiver<bool>,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 /// The first bytes of a connection, read to tell which HTTP it is.
@@ -55,6 +57,8 @@ impl<A: Answer> Connection<A> {
     pub(super) async fn run(mut self, mut stream: TcpStream, place: OwnedSemaphorePermit) {
         // Answers are written whole; waiting to fill a packet only delays them. A socket that refuses is closing.
         let _ = stream.set_nodelay(true);
+        let traffic = self.traffic.clone();
+        let _counted = Counted::new(&traffic);
         let opening = tokio::select! {
             opening = timeout(self.limits.header_time, opening(&mut stream)) => opening,
             () = told(&mut self.stopped) => return,
@@ -75,7 +79,7 @@ impl<A: Answer> Connection<A> {
     }
 
     async fn http1(mut self, stream: TcpStream, head: Vec<u8>) -> Ended {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(self.traffic.clone(), None));
         let socket = Socket::new(stream, head, Arc::clone(&shared), self.limits.write_stall, self.limits.linger);
         let (answer, peer) = (self.answer, self.peer);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -109,7 +113,7 @@ impl<A: Answer> Connection<A> {
 
     async fn http2(mut self, stream: TcpStream) -> Ended {
         let streams = Arc::new(Streams::new(self.limits.write_stall, self.limits.idle_time));
-        let shared = Arc::new(Shared::of_streams(Arc::clone(&streams)));
+        let shared = Arc::new(Shared::new(self.traffic.clone(), Some(Arc::clone(&streams))));
         let head = PREFACE.to_vec();
         let socket = Socket::new(stream, head, Arc::clone(&shared), self.limits.write_stall, self.limits.linger);
         let (answer, peer) = (self.answer.clone(), self.peer);
@@ -159,6 +163,22 @@ impl<A: Answer> Connection<A> {
                 },
             }
         }
+    }
+}
+
+/// One of the open connections.
+struct Counted<'a>(&'a Traffic);
+
+impl<'a> Counted<'a> {
+    fn new(traffic: &'a Traffic) -> Counted<'a> {
+        traffic.connections.enter();
+        Counted(traffic)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.connections.leave();
     }
 }
 

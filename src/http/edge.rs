@@ -2,25 +2,30 @@
 //! error's answer.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, HOST};
-use axum::http::{HeaderValue, Method, Request, Response};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use hyper::body::Body as _;
 use tower::Service as _;
 
-use crate::error::Error;
+use crate::config::Net;
+use crate::error::{Error, Kind, Result};
 use crate::http::accept::Answer;
+use crate::http::auth;
 use crate::http::cors::{self, Cors};
 use crate::http::inbound::Inbound;
+use crate::http::meters::Meters;
 use crate::http::problem::{self, Refusal};
+use crate::http::rates::{self, Rates};
 use crate::http::records::words;
 use crate::http::request::{REQUEST_ID, accepts_json, asks_min_seq, request_id};
 use crate::http::{answer, coding, encode};
@@ -36,33 +41,63 @@ pub(super) struct Edge {
     pub(super) router: Router,
     pub(super) service: Service,
     pub(super) cors: Cors,
+    pub(super) meters: Arc<Meters>,
+    pub(super) slow: Option<Duration>,
+    pub(super) rates: Option<Arc<Rates>>,
+    pub(super) proxies: Arc<[Net]>,
 }
 
 impl Answer for Edge {
-    async fn answer(&self, mut request: Request<Inbound>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Inbound>, peer: SocketAddr) -> Response<Body> {
+        let timed = self.meters.begin(request.uri().path());
         let id = request_id(request.headers());
         let told = (request.method().clone(), request.uri().path_and_query().cloned());
         let (coding, allowed) = (coding::wanted(request.headers()), self.cors.allowed(request.headers()));
-        let caller = self.service.caller(peer.ip(), host(&request));
+        let address = rates::client(peer.ip(), request.headers(), &self.proxies);
+        let caller = self.caller(&request, address);
+        let rates = self.rates.as_deref();
+        // Who shows a bad token is nobody, and may be guessing.
+        let whom = caller.as_ref().unwrap_or(&Caller::Anonymous);
+        let counted = rates.and_then(|rates| rates.count(self.meters.class(timed.route), whom, address));
         let response = if cors::is_preflight(&request) {
             cors::preflight(allowed.is_some())
-        } else if let Some(kept) = self.kept(&request, &caller) {
-            kept
+        } else if let Some(Err(error)) = counted.as_ref().map(|counted| counted.allow()) {
+            self.meters.limited.add(1);
+            Refusal(Arc::new(error)).into_response()
         } else {
-            if caller != Caller::Anonymous {
-                request.extensions_mut().insert(caller);
+            match caller {
+                Err(error) => Refusal(Arc::new(error)).into_response(),
+                Ok(caller) => self.answered(request, caller).await,
             }
-            self.routed(request).await
         };
-        let response = finish(response, id, &told.0, told.1.as_ref().map_or("", |path| path.path()));
+        let path = told.1.as_ref().map_or("", |path| path.path());
+        let done = Done { id: &id, method: &told.0, path, route: self.meters.name(timed.route) };
+        let response = finish(response, &done);
         let response = if told.0 == Method::HEAD { without_body(response) } else { response };
         let mut response = encode::encoded(response, coding).await;
         self.cors.mark(response.headers_mut(), allowed);
+        if let Some(counted) = counted {
+            counted.mark(response.headers_mut());
+        }
+        let time = timed.end(response.status());
+        if self.slow.is_some_and(|slow| time >= slow) {
+            done.is_slow(response.status(), time);
+        }
         response
     }
 }
 
 impl Edge {
+    async fn answered(&self, mut request: Request<Inbound>, caller: Caller) -> Response<Body> {
+        if let Some(kept) = self.kept(&request, &caller) {
+            return kept;
+        }
+        if caller.is_known() {
+            request.extensions_mut().insert(caller);
+        }
+        self.routed(request).await
+    }
+
     /// The kept answer to a read, where there is one and nothing is asked of it that its handler has to look at.
     fn kept(&self, request: &Request<Inbound>, caller: &Caller) -> Option<Response<Body>> {
         let (uri, headers) = (request.uri(), request.headers());
@@ -83,15 +118,49 @@ impl Edge {
     }
 }
 
+/// What the log says of a request. Its query string is not told: it may hold a token, or what was searched for.
+struct Done<'a> {
+    id: &'a HeaderValue,
+    method: &'a Method,
+    path: &'a str,
+    route: &'static str,
+}
+
+impl Done<'_> {
+    fn is_slow(&self, status: StatusCode, time: Duration) {
+        let Done { id, method, path, route } = self;
+        let (status, ms) = (status.as_u16(), time.as_millis() as u64);
+        tracing::warn!(request_id = ?id, %method, path, route, status, ms, "slow");
+    }
+}
+
+impl Edge {
+    /// Who sends a request: by its token, if it bears one, else by where it comes from.
+    fn caller(&self, request: &Request<Inbound>, address: IpAddr) -> Result<Caller> {
+        let headers = request.headers();
+        let by_place = || self.service.caller(address, host(request));
+        match headers.get(AUTHORIZATION).filter(|given| !given.is_empty()) {
+            None => Ok(by_place()),
+            Some(given) => match self.service.caller_of_token(given.as_bytes()) {
+                Err(error) if error.kind() == Kind::Unauthenticated && auth::is_open(request.uri().path()) => {
+                    Ok(by_place())
+                }
+                found => found,
+            },
+        }
+    }
+}
+
 /// Gives the answer its request id and a refusal its body, and tells the log.
-fn finish(mut response: Response<Body>, id: HeaderValue, method: &Method, path: &str) -> Response<Body> {
+fn finish(mut response: Response<Body>, done: &Done<'_>) -> Response<Body> {
+    let Done { id, method, path, .. } = done;
     if let Some(Refusal(error)) = response.extensions_mut().remove::<Refusal>() {
-        problem::log(&error, &id, method.as_str(), path);
-        response = problem::answer(response, &error, &id);
+        problem::log(&error, id, method.as_str(), path);
+        response = problem::answer(response, &error, id);
     } else {
         tracing::debug!(request_id = ?id, %method, path, status = response.status().as_u16(), "answered");
     }
-    response.headers_mut().insert(REQUEST_ID, id);
+    response.headers_mut().insert(REQUEST_ID, (*id).clone());
     response
 }
 
@@ -111,7 +180,7 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// Runs a future to its end or its panic.
-async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+async fn caught<F: Future>(future: F) -> std::result::Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     // After a panic the future is dropped unpolled: nobody sees what it left half done.
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -5,7 +5,6 @@ use axum::response::Response;
 
 use crate::http::answer::{caller, json};
 use crate::http::{App, Refusal};
-use crate::service::Caller;
 
 /// `GET /livez`: the process answers.
 pub(super) async fn live() -> Response {
@@ -20,11 +19,10 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Response, Refusal> {
 
 /// `GET /api/health`, in PocketBase's shape; superusers see more.
 pub(super) async fn health(State(app): State<App>, request: Request) -> Response {
-    let more = match caller(request.extensions()) {
-        Caller::Anonymous => String::new(),
-        Caller::Superuser => {
-            format!(r#","version":"{}","position":"{}""#, env!("CARGO_PKG_VERSION"), app.service.position())
-        }
+    let more = if caller(request.extensions()).is_superuser() {
+        format!(r#","version":"{}","position":"{}""#, env!("CARGO_PKG_VERSION"), app.service.position())
+    } else {
+        String::new()
     };
     let body = format!(r#"{{"status":200,"code":200,"message":"API is healthy.","data":{{"canBackup":false{more}}}}}"#);
     json(body.into_bytes())

@@ -28,7 +28,7 @@ const LOOKS: [&str; 3] = ["fields", "expand", "embed"];
 ///
 /// # Errors
 /// `Invalid` with code `bad_idempotency_key` for what is none.
-pub(super) fn once(app: &App, caller: Caller, head: &Parts, body: &[u8]) -> Result<Option<Once>> {
+pub(super) fn once(app: &App, caller: &Caller, head: &Parts, body: &[u8]) -> Result<Option<Once>> {
     let Some(key) = key(&head.headers)? else { return Ok(None) };
     let condition = |name| head.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     let query = said(head.uri.query().unwrap_or_default());

@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod auth;
 mod batch;
 mod cache;
 mod coding;
@@ -19,14 +20,19 @@ mod health;
 mod idempotency;
 mod import;
 mod inbound;
+mod meters;
 mod multipart;
 mod params;
 mod problem;
+mod rates;
 mod records;
 mod request;
 mod routes;
 mod socket;
 mod streams;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -36,7 +42,10 @@ use crate::service::Service;
 use accept::ConnectionLimits;
 use cors::Cors;
 use edge::Edge;
+use meters::Meters;
 use problem::Refusal;
+use rates::Rates;
+pub use routes::{Effect, Endpoint, endpoints};
 
 /// What the handlers have.
 #[derive(Clone)]
@@ -45,6 +54,8 @@ struct App {
     body_bytes_max: usize,
     /// Set at the stop: a call that could go on for ever ends then.
     stopping: watch::Receiver<bool>,
+    meters: Arc<Meters>,
+    metrics_open: bool,
 }
 
 /// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`.
@@ -55,8 +66,26 @@ pub async fn serve(service: Service, listener: TcpListener, settings: &Settings,
         // Whoever listens is in flight; without one there is no one to tell.
         let _ = tell.send(true);
     };
-    let app = App { service: service.clone(), body_bytes_max: settings.body_bytes_max, stopping };
-    let edge = Edge { router: routes::router(app), service, cors: Cors::new(settings) };
+    let meters = Arc::new(Meters::new(&routes::paths(), service.started_s()));
+    let app = App {
+        service: service.clone(),
+        body_bytes_max: settings.body_bytes_max,
+        stopping,
+        meters: meters.clone(),
+        metrics_open: settings.metrics_open,
+    };
+    let traffic = meters.traffic.clone();
+    let slow = (settings.slow_ms > 0).then(|| Duration::from_millis(settings.slow_ms));
+    let edge = Edge {
+        router: routes::router(app),
+        service,
+        cors: Cors::new(settings),
+        meters,
+        slow,
+        rates: Rates::new(settings).map(Arc::new),
+        // `Settings::validate` has read them all.
+        proxies: settings.proxies().unwrap_or_default().into(),
+    };
     let limits = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
-    accept::run(listener, edge, limits, stop).await;
+    accept::run(listener, edge, limits, traffic, stop).await;
 }

@@ -207,7 +207,7 @@ impl Serialize for Faults<'_> {
     }
 }
 
-/// Tells the log: ours as errors with all their causes, a caller's own at debug.
+/// Tells the log: ours as errors with all their causes, a caller's own for information.
 pub(crate) fn log(error: &Error, request_id: &HeaderValue, method: &str, path: &str) {
     let id = request_id.to_str().unwrap_or_default();
     let status = status(error.kind()).as_u16();
@@ -217,7 +217,7 @@ pub(crate) fn log(error: &Error, request_id: &HeaderValue, method: &str, path: &
     } else if error.kind() == Kind::Unavailable {
         tracing::warn!(request_id = id, method, path, status, code, "{error}{}", causes(error));
     } else {
-        tracing::debug!(request_id = id, method, path, status, code, "{error}{}", causes(error));
+        tracing::info!(request_id = id, method, path, status, code, "{error}{}", causes(error));
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Answer {
     let params = showing(head.uri.query())?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
-    let once = once(&app, asker.caller, &head, &body)?;
+    let once = once(&app, &asker.caller, &head, &body)?;
     let deed = Deed::Create { body: &body };
     let made = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }, once).await?;
     Ok(stored(&made))
@@ -115,7 +115,7 @@ pub(super) async fn merge(State(app): State<App>, request: Request) -> Answer {
     let params = showing(head.uri.query())?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
-    let once = once(&app, asker.caller, &head, &body)?;
+    let once = once(&app, &asker.caller, &head, &body)?;
     let deed = Deed::Merge { id: &id, body: &body, if_match: condition };
     let changed = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }, once).await?;
     Ok(stored(&changed))
@@ -130,7 +130,7 @@ pub(super) async fn put(State(app): State<App>, request: Request) -> Answer {
     let collection = path_part(path, COLLECTION)?;
     let id = if path.split('/').nth(ID + 1).is_some() { Some(path_part(path, ID)?) } else { None };
     let (asker, wanted) = (asked(&app, &head), wanted(&params));
-    let once = once(&app, asker.caller, &head, &body)?;
+    let once = once(&app, &asker.caller, &head, &body)?;
     let deed = Deed::Put { id: id.as_deref(), body: &body, if_match: condition, create_only: only_create };
     let put = app.service.store_record(Ask { asker: &asker, collection: &collection, wanted, deed }, once).await?;
     Ok(stored(&put))
@@ -144,6 +144,6 @@ pub(super) async fn delete(State(app): State<App>, request: Request) -> Answer {
     let condition = if_match(&head.headers)?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
     let asker = asked(&app, &head);
-    let once = once(&app, asker.caller, &head, &[])?;
+    let once = once(&app, &asker.caller, &head, &[])?;
     Ok(gone(app.service.delete_record(&asker, &collection, &id, condition, once).await?))
 }

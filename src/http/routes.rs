@@ -2,42 +2,117 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
-use crate::http::{App, batch, cache, collections, export, health, import, records};
+use crate::http::rates::Class;
+use crate::http::{App, auth, batch, cache, collections, export, health, import, meters, records};
+
+/// A path with a method that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// In capitals.
+    pub method: Method,
+    /// With `{collection}` and the like for what differs.
+    pub path: &'static str,
+    /// What it may leave changed.
+    pub effect: Effect,
+}
+
+/// What a call may leave changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    Reads,
+    /// Records or definitions.
+    Writes,
+    /// Nothing that is stored: it gives a token to whoever shows a password or may have one.
+    Grants,
+    /// Nothing that is stored: it has what is kept in memory worked out anew.
+    Forgets,
+}
+
+use Effect::{Forgets, Grants, Reads, Writes};
+
+type Row = (Method, &'static str, Effect, MethodRouter<App>);
+
+/// What asks whether the server is well: never refused by a rate limit.
+const FREE: [&str; 3] = ["/livez", "/readyz", HEALTH];
+/// What a secret is shown to, which somebody could be guessing.
+const LOGINS: [&str; 2] = [SETUP, WITH_PASSWORD];
+
+const HEALTH: &str = "/api/health";
+const SETUP: &str = "/api/setup";
+const WITH_PASSWORD: &str = "/api/collections/{collection}/auth-with-password";
+
+fn table() -> Vec<Row> {
+    const COLLECTIONS: &str = "/api/collections";
+    const COLLECTION: &str = "/api/collections/{collection}";
+    const RECORDS: &str = "/api/collections/{collection}/records";
+    const RECORD: &str = "/api/collections/{collection}/records/{id}";
+    vec![
+        (Method::GET, "/livez", Reads, get(health::live)),
+        (Method::GET, "/readyz", Reads, get(health::ready)),
+        (Method::GET, "/metrics", Reads, get(meters::metrics)),
+        (Method::GET, HEALTH, Reads, get(health::health)),
+        (Method::POST, SETUP, Grants, post(auth::set_up)),
+        (Method::GET, COLLECTIONS, Reads, get(collections::list)),
+        (Method::POST, COLLECTIONS, Writes, post(collections::create)),
+        (Method::PUT, "/api/collections/import", Writes, put(collections::import)),
+        (Method::GET, COLLECTION, Reads, get(collections::view)),
+        (Method::PATCH, COLLECTION, Writes, patch(collections::change)),
+        (Method::DELETE, COLLECTION, Writes, delete(collections::drop)),
+        (Method::GET, "/api/collections/{collection}/schema", Reads, get(collections::schema)),
+        (Method::DELETE, "/api/collections/{collection}/truncate", Writes, delete(collections::truncate)),
+        (Method::GET, "/api/collections/{collection}/auth-methods", Reads, get(auth::methods)),
+        (Method::POST, WITH_PASSWORD, Grants, post(auth::with_password)),
+        (Method::POST, "/api/collections/{collection}/auth-refresh", Grants, post(auth::refresh)),
+        (Method::POST, "/api/collections/{collection}/impersonate/{id}", Grants, post(auth::impersonate)),
+        (Method::POST, "/api/collections/{collection}/explain-access", Reads, post(auth::explain)),
+        (Method::GET, RECORDS, Reads, get(records::list)),
+        (Method::POST, RECORDS, Writes, post(records::create)),
+        (Method::PUT, RECORDS, Writes, put(records::put)),
+        (Method::GET, RECORD, Reads, get(records::view)),
+        (Method::PATCH, RECORD, Writes, patch(records::merge)),
+        (Method::PUT, RECORD, Writes, put(records::put)),
+        (Method::DELETE, RECORD, Writes, delete(records::delete)),
+        (Method::POST, "/api/collections/{collection}/import", Writes, post(import::import)),
+        (Method::GET, "/api/collections/{collection}/export", Reads, get(export::export)),
+        (Method::POST, "/api/batch", Writes, post(batch::batch)),
+        (Method::GET, "/api/cache", Reads, get(cache::figures)),
+        (Method::POST, "/api/cache/invalidate", Forgets, post(cache::invalidate)),
+    ]
+}
+
+/// All of them, in the order of the table.
+pub fn endpoints() -> Vec<Endpoint> {
+    table().into_iter().map(|(method, path, effect, _)| Endpoint { method, path, effect }).collect()
+}
+
+/// The paths of the table, each once, by which requests are counted and limited.
+pub(super) fn paths() -> Vec<(&'static str, Class)> {
+    let mut paths: Vec<(&str, Class)> = Vec::new();
+    for (_, path, ..) in table() {
+        if paths.iter().all(|(known, _)| *known != path) {
+            let class = match path {
+                _ if FREE.contains(&path) => Class::Free,
+                _ if LOGINS.contains(&path) => Class::Login,
+                _ => Class::Plain,
+            };
+            paths.push((path, class));
+        }
+    }
+    paths
+}
 
 /// The table over one application.
 pub(super) fn router(app: App) -> Router {
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/api/health", get(health::health))
-        .route("/api/collections", get(collections::list).post(collections::create))
-        .route("/api/collections/import", put(collections::import))
-        .route(
-            "/api/collections/{collection}",
-            get(collections::view).patch(collections::change).delete(collections::drop),
-        )
-        .route("/api/collections/{collection}/schema", get(collections::schema))
-        .route("/api/collections/{collection}/truncate", delete(collections::truncate))
-        .route("/api/collections/{collection}/records", get(records::list).post(records::create).put(records::put))
-        .route(
-            "/api/collections/{collection}/records/{id}",
-            get(records::view).patch(records::merge).put(records::put).delete(records::delete),
-        )
-        .route("/api/collections/{collection}/import", post(import::import))
-        .route("/api/collections/{collection}/export", get(export::export))
-        .route("/api/batch", post(batch::batch))
-        .route("/api/cache", get(cache::figures))
-        .route("/api/cache/invalidate", post(cache::invalidate))
-        .method_not_allowed_fallback(no_method)
-        .fallback(no_path)
-        .with_state(app)
+    let add = |router: Router<App>, (_, path, _, handler): Row| router.route(path, handler);
+    let router = table().into_iter().fold(Router::new(), add);
+    router.method_not_allowed_fallback(no_method).fallback(no_path).with_state(app)
 }
 
-/// `OPTIONS *` asks for the server as a whole.
 async fn no_path(method: Method, uri: Uri) -> Result<StatusCode, Refusal> {
     if method == Method::OPTIONS && uri.path() == "*" {
         return Ok(StatusCode::NO_CONTENT);
@@ -51,4 +126,19 @@ async fn no_method(method: Method) -> Result<StatusCode, Refusal> {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Error::new(Kind::MethodNotAllowed, "this path does not take this method").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_one_class_and_those_that_take_a_secret_are_logins() {
+        let paths = paths();
+        let of = |class| paths.iter().filter(|(_, one)| *one == class).map(|(path, _)| *path).collect::<Vec<_>>();
+        assert_eq!(of(Class::Free), FREE);
+        assert_eq!(of(Class::Login), LOGINS);
+        let all: std::collections::BTreeSet<&str> = endpoints().iter().map(|endpoint| endpoint.path).collect();
+        assert_eq!((paths.len(), paths.iter().all(|(path, _)| all.contains(path))), (all.len(), true));
+    }
 }

@@ -15,23 +15,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::http::meters::Traffic;
 use crate::http::streams::Streams;
 
 /// Bytes dropped at a time while lingering.
 const LINGER_READ: usize = 16 << 10;
 
 /// What the socket, the body reader and the answers of one connection tell each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shared {
     unread: AtomicBool,
+    traffic: Arc<Traffic>,
     /// Of HTTP/2: there a body left unread is its stream's matter, not the connection's.
     streams: Option<Arc<Streams>>,
 }
 
 impl Shared {
-    /// For a connection with many requests at once.
-    pub(super) fn of_streams(streams: Arc<Streams>) -> Shared {
-        Shared { unread: AtomicBool::new(false), streams: Some(streams) }
+    pub(super) fn new(traffic: Arc<Traffic>, streams: Option<Arc<Streams>>) -> Shared {
+        Shared { unread: AtomicBool::new(false), traffic, streams }
     }
 
     /// A part of a body has been taken.
@@ -84,6 +85,12 @@ impl Socket {
         linger_max: Duration,
     ) -> Socket {
         Socket { stream, head, shared, stall_max, linger_max, stall: None, stalled: false, linger: None }
+    }
+
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.shared.traffic.written_bytes.add(*bytes as u64);
+        }
     }
 
     /// What became of a write: progress disarms the limit, waiting arms it.
@@ -145,6 +152,7 @@ impl AsyncRead for Socket {
         }
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        self.shared.traffic.read_bytes.add((into.filled().len() - before) as u64);
         match &self.shared.streams {
             Some(streams) if !streams.bears(into.filled().len() - before) => Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
@@ -158,6 +166,7 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(&written);
         self.watched(cx, written)
     }
 
@@ -167,6 +176,7 @@ impl AsyncWrite for Socket {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.count(&written);
         self.watched(cx, written)
     }
 

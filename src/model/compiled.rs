@@ -40,7 +40,7 @@ impl Compiled {
     /// All that do not compile.
     pub fn new(schema: &Schema, collection: &Collection) -> Result<Compiled, Vec<Flawed>> {
         // A definition is its superuser's, who sees everything.
-        let scope = Scope { schema, collection, callers: &[], sees_hidden: true };
+        let scope = Scope { schema, collection, callers: schema.callers(), sees_hidden: true };
         let mut flawed = Vec::new();
         let mut compiled = Compiled::default();
         for (at, (name, text)) in collection.rules.named().into_iter().enumerate() {
@@ -151,6 +151,8 @@ fn fits(kind: &FieldKind, is: Type) -> bool {
         | FieldKind::Relation { .. }
         | FieldKind::Email {}
         | FieldKind::Url {}
+        | FieldKind::Password { .. }
+        | FieldKind::Secret {}
         | FieldKind::Editor { .. } => Scalar::Text,
     };
     let open = matches!(is.of, Scalar::Any | Scalar::Null);

@@ -21,6 +21,9 @@ enum Family {
     Relation,
     Json,
     Point,
+    /// No value of one ever becomes another type's, or it would be shown.
+    Password,
+    Secret,
 }
 
 fn family(kind: &FieldKind) -> Family {
@@ -33,6 +36,8 @@ fn family(kind: &FieldKind) -> Family {
         FieldKind::Relation { .. } => Family::Relation,
         FieldKind::Json { .. } => Family::Json,
         FieldKind::GeoPoint {} => Family::Point,
+        FieldKind::Password { .. } => Family::Password,
+        FieldKind::Secret {} => Family::Secret,
     }
 }
 
@@ -53,12 +58,13 @@ pub(crate) fn is_same(from: &FieldKind, to: &FieldKind) -> bool {
 
 /// Whether there is a way from one type to another, for some values at least.
 pub(crate) fn is_possible(from: &FieldKind, to: &FieldKind) -> bool {
-    use Family::{Bool, Date, Json, Number, Relation, Select, Text};
+    use Family::{Bool, Date, Json, Number, Password, Relation, Secret, Select, Text};
     match (family(from), family(to)) {
         (Relation, Relation) => match (from, to) {
             (FieldKind::Relation { collection: from, .. }, FieldKind::Relation { collection: to, .. }) => from == to,
             _ => false,
         },
+        (from @ (Password | Secret), to) | (from, to @ (Password | Secret)) => from == to,
         (_, Relation) => false,
         (_, Json) | (Json, _) => true,
         (Text, Number | Bool | Date | Select) | (Number | Bool | Date | Select | Relation, Text) => true,

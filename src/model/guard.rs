@@ -23,6 +23,22 @@ pub enum Action {
     Delete,
 }
 
+impl Action {
+    /// In the order of the variants.
+    pub const ALL: [Action; 5] = [Action::List, Action::View, Action::Create, Action::Update, Action::Delete];
+
+    /// As keys and questions name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::List => "list",
+            Action::View => "view",
+            Action::Create => "create",
+            Action::Update => "update",
+            Action::Delete => "delete",
+        }
+    }
+}
+
 /// Which rows an action is allowed on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rows {
@@ -41,18 +57,20 @@ pub struct Guard {
     superuser: bool,
     rows: [Rows; 5],
     request: Option<Arc<Request>>,
+    proof: Option<Box<str>>,
 }
 
 impl Guard {
     /// For `service::access` alone: `known` says whether the caller showed a valid token, `rows` holds what each
     /// [`Action`] is allowed on, in the order of its variants.
     pub fn for_caller(known: bool, rows: [Rows; 5]) -> Guard {
-        Guard { known, superuser: false, rows, request: None }
+        Guard { known, superuser: false, rows, request: None, proof: None }
     }
 
     /// For `service::access` alone: a superuser, who may do all and sees hidden fields.
     pub fn for_superuser() -> Guard {
-        Guard { known: true, superuser: true, rows: [const { Rows::All }; 5], request: None }
+        let rows = [const { Rows::All }; 5];
+        Guard { known: true, superuser: true, rows, request: None, proof: None }
     }
 
     /// The server's own work, such as a cascade or a reclaim: never made for a caller.
@@ -65,6 +83,27 @@ impl Guard {
     pub fn of_request(mut self, request: Arc<Request>) -> Guard {
         self.request = Some(request);
         self
+    }
+
+    /// The same, of a caller whose key is for these actions only.
+    #[must_use]
+    pub fn narrowed(mut self, allowed: impl Fn(Action) -> bool) -> Guard {
+        for action in Action::ALL.into_iter().filter(|action| !allowed(*action)) {
+            self.rows[action as usize] = Rows::None;
+        }
+        self
+    }
+
+    /// The same, of a caller that knows the password of which this is the stored hash.
+    #[must_use]
+    pub fn proving(mut self, hash: Box<str>) -> Guard {
+        self.proof = Some(hash);
+        self
+    }
+
+    /// The hash of the password that the caller showed to know.
+    pub fn proof(&self) -> Option<&str> {
+        self.proof.as_deref()
     }
 
     /// The request that it was made for; none of the server's own work.

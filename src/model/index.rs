@@ -14,14 +14,15 @@ use crate::model::value::Value;
 pub struct Index {
     /// Stable for ever.
     pub id: IndexId,
-    /// As in the definition. Those that the server keeps for relations are named `_rel_` and the field's name.
+    /// As in the definition. Those that the server keeps for relations are named `_rel_` and the field's name, that of an
+    /// auth collection's addresses `_email`.
     pub name: Box<str>,
     /// In order. A list field stands alone: one entry for each distinct element.
     pub fields: Vec<IndexField>,
     /// No two records with equal values; records with a null among them are exempt.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unique: bool,
-    /// Kept by the server for a relation: not part of the definition.
+    /// Kept by the server: not part of the definition.
     #[serde(default, skip_serializing_if = "is_false")]
     pub system: bool,
     /// How far it has come; the server's alone.

@@ -50,6 +50,6 @@ impl Mask {
 
     /// Whether a field is shown.
     pub fn shows_field(&self, field: &Field) -> bool {
-        (self.hidden || !field.hidden) && self.shows(Part::Field(field.id))
+        field.is_seen(self.hidden) && self.shows(Part::Field(field.id))
     }
 }

@@ -9,6 +9,7 @@ pub mod cursor;
 pub mod definition;
 pub mod expr;
 pub(crate) mod faults;
+pub mod field;
 pub mod guard;
 pub mod html;
 pub mod index;

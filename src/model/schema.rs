@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, Generation, IndexId, RecordId, Seq};
 use crate::model::compiled::{Compiled, Flawed};
+pub use crate::model::field::{DefaultValue, Field, FieldKind, OnDelete, Sanitizer};
 use crate::model::guard::Action;
 pub use crate::model::index::{Duplicate, Index, IndexField, IndexState};
 use crate::model::mask::Part;
-use crate::model::pattern::Pattern;
 use crate::time::Millis;
 
 /// All collections at one position. Cheap to clone.
@@ -30,8 +30,10 @@ pub struct Schema {
     /// Moves with every definition that comes, changes or goes.
     version: Seq,
     by_name: BTreeMap<Box<str>, CollectionId>,
-    /// The highest collection id ever given out: a dropped one's is not used again.
+    /// The highest collection id ever given out to a client's: a dropped one's is not used again.
     pub last_collection: CollectionId,
+    /// The auth collections, by id.
+    callers: Arc<[Arc<Collection>]>,
 }
 
 impl PartialEq for Schema {
@@ -54,9 +56,12 @@ pub struct Collection {
     pub version: Seq,
     /// As in paths.
     pub name: Box<str>,
-    /// `base`, later `auth`.
+    /// `base` or `auth`.
     #[serde(default, rename = "type")]
     pub kind: CollectionKind,
+    /// Of an auth collection, where it is not the server's usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_token: Option<AuthToken>,
     /// In the order of the definition.
     pub fields: Vec<Field>,
     /// In the order of the definition; those of relations, kept by the server, at the end.
@@ -148,37 +153,29 @@ pub enum CollectionKind {
     /// Plain records.
     #[default]
     Base,
+    /// Records that can ask: each has an e-mail address and a password.
+    Auth,
 }
 
-/// A field's definition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What the tokens of an auth collection are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Field {
-    /// Stable for ever: rows hold it, not the name.
-    pub id: FieldId,
-    /// As in JSON.
-    pub name: Box<str>,
-    /// Type and its options.
-    #[serde(flatten)]
-    pub kind: FieldKind,
-    /// Whether null is refused.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub required: bool,
-    /// Never in an answer, but to superusers.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub hidden: bool,
-    /// What an absent value becomes at a create.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<DefaultValue>,
-    /// Other names accepted on input.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub aliases: Vec<Box<str>>,
-    /// What is done to a text before it is checked, in this order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sanitize: Vec<Sanitizer>,
-    /// The expression that gives its value at every write; a client can't set it then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub computed: Option<Box<str>>,
+pub struct AuthToken {
+    /// How long one is good, seconds.
+    pub duration: u64,
+}
+
+/// The fields that every auth collection has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthFields {
+    /// Who it is, unique.
+    pub email: FieldId,
+    /// The hash of the password.
+    pub password: FieldId,
+    /// Whether the address is known to be the caller's.
+    pub verified: FieldId,
+    /// What the record's tokens are signed with, beside the server's own secret: a new one ends them all.
+    pub token_key: FieldId,
 }
 
 /// A business rule: a record of which the expression doesn't hold is refused with the message.
@@ -222,142 +219,6 @@ impl Output {
     }
 }
 
-/// A field's default: a checked value, the time of the write, or what an expression gives at a create.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum DefaultValue {
-    /// As the definition gave it, already parsed for the field.
-    Value(serde_json::Value),
-    /// `@now`.
-    Now,
-    /// Evaluated on the new record.
-    Expression(Box<str>),
-}
-
-/// A step of sanitizing a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Sanitizer {
-    /// White space at both ends goes.
-    Trim,
-    /// Unicode normal form C.
-    Nfc,
-    /// Lower case, as Unicode has it.
-    Lower,
-    /// Runs of white space become one space each.
-    Collapse,
-    /// All markup goes, its text stays.
-    StripHtml,
-    /// Markup stays as far as it can do no harm.
-    SafeHtml,
-}
-
-/// A field's type with its options; in JSON under `type`, the options beside it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum FieldKind {
-    /// Any text. Lengths in characters.
-    Text {
-        /// Shortest.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        min: Option<usize>,
-        /// Longest; `limits::TEXT_CHARS_DEFAULT_MAX` if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max: Option<usize>,
-        /// A regular expression that must match somewhere in it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pattern: Option<Pattern>,
-    },
-    /// A number: 64-bit float, or with `integer` a whole number of 64 bits.
-    Number {
-        /// Whole numbers only, exact up to 2^63.
-        #[serde(default, skip_serializing_if = "is_false")]
-        integer: bool,
-        /// Least.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        min: Option<f64>,
-        /// Greatest.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max: Option<f64>,
-    },
-    /// `true` or `false`.
-    Bool {},
-    /// A moment, to the millisecond.
-    Date {
-        /// Earliest.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        min: Option<Millis>,
-        /// Latest.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max: Option<Millis>,
-    },
-    /// The time of a write; never set by a client.
-    Autodate {
-        /// Set at a create.
-        #[serde(default)]
-        on_create: bool,
-        /// Set at every update.
-        #[serde(default)]
-        on_update: bool,
-    },
-    /// One or some of given texts.
-    Select {
-        /// The texts.
-        values: Vec<Box<str>>,
-        /// Over 1: the value is a list.
-        #[serde(default = "one")]
-        max_select: usize,
-        /// Of a list: fewest.
-        #[serde(default)]
-        min_select: usize,
-    },
-    /// The id, or a list of ids, of records of a collection.
-    Relation {
-        /// Of which.
-        collection: CollectionId,
-        /// Over 1: the value is a list.
-        #[serde(default = "one")]
-        max_select: usize,
-        /// Of a list: fewest.
-        #[serde(default)]
-        min_select: usize,
-        /// What the deletion of a target does here.
-        #[serde(default)]
-        on_delete: OnDelete,
-    },
-    /// Any JSON.
-    Json {
-        /// Bytes of its compact text at most; `limits::RECORD_BYTES_MAX` if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max_size: Option<usize>,
-    },
-    /// An e-mail address.
-    Email {},
-    /// An absolute http or https URL.
-    Url {},
-    /// Rich text: HTML that can do no harm. Lengths in characters.
-    Editor {
-        /// Longest; `limits::EDITOR_CHARS_DEFAULT_MAX` if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max: Option<usize>,
-    },
-    /// A place: longitude and latitude, degrees.
-    GeoPoint {},
-}
-
-/// What happens to a record whose relation's target is deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum OnDelete {
-    /// The deletion is refused: 409.
-    #[default]
-    Restrict,
-    /// It is deleted too.
-    Cascade,
-    /// The id is taken out of it; refused where that leaves a required field empty.
-    SetNull,
-}
-
 /// Who may: `None` superusers only, `Some("")` anyone, else an expression.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -396,14 +257,6 @@ impl Rules {
             ("deleteRule", delete.as_deref()),
         ]
     }
-}
-
-fn one() -> usize {
-    1
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl Collection {
@@ -463,49 +316,26 @@ impl Collection {
         self.indexes.iter().find(|index| index.system && index.fields[0].field == field)
     }
 
+    /// The fields by which its records are callers; `None` where they are none.
+    pub fn auth_fields(&self) -> Option<AuthFields> {
+        let id = |name| self.field(name).map(|field| field.id);
+        match self.kind {
+            CollectionKind::Base => None,
+            CollectionKind::Auth => Some(AuthFields {
+                email: id("email")?,
+                password: id("password")?,
+                verified: id("verified")?,
+                token_key: id("tokenKey")?,
+            }),
+        }
+    }
+
     /// The fields that point at `target`.
     pub fn relations_to(&self, target: CollectionId) -> impl Iterator<Item = (&Field, OnDelete)> {
         self.fields.iter().filter_map(move |field| match field.kind {
             FieldKind::Relation { collection, on_delete, .. } if collection == target => Some((field, on_delete)),
             _ => None,
         })
-    }
-}
-
-impl Field {
-    /// Whether a new record can't be without a client's value.
-    pub fn is_asked_for(&self) -> bool {
-        self.required && self.default.is_none() && !self.is_set_by_server()
-    }
-
-    /// Whether a client can't set it.
-    pub fn is_set_by_server(&self) -> bool {
-        self.computed.is_some() || matches!(self.kind, FieldKind::Autodate { .. })
-    }
-}
-
-impl FieldKind {
-    /// Whether the value is a list.
-    pub fn is_list(&self) -> bool {
-        matches!(self, FieldKind::Select { max_select, .. } | FieldKind::Relation { max_select, .. } if *max_select > 1)
-    }
-
-    /// The type's name, as in definitions.
-    pub fn name(&self) -> &'static str {
-        match self {
-            FieldKind::Text { .. } => "text",
-            FieldKind::Number { .. } => "number",
-            FieldKind::Bool {} => "bool",
-            FieldKind::Date { .. } => "date",
-            FieldKind::Autodate { .. } => "autodate",
-            FieldKind::Select { .. } => "select",
-            FieldKind::Relation { .. } => "relation",
-            FieldKind::Json { .. } => "json",
-            FieldKind::Email {} => "email",
-            FieldKind::Url {} => "url",
-            FieldKind::Editor { .. } => "editor",
-            FieldKind::GeoPoint {} => "geoPoint",
-        }
     }
 }
 
@@ -531,24 +361,35 @@ impl Schema {
     /// Puts a definition in the place of the one with its id, if any.
     pub fn put(&mut self, collection: Collection) {
         self.remove(collection.id);
-        self.last_collection = self.last_collection.max(collection.id);
+        if !collection.id.is_own() {
+            self.last_collection = self.last_collection.max(collection.id);
+        }
         // Another one also for a collection that was not there: several come by one entry.
         self.version = Seq((self.version.0 + 1).max(collection.version.0));
         self.by_name.insert(collection.name.clone(), collection.id);
         self.by_id.insert(collection.id, Arc::new(collection));
-        self.compiled = Arc::default();
-        self.compiled_staged = Arc::default();
+        self.forget_derived();
     }
 
     /// Takes a collection out.
     pub fn remove(&mut self, id: CollectionId) -> Option<Arc<Collection>> {
         let gone = self.by_id.remove(&id)?;
         self.by_name.remove(&gone.name);
-        self.compiled = Arc::default();
-        self.compiled_staged = Arc::default();
+        self.forget_derived();
         // Below the entry that took it out, so no definition will ever have it.
         self.version = Seq(self.version.0 + 1);
         Some(gone)
+    }
+
+    fn forget_derived(&mut self) {
+        self.compiled = Arc::default();
+        self.compiled_staged = Arc::default();
+        self.callers = self.iter().filter(|collection| collection.kind == CollectionKind::Auth).cloned().collect();
+    }
+
+    /// The auth collections, in which a caller's own record may lie.
+    pub fn callers(&self) -> &[Arc<Collection>] {
+        &self.callers
     }
 
     /// The expressions of a collection; compiled once for each version of the schema.
@@ -593,7 +434,7 @@ impl Schema {
     pub fn referring(&self, target: &Collection, name: &str, hidden: bool) -> Option<(&Arc<Collection>, &Field)> {
         name.match_indices("_via_").find_map(|(at, via)| {
             let source = self.find(&name[..at])?;
-            let field = source.field(&name[at + via.len()..]).filter(|field| hidden || !field.hidden)?;
+            let field = source.field(&name[at + via.len()..]).filter(|field| field.is_seen(hidden))?;
             let points = matches!(field.kind, FieldKind::Relation { collection, .. } if collection == target.id);
             points.then_some((source, field))
         })

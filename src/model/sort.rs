@@ -39,7 +39,7 @@ fn operand(collection: &Collection, name: &str, sees_hidden: bool) -> Result<Ope
     if name.starts_with('@') {
         return Err(refused("names that begin with @ are not known yet"));
     }
-    let Some(field) = collection.field(name).filter(|field| sees_hidden || !field.hidden) else {
+    let Some(field) = collection.field(name).filter(|field| field.is_seen(sees_hidden)) else {
         let shown: String = name.chars().take(limits::NAME_BYTES_MAX).collect();
         return Err(refused(format!("there is no {shown:?}")));
     };

@@ -12,7 +12,7 @@ use crate::model::look::Wanted;
 use crate::service::cache::{Answer, Question};
 use crate::service::lists::ListRequest;
 use crate::service::writes::{Ask, Deed};
-use crate::service::{Asker, Caller, Paging, Service};
+use crate::service::{Asker, Caller, Paging, Secret, Service};
 use crate::time::{Clock, Millis};
 
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -29,7 +29,8 @@ pub(super) fn start_core() -> (Core, Threads) {
 
 pub(super) fn over(core: &Core, cache_bytes: usize) -> Service {
     let settings = config::Settings { cache_bytes, ..config::Settings::default() };
-    Service::new(core.clone(), &settings).unwrap()
+    let secret = Secret::of_folder(&SimDisk::new(2), Path::new("/")).unwrap();
+    Service::new(core.clone(), &settings, secret).unwrap()
 }
 
 pub(super) fn start(cache_bytes: usize) -> (Service, Threads) {

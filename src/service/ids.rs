@@ -33,6 +33,28 @@ pub fn word() -> Result<[u8; 8]> {
     Ok(word.map(|byte| LETTERS[usize::from(byte) % LETTERS.len()]))
 }
 
+/// A secret that can't be guessed: 256 random bits in 52 letters.
+///
+/// # Errors
+/// `Internal` when the system gives no random bytes.
+pub(super) fn secret() -> Result<String> {
+    let mut letters = [0; 52];
+    for half in letters.chunks_exact_mut(26) {
+        base32(u128::from_be_bytes(random()?), half);
+    }
+    Ok(letters.map(char::from).iter().collect())
+}
+
+/// Bytes that can't be guessed.
+///
+/// # Errors
+/// `Internal` when the system gives no random bytes.
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    fill(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Writes a number in base 32, most significant letter first.
 pub fn base32(mut number: u128, into: &mut [u8]) {
     for place in into.iter_mut().rev() {

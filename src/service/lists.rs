@@ -65,6 +65,13 @@ struct Paged {
     at: Seq,
 }
 
+impl Kept {
+    /// Totals that are kept.
+    pub(super) fn totals(&self) -> usize {
+        self.totals.len()
+    }
+}
+
 impl Service {
     /// A page of records as JSON. `question` is the request as it came.
     ///
@@ -213,7 +220,7 @@ impl<'k> Listing<'k> {
         let guard = asker.guard(schema, &collection)?;
         guard.allow(Action::List)?;
         if request.explain {
-            access::superuser(asker.caller)?;
+            access::superuser(&asker.caller)?;
         }
         let look = Look::new(&view.schema, &collection, request.wanted, guard.is_superuser())?;
         let sees_hidden = guard.is_superuser();
@@ -356,7 +363,7 @@ impl Kept {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        let scope = Scope { schema, collection, callers: &[], sees_hidden };
+        let scope = Scope { schema, collection, callers: schema.callers(), sees_hidden };
         let program = self.programs.condition(scope, schema.version(), text);
         let program = program.map_err(|fault| fault.error("filter", "bad_filter"))?;
         let sight = access::sight(asker, schema, &program.uses().collections)?;

@@ -7,11 +7,13 @@
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
 pub mod access;
+pub mod auth;
 pub mod batch;
 pub mod cache;
 pub mod collections;
 mod explain;
 pub mod export;
+pub mod figures;
 #[cfg(test)]
 mod fixture;
 pub mod ids;
@@ -39,8 +41,11 @@ use crate::error::Result;
 use crate::id::Position;
 use crate::limits;
 use crate::model::predicate::{QueryPairs, Request};
+use crate::time::Millis;
 
 pub use access::{Asker, Caller};
+pub use auth::Secret;
+use auth::{Cost, Setup};
 use cache::{Answer, Cache, Question};
 use places::Places;
 use scan_pool::ScanPool;
@@ -54,7 +59,11 @@ pub struct Service(Arc<Inner>);
 struct Inner {
     core: Core,
     dev: bool,
+    secret: Secret,
+    cost: Cost,
+    setup: Setup,
     pool: ScanPool,
+    passwords: ScanPool,
     lists: Arc<lists::Kept>,
     running: once::Running,
     imports: Places,
@@ -62,6 +71,7 @@ struct Inner {
     spools: Spools,
     /// `None` where the settings leave it no room.
     cache: Option<Arc<Cache>>,
+    started: Millis,
 }
 
 /// A page of a list, as asked for.
@@ -80,20 +90,30 @@ impl Service {
     ///
     /// # Errors
     /// `Internal` when the system gives no thread; the disk's.
-    pub fn new(core: Core, settings: &Settings) -> Result<Service> {
+    pub fn new(core: Core, settings: &Settings, secret: Secret) -> Result<Service> {
         let cache = Cache::new(settings.cache_bytes, core.slots().clone()).map(Arc::new);
         let lists = Arc::new(lists::Kept::new(cache.clone()));
         Ok(Service(Arc::new(Inner {
             dev: settings.dev,
+            secret,
+            cost: Cost::of(settings.password_memory_kib),
+            setup: Setup::default(),
             pool: ScanPool::start()?,
+            passwords: ScanPool::for_passwords()?,
             lists,
             cache,
             imports: Places::new(limits::IMPORTS_MAX),
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),
             spools: Spools::open(&core)?,
+            started: core.clock().now(),
             core,
         })))
+    }
+
+    /// When the server started, seconds since 1970.
+    pub fn started_s(&self) -> u64 {
+        u64::try_from(self.0.started.0 / 1_000).unwrap_or(0)
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.
@@ -101,9 +121,9 @@ impl Service {
         access::caller(self.0.dev, peer, host)
     }
 
-    /// The same for a form, which a page sends without asking: by its `Origin`, and whether it shows a token.
-    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>, token: bool) -> Caller {
-        access::caller_of_form(caller, origin, token)
+    /// The same for a form, which a page sends without asking: by its `Origin`.
+    pub fn caller_of_form(&self, caller: Caller, origin: Option<&[u8]>) -> Caller {
+        access::caller_of_form(caller, origin)
     }
 
     /// A caller with what its request says: its method, and its query string.

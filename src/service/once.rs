@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::Position;
 use crate::model::command::{Command, Committed};
 use crate::model::once::{Fingerprint, Once};
-use crate::service::{Caller, Service, access};
+use crate::service::{Caller, Service};
 use crate::state;
 
 /// When something was done.
@@ -60,9 +60,9 @@ pub(super) enum Begun<'a> {
 
 impl Service {
     /// A request's identity. No two callers share one.
-    pub fn once(&self, caller: Caller, keyed: Keyed<'_>) -> Once {
-        let who = access::principal(caller).as_bytes();
-        let key = fingerprint(&[who, keyed.method.as_bytes(), keyed.path.as_bytes(), keyed.key]);
+    pub fn once(&self, caller: &Caller, keyed: Keyed<'_>) -> Once {
+        let who = caller.principal();
+        let key = fingerprint(&[who.as_bytes(), keyed.method.as_bytes(), keyed.path.as_bytes(), keyed.key]);
         Once { key, body: fingerprint(keyed.parts) }
     }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Position, RecordId, Seq};
 use crate::limits;
 use crate::model::guard::Action;
+use crate::model::json::write_text;
 use crate::model::look::{Look, Nothing, OwnedWanted, Targets, Wanted};
 use crate::model::mask::Part;
 use crate::model::pipeline;
@@ -55,6 +56,17 @@ impl Shown {
     fn unrelated(&mut self) -> Result<()> {
         self.look.forget_relations();
         self.relate(&mut Nothing)
+    }
+
+    /// Adds to the body what is shown once and stored nowhere.
+    pub(super) fn reveal(&mut self, name: &str, text: &str) {
+        let mut out = Vec::from(self.body());
+        out.pop();
+        let start = 1;
+        pipeline::member(&mut out, start, name);
+        write_text(&mut out, text);
+        out.push(b'}');
+        self.body = Some(out.into());
     }
 
     /// Whether its body waits for [`Shown::relate`].

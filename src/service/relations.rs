@@ -152,7 +152,7 @@ impl Targets for Relations<'_> {
             return Ok(Vec::new());
         };
         // The definition may have moved since the answer was asked for: who points there is as hidden as the field is.
-        let seen = collection.field_by_id(field).is_some_and(|field| guard.is_superuser() || !field.hidden);
+        let seen = collection.field_by_id(field).is_some_and(|field| field.is_seen(guard.is_superuser()));
         if !seen || collection.relation_index(field).is_none() {
             return Ok(Vec::new());
         }

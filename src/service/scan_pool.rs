@@ -1,7 +1,8 @@
-//! Threads for queries that read more than a few rows, so that they never hold up the threads that serve requests.
+//! Threads for what takes longer than a request's own thread may: queries that read more than a few rows, hashes of
+//! passwords. Each kind has threads of its own.
 //!
-//! The queue is bounded by `limits::SCAN_QUEUE`; when it is full the answer is 503 and nothing was read. A query whose
-//! caller has gone, or whose time is over before its turn, is not begun. A panic in one is an `Internal` error of that one.
+//! The queue is bounded; when it is full the answer is 503 and nothing was done. Work whose caller has gone, or whose time
+//! is over before its turn, is not begun. A panic in one is an `Internal` error of that one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
@@ -21,20 +22,40 @@ pub(super) struct ScanPool {
     /// Taken at the drop, so that the threads see the end.
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
+    /// What waits in it, as a refusal names it.
+    what: &'static str,
 }
 
 impl ScanPool {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub(super) fn start() -> Result<ScanPool> {
-        let (jobs, queue) = bounded::<Job>(limits::SCAN_QUEUE);
+        ScanPool::of("scan", "long queries", limits::SCAN_THREADS, limits::SCAN_QUEUE)
+    }
+
+    /// One for hashes of passwords.
+    ///
+    /// # Errors
+    /// As [`ScanPool::start`].
+    pub(super) fn for_passwords() -> Result<ScanPool> {
+        ScanPool::of("hash", "passwords", limits::PASSWORD_THREADS, limits::PASSWORD_QUEUE)
+    }
+
+    fn of(name: &str, what: &'static str, threads: usize, waiting: usize) -> Result<ScanPool> {
+        let (jobs, queue) = bounded::<Job>(waiting);
         let start = |number| {
             let queue: Receiver<Job> = queue.clone();
-            std::thread::Builder::new().name(format!("scan-{number}")).spawn(move || queue.iter().for_each(|job| job()))
+            let thread = std::thread::Builder::new().name(format!("{name}-{number}"));
+            thread.spawn(move || queue.iter().for_each(|job| job()))
         };
-        let threads = (0..limits::SCAN_THREADS).map(start).collect::<std::io::Result<Vec<_>>>();
-        let threads = threads.map_err(|error| Error::internal("no thread for scans").source(error))?;
-        Ok(ScanPool { jobs: Some(jobs), threads })
+        let threads = (0..threads).map(start).collect::<std::io::Result<Vec<_>>>();
+        let threads = threads.map_err(|error| Error::internal(format!("no thread for {what}")).source(error))?;
+        Ok(ScanPool { jobs: Some(jobs), threads, what })
+    }
+
+    /// Queries that wait.
+    pub(super) fn queued(&self) -> usize {
+        self.jobs.as_ref().map_or(0, Sender::len)
     }
 
     /// Runs `work` on one of the threads, if it can begin before `deadline`, and waits for it without blocking.
@@ -47,29 +68,31 @@ impl ScanPool {
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (answer, outcome) = oneshot::channel();
+        let what = self.what;
         let job = Box::new(move || {
             if answer.is_closed() {
                 return;
             }
             let done = if Instant::now() >= deadline {
-                Err(busy())
+                Err(busy(what))
             } else {
-                catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal("a scan panicked")))
+                catch_unwind(AssertUnwindSafe(work))
+                    .unwrap_or_else(|_| Err(Error::internal("work on a thread panicked")))
             };
             // A caller that hung up is no fault.
             let _ = answer.send(done);
         });
         let jobs = self.jobs.as_ref().expect("taken only at the drop");
         jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => busy(),
-            TrySendError::Disconnected(_) => Error::internal("the scan threads are gone"),
+            TrySendError::Full(_) => busy(what),
+            TrySendError::Disconnected(_) => Error::internal("the threads are gone"),
         })?;
-        outcome.await.unwrap_or_else(|_| Err(Error::internal("the scan threads are gone")))
+        outcome.await.unwrap_or_else(|_| Err(Error::internal("the threads are gone")))
     }
 }
 
-fn busy() -> Error {
-    Error::new(Kind::Unavailable, "too many long queries are waiting").code("queue_full")
+fn busy(what: &str) -> Error {
+    Error::new(Kind::Unavailable, format!("too many {what} are waiting")).code("queue_full")
 }
 
 impl Drop for ScanPool {

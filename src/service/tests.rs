@@ -166,9 +166,9 @@ fn while_one_is_at_it_another_with_its_key_is_sent_away() {
     let (service, threads) = start();
     let body = ITEMS.as_bytes();
     let keyed = Keyed { method: "POST", path: "/api/collections", key: b"key", parts: &[body] };
-    let once = service.once(Caller::Superuser, keyed);
-    assert_ne!(service.once(Caller::Anonymous, keyed).key, once.key, "no two callers share a key");
-    assert_ne!(service.once(Caller::Superuser, Keyed { method: "PUT", ..keyed }).key, once.key);
+    let once = service.once(&Caller::Superuser, keyed);
+    assert_ne!(service.once(&Caller::Anonymous, keyed).key, once.key, "no two callers share a key");
+    assert_ne!(service.once(&Caller::Superuser, Keyed { method: "PUT", ..keyed }).key, once.key);
     let create = || block_on(service.create_collection(Caller::Superuser, body, Some(once)));
     let turn = service.begin(Some(once)).unwrap();
     assert!(matches!(turn, Begun::Now(_)));
@@ -181,7 +181,7 @@ fn while_one_is_at_it_another_with_its_key_is_sent_away() {
     let again = create().unwrap();
     assert!(matches!(before, Begun::Before(_)) && again.commit.replayed);
     assert_eq!((again.commit.position, again.body), (first.commit.position, first.body));
-    let other = service.once(Caller::Superuser, Keyed { parts: &[b"{}"], ..keyed });
+    let other = service.once(&Caller::Superuser, Keyed { parts: &[b"{}"], ..keyed });
     assert_eq!(other.key, once.key);
     let refused = block_on(service.create_collection(Caller::Superuser, b"{}", Some(other)));
     assert_eq!(refused.unwrap_err().code_str(), "idempotency_mismatch");

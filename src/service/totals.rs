@@ -86,6 +86,14 @@ impl Totals {
     }
 }
 
+impl Totals {
+    /// How many are kept.
+    pub(super) fn len(&self) -> usize {
+        let kept = self.kept.lock();
+        kept.new.len() + kept.old.len()
+    }
+}
+
 #[cfg(test)]
 impl Totals {
     /// Of all that is kept, as estimated.

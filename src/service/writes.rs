@@ -15,6 +15,7 @@ use crate::model::once::Once;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
+use crate::service::auth::Revealed;
 use crate::service::once::{Begun, Commit};
 use crate::service::records::{Shown, find};
 use crate::service::{Asker, Service, ids};
@@ -101,9 +102,15 @@ pub struct Stored {
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are records")]
 pub enum Done {
     /// The record is there.
-    Stored(Stored),
+    Stored(Box<Stored>),
     /// The record is gone.
     Gone,
+}
+
+impl Done {
+    fn is_new(&self) -> bool {
+        matches!(self, Done::Stored(stored) if stored.created)
+    }
 }
 
 /// Why nothing of a transaction was done.
@@ -151,7 +158,7 @@ impl Service {
     pub async fn store_record(&self, ask: Ask<'_>, once: Option<Once>) -> Result<Stored> {
         let (_, mut done) = self.write_all(std::slice::from_ref(&ask), once).await.map_err(Refused::alone)?;
         match done.pop() {
-            Some(Done::Stored(stored)) => Ok(stored),
+            Some(Done::Stored(stored)) => Ok(*stored),
             Some(Done::Gone) | None => Err(Error::internal("a write was answered as something else")),
         }
     }
@@ -181,13 +188,15 @@ impl Service {
             Begun::Before(committed) => return Ok(self.answer_again(asks, committed).await?),
         };
         for _ in 0..STALE_TRIES {
-            let schema = self.core().view().schema.clone();
-            let (writes, looks) = self.prepare_all(&schema, asks)?;
+            let view = self.core().view();
+            let (mut writes, looks) = self.prepare_all(&view.schema, asks)?;
+            let keys = self.seal(&view, &mut writes).await?;
+            drop(view);
             match self.core().submit(turn.command(Command::Write(writes))).await {
                 Err(error) if error.code_str() == STALE_SCHEMA => {}
                 Err(error) => return Err(error.into()),
                 Ok(committed) if committed.replayed.is_some() => return Ok(self.answer_again(asks, committed).await?),
-                Ok(committed) => return Ok(self.answer(asks, looks, committed).await?),
+                Ok(committed) => return Ok(self.answer(asks, looks, committed, keys).await?),
             }
         }
         Err(Refused::Whole(keeps_changing()))
@@ -242,7 +251,13 @@ impl Service {
     }
 
     /// What each caller is told of its write.
-    async fn answer(&self, asks: &[Ask<'_>], looks: Vec<Answer>, committed: Committed) -> Result<(Commit, Vec<Done>)> {
+    async fn answer(
+        &self,
+        asks: &[Ask<'_>],
+        looks: Vec<Answer>,
+        committed: Committed,
+        keys: Revealed,
+    ) -> Result<(Commit, Vec<Done>)> {
         let commit = Commit::of(&committed);
         let mut done = Vec::with_capacity(asks.len());
         for ((ask, Answer { collection, mut look }), written) in asks.iter().zip(looks).zip(committed.writes) {
@@ -260,9 +275,15 @@ impl Service {
                     continue;
                 }
             };
-            done.push(Done::Stored(Stored { commit, created, shown: Shown::new(collection, record, look) }));
+            let shown = Shown::new(collection, record, look);
+            done.push(Done::Stored(Box::new(Stored { commit, created, shown })));
         }
         self.relate_done(asks, &mut done).await?;
+        for (at, key) in keys {
+            if let Some(Done::Stored(stored)) = done.get_mut(at).filter(|done| done.is_new()) {
+                stored.shown.reveal("key", &key);
+            }
+        }
         Ok((commit, done))
     }
 
@@ -283,7 +304,8 @@ impl Service {
             };
             let collection = schema.get(collection).ok_or_else(collection_gone)?.clone();
             let look = self.look_again(&schema, &collection, ask, &record)?;
-            done.push(Done::Stored(Stored { commit, created, shown: Shown::new(collection, record, look) }));
+            let shown = Shown::new(collection, record, look);
+            done.push(Done::Stored(Box::new(Stored { commit, created, shown })));
         }
         self.relate_done(asks, &mut done).await?;
         Ok((commit, done))

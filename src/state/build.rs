@@ -189,7 +189,7 @@ fn one_row(
         for values in key::index_values(collection, index, fields) {
             let holder = match seen.get(&values) {
                 Some(holder) => Some(holder.clone()),
-                None => lookup::holder(read, index, values.clone(), id)?,
+                None => lookup::holder(read, index, values.clone(), Some(id))?,
             };
             match holder {
                 Some(holder) if brought.duplicates.len() < limits::INDEX_FLAWS_MAX => {

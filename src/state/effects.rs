@@ -220,7 +220,7 @@ impl Work<'_> {
             return Err(self.contradicts(&format!("collections {id} and {} have the same name", other.id)));
         }
         self.put(&key::definition(id), Some(lookup::stored_definition(collection.version, text)));
-        if id > self.schema().last_collection {
+        if !id.is_own() && id > self.schema().last_collection {
             self.put(key::LAST_COLLECTION, Some(Bytes::copy_from_slice(&id.0.to_be_bytes())));
         }
         let mut schema = self.schema().clone();

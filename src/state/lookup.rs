@@ -103,6 +103,24 @@ pub fn unique_holder(
     fields: &Fields,
     own: &RecordId,
 ) -> Result<Option<RecordId>> {
+    first_holder(read, collection, index, fields, Some(own))
+}
+
+/// The record that has these values in an index; none if one of the values is null.
+///
+/// # Errors
+/// As [`record`].
+pub fn found_by(read: &dyn Read, collection: &Collection, index: &Index, fields: &Fields) -> Result<Option<RecordId>> {
+    first_holder(read, collection, index, fields, None)
+}
+
+fn first_holder(
+    read: &dyn Read,
+    collection: &Collection,
+    index: &Index,
+    fields: &Fields,
+    own: Option<&RecordId>,
+) -> Result<Option<RecordId>> {
     if index.fields.iter().any(|part| fields.get(part.field).is_null()) {
         return Ok(None);
     }
@@ -115,11 +133,16 @@ pub fn unique_holder(
 }
 
 /// The first record other than `own` whose entry in an index begins with these values.
-pub(super) fn holder(read: &dyn Read, index: &Index, values: Vec<u8>, own: &RecordId) -> Result<Option<RecordId>> {
+pub(super) fn holder(
+    read: &dyn Read,
+    index: &Index,
+    values: Vec<u8>,
+    own: Option<&RecordId>,
+) -> Result<Option<RecordId>> {
     let (from, to) = key::range(values);
     for pair in read.scan(&from, &to, false)? {
         let id = key::entry_id(pair?.key(), index)?;
-        if id != *own {
+        if own != Some(&id) {
             return Ok(Some(id));
         }
     }

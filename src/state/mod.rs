@@ -38,7 +38,9 @@ pub use effects::{Effects, apply, effects, settle};
 pub use filling::Filling;
 pub use key::Key;
 pub use layer::Layer;
-pub use lookup::{all_referrers, exists, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder};
+pub use lookup::{
+    all_referrers, exists, found_by, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder,
+};
 pub use related::{Related, holds, permits};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};
 pub use tally::{Tally, TallyDelta};

@@ -136,12 +136,19 @@ const ROUTES: &[(&str, &str)] = &[
     ("/livez", "GET,HEAD"),
     ("/readyz", "GET,HEAD"),
     ("/api/health", "GET,HEAD"),
+    ("/metrics", "GET,HEAD"),
     ("/api/collections", "GET,HEAD,POST"),
     ("/api/collections/notes", "GET,HEAD,PATCH,DELETE"),
     ("/api/collections/notes/schema", "GET,HEAD"),
     ("/api/collections/notes/records", "GET,HEAD,POST,PUT"),
     (NOTE, "GET,HEAD,PATCH,PUT,DELETE"),
+    ("/api/collections/import", "PUT"),
+    ("/api/collections/notes/truncate", "DELETE"),
+    ("/api/collections/notes/import", "POST"),
+    ("/api/collections/notes/export", "GET,HEAD"),
     ("/api/batch", "POST"),
+    ("/api/cache", "GET,HEAD"),
+    ("/api/cache/invalidate", "POST"),
 ];
 
 #[test]
@@ -155,7 +162,7 @@ fn head_is_get_without_its_body_and_options_tells_the_methods() {
         let get = client.get(path).expect("an answer");
         assert_eq!((head.status, head.body.len()), (get.status, 0), "{path}");
         for name in ["content-type", "content-length", "etag", "vary", "allow"] {
-            let varies = name == "content-length" && get.status == 405;
+            let varies = name == "content-length" && (get.status == 405 || *path == "/metrics");
             assert!(varies || head.header(name) == get.header(name), "{path}: {name} of HEAD is another");
         }
     }
@@ -244,4 +251,105 @@ fn http_2_gives_the_answers_of_http_1() {
     });
     let absolute = format!("GET http://evil.example/api/collections HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
     assert_eq!(client.exchange(absolute.as_bytes(), false).expect("an answer").status, 401);
+}
+
+#[test]
+fn metrics_are_for_superusers_or_for_all_where_that_is_set() {
+    for open in [false, true] {
+        let (_server, mut client, _) = with_note(|settings| settings.metrics_open = open);
+        for (host, may) in [("localhost", true), ("nobody.example", open)] {
+            let answer = client.request("GET", "/metrics", &[("host", host)], None).expect("an answer");
+            assert_eq!(answer.status, if may { 200 } else { 401 }, "{host}, open: {open}");
+            assert_eq!(may, answer.header("content-type") == Some("text/plain; version=0.0.4; charset=utf-8"));
+        }
+    }
+}
+
+/// The value of one line of the metrics.
+fn metric(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().expect("a number")
+}
+
+#[test]
+fn metrics_tell_what_was_done() {
+    let (server, mut client, _) = with_note(|_| {});
+    for _ in 0..3 {
+        assert_eq!(client.get(NOTE).expect("an answer").status, 200);
+    }
+    assert_eq!(client.get("/api/nowhere").expect("an answer").status, 404);
+    let refused = client.request("DELETE", NOTE, &[("if-match", "\"1-00000000-1\"")], None).expect("an answer");
+    assert_eq!(refused.status, 412);
+    let answer = client.get("/metrics").expect("an answer");
+    let text = answer.text();
+    let record = "/api/collections/{collection}/records/{id}";
+    let count = |route: &str, class: &str| {
+        metric(text, &format!("millpond_http_request_seconds_count{{route=\"{route}\",status=\"{class}\"}}"))
+    };
+    assert_eq!((count(record, "2xx"), count(record, "4xx"), count("other", "4xx")), (4.0, 1.0, 1.0));
+    assert_eq!(metric(text, "millpond_http_in_flight"), 1.0, "this one");
+    assert_eq!((metric(text, "millpond_connections"), metric(text, "millpond_connections_total")), (1.0, 1.0));
+    assert!(
+        metric(text, "millpond_read_bytes_total") > 500.0 && metric(text, "millpond_written_bytes_total") > 5_000.0
+    );
+    assert_eq!(
+        (metric(text, "millpond_commands_committed_total"), metric(text, "millpond_commands_refused_total")),
+        // The first two define the server's own collections.
+        (4.0, 1.0)
+    );
+    assert!(
+        metric(text, "millpond_log_sync_seconds_count") >= 2.0 && metric(text, "millpond_log_sync_seconds_sum") > 0.0
+    );
+    assert_eq!(metric(text, "millpond_batch_commands_sum"), 5.0);
+    assert_eq!(metric(text, "millpond_position"), server.core.view().position.seq.0 as f64);
+    for name in ["log_bytes", "base_bytes", "collections"] {
+        assert!(metric(text, &format!("millpond_{name}")) > 0.0, "{name}");
+    }
+    assert!(metric(text, "process_resident_memory_bytes") > 1e6 && metric(text, "process_start_time_seconds") > 1e9);
+    for line in text.lines().filter(|line| !line.starts_with("# ")) {
+        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+        assert!(name.starts_with("millpond_") || name.starts_with("process_"), "{line}");
+        value.parse::<f64>().expect("a number");
+    }
+}
+
+#[test]
+fn who_asks_too_often_is_told_how_long_to_wait_and_others_are_served() {
+    let (_server, mut client, _) = with_note(|settings| {
+        settings.rate_limits = true;
+        settings.rate_limit_requests = 3;
+        settings.rate_limit_logins = 1;
+        settings.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
+    });
+    let mut ask = |method: &str, path: &str, from: &str| {
+        client.request(method, path, &[("x-forwarded-for", from)], None).expect("an answer")
+    };
+    for left in (0..3).rev() {
+        let answer = ask("GET", NOTE, "198.51.100.1");
+        assert_eq!((answer.status, answer.header("ratelimit-policy")), (200, Some("\"requests\";q=3;w=10")));
+        let state = answer.header("ratelimit").expect("how it stands");
+        assert!(state.starts_with(&format!("\"requests\";r={left};t=")), "{state}");
+    }
+    let refused = ask("GET", NOTE, "203.0.113.9, 198.51.100.1");
+    assert_eq!((refused.status, &refused.json()["code"]), (429, &"rate_limited".into()));
+    let wait: u64 = refused.header("retry-after").and_then(|wait| wait.parse().ok()).expect("a time");
+    assert!((1..=4).contains(&wait), "{wait}");
+    assert!(refused.header("x-request-id").is_some() && refused.header("ratelimit").is_some());
+    assert_eq!(ask("GET", "/livez", "198.51.100.1").status, 200, "whether the server is well may always be asked");
+    assert_eq!(ask("GET", NOTE, "198.51.100.2").status, 200);
+
+    let login = "/api/collections/users/auth-with-password";
+    assert_ne!(ask("POST", login, "198.51.100.3").status, 429);
+    let second = ask("POST", login, "198.51.100.3");
+    assert_eq!((second.status, second.header("ratelimit-policy")), (429, Some("\"logins\";q=1;w=60")));
+    assert_eq!(ask("GET", NOTE, "198.51.100.3").status, 200, "other requests are counted apart");
+
+    // Who comes from this machine by its own word is a superuser here, and not counted; whom the proxy names is not one.
+    for _ in 0..10 {
+        assert_eq!(client.get("/api/collections").expect("an answer").status, 200);
+    }
+    let named = client.request("GET", "/api/collections", &[("x-forwarded-for", "198.51.100.4")], None);
+    assert_eq!(named.expect("an answer").status, 401);
+    let limited = client.get("/metrics").expect("an answer");
+    assert_eq!(metric(limited.text(), "millpond_http_limited_total"), 2.0);
 }

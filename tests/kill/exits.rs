@@ -1,6 +1,7 @@
 //! How the process ends: 0 done, 1 failed, 2 wrong usage, 3 damaged data; and what it says then.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -167,4 +168,30 @@ fn every_command_on_a_folder_ends_with_0_or_says_whose_fault_it_is() {
         assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:#?}");
         assert!(!ended.stderr.is_empty(), "{arguments:?} says nothing");
     }
+}
+
+#[test]
+fn the_log_tells_of_refusals_and_of_slow_requests_but_of_no_secrets() {
+    let folder = Folder::new("told");
+    let server = Server::try_start_with(&folder, &["--slow-ms", "20"]).expect("it starts");
+    let mut client = server.client();
+    let headers = [("authorization", "Bearer sesame-1"), ("x-request-id", "refused-1")];
+    let refused = client.request("GET", "/api/collections/none?token=sesame-2", &headers, None);
+    assert!(refused.expect("an answer").status >= 400);
+    let mut slow = std::net::TcpStream::connect(server.address).expect("connects");
+    let head = "POST /api/collections HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nx-request-id: slow-1\r\nconnection: close\r\ncontent-length: 2\r\n\r\n";
+    slow.write_all(head.as_bytes()).expect("sends");
+    std::thread::sleep(Duration::from_millis(60));
+    slow.write_all(b"{}").expect("sends");
+    slow.read_to_end(&mut Vec::new()).expect("an answer");
+    let said = server.said();
+    let line = |with: &str| said.lines().find(|line| line.contains(with)).map(str::to_owned);
+    let refusal = line("refused-1").unwrap_or_else(|| panic!("the refusal is not told:\n{said}"));
+    assert!(refusal.contains("INFO") && refusal.contains("/api/collections/none"), "{refusal}");
+    let slowness = line("slow ").filter(|line| line.contains("slow-1")).unwrap_or_else(|| panic!("not told:\n{said}"));
+    for word in ["WARN", "/api/collections", "status=400", "ms="] {
+        assert!(slowness.contains(word), "{word}: {slowness}");
+    }
+    assert!(!said.contains("sesame"), "{said}");
+    server.stop();
 }

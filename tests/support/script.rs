@@ -13,8 +13,9 @@
 //! log 2: created notes ID
 //! ```
 //!
-//! A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
-//! server made), `HASH` (of a body, in a tag); in a request `NODE`, `ID` and `HASH` (the last ones) stand for what was
+//! Positions are counted from what a new server writes by itself. A JSON body needs no `Content-Type` line. What differs from run to run is masked: `NODE`, `TIME`, `ID` (an id the
+//! server made), `HASH` (of a body, in a tag), `LOOK1` and so on (what else is in a tag, each time it is another), `CURSOR1` and so on, and
+//! likewise `TOKEN1`, `KEY1` for what an answer gives under `token` and `key`; in a request `NODE`, `ID` and `HASH` (the last ones) stand for what was
 //! masked. `{x*300}` in a request is 300
 //! times an `x`, `@nest 9` a body of nine nested lists, `@long 9` a body of nine letters, `@data shop/records.json
 //! orders 0` what stands there in a file of `data`. What a target must escape is escaped, but for `%`, `&` and `+`. The
@@ -77,25 +78,46 @@ struct Player {
     server: Running,
     client: Client,
     seen: Seq,
+    /// What the server had written before the first request.
+    began: Seq,
     schema: Schema,
     node: String,
     id: String,
     hash: String,
+    /// Of tags, in the order in which they were met.
+    looks: Vec<String>,
+    /// Of lists, in the order in which they were met.
+    cursors: Vec<String>,
+    tokens: Vec<String>,
+    keys: Vec<String>,
 }
 
 impl Player {
     fn new() -> Player {
         let server = Running::start();
         let client = Client::new(server.address);
-        let position = server.core.view().position;
-        let (seen, schema, node) = (position.seq, Schema::default(), format!("{:08x}", position.epoch.node.0));
-        Player { server, client, seen, schema, node, id: "0".repeat(26), hash: String::new() }
+        let view = server.core.view();
+        let (seen, schema, node) =
+            (view.position.seq, (*view.schema).clone(), format!("{:08x}", view.position.epoch.node.0));
+        Player {
+            server,
+            client,
+            seen,
+            began: seen,
+            schema,
+            node,
+            id: "0".repeat(26),
+            hash: String::new(),
+            looks: Vec::new(),
+            cursors: Vec::new(),
+            tokens: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
     /// Sends one request; its outcome as the script writes it.
     fn step(&mut self, request: &str) -> String {
-        let request =
-            repeated(&request.replace("NODE", &self.node).replace("ID", &self.id).replace("HASH", &self.hash));
+        let request = repeated(&self.placed(request).replace("ID", &self.id).replace("HASH", &self.hash));
         let (head, body) = request.split_once("\n\n").unwrap_or((&request, ""));
         let mut lines = head.lines().skip(1);
         let (method, target) = lines.next().and_then(|line| line.split_once(' ')).expect("a method and a target");
@@ -116,8 +138,9 @@ impl Player {
         let mut outcome = format!("\n=> {}\n", answer.status);
         for name in SHOWN {
             if let Some(value) = answer.header(name).filter(|value| *value != "application/json") {
-                let value = masked(&self.node, value);
+                let value = self.masked(value);
                 let value = body_hash(&value).map_or(value.clone(), |hash| value.replace(hash, "HASH"));
+                let value = if name == "etag" { self.with_look(value) } else { value };
                 writeln!(outcome, "{name}: {value}").expect("a string");
             }
         }
@@ -142,14 +165,59 @@ impl Player {
         }
     }
 
-    fn shown(&self, answer: &Answer) -> String {
+    fn shown(&mut self, answer: &Answer) -> String {
         let Ok(mut json) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
-            return masked(&self.node, answer.text());
+            return self.masked(answer.text());
         };
         mask_request(&mut json, answer.header("x-request-id"));
+        for (member, name, met) in [
+            ("nextCursor", "CURSOR", &mut self.cursors),
+            ("token", "TOKEN", &mut self.tokens),
+            ("key", "KEY", &mut self.keys),
+        ] {
+            if let Some(serde_json::Value::String(text)) = json.get_mut(member) {
+                // Two tokens of one second are the same text.
+                let place = if name == "TOKEN" { last_of(met, text) } else { place_of(met, text) };
+                *text = format!("{name}{place}");
+            }
+        }
         let short = json.to_string();
         let text = if short.len() > ONE_LINE { serde_json::to_string_pretty(&json).expect("JSON") } else { short };
-        masked(&self.node, &text)
+        self.masked(&text)
+    }
+
+    /// A request with positions of this run.
+    fn placed(&self, request: &str) -> String {
+        let mut parts = request.split("NODE");
+        let mut placed = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (number, rest) = number_of(part);
+            placed.push_str(&self.node);
+            match number {
+                Some(seq) => write!(placed, "-{}{rest}", seq + self.began.0).expect("a string"),
+                None => placed.push_str(part),
+            }
+        }
+        // The later ones first: the name of one is the beginning of another's.
+        for (name, met) in [("CURSOR", &self.cursors), ("TOKEN", &self.tokens), ("KEY", &self.keys)] {
+            for (at, text) in met.iter().enumerate().rev() {
+                placed = placed.replace(&format!("{name}{}", at + 1), text);
+            }
+        }
+        placed
+    }
+
+    /// A tag in which what a look comes to has a name: it counts definitions, of which a server has some of its own.
+    fn with_look(&mut self, tag: String) -> String {
+        let Some((version, look)) = tag.trim_matches('"').split_once('~') else { return tag };
+        if look == "HASH" {
+            return tag;
+        }
+        format!("\"{version}~LOOK{}\"", place_of(&mut self.looks, look))
+    }
+
+    fn masked(&self, text: &str) -> String {
+        masked(&self.node, self.began, text)
     }
 
     /// The entries since the last step, one change a line. Where something is left to be removed, also what the server does
@@ -163,7 +231,8 @@ impl Player {
                 for change in &entry.entry.changes {
                     left += garbage(&self.schema, change);
                     let told = told(&mut self.schema, change);
-                    writeln!(outcome, "log {}: {}", self.seen, masked(&self.node, &told)).expect("a string");
+                    let seq = self.seen.0 - self.began.0;
+                    writeln!(outcome, "log {seq}: {}", self.masked(&told)).expect("a string");
                 }
             }
             if left == 0 {
@@ -199,7 +268,7 @@ fn body_hash(tag: &str) -> Option<&str> {
 }
 
 /// Without what differs from run to run.
-fn masked(node: &str, text: &str) -> String {
+fn masked(node: &str, began: Seq, text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -209,18 +278,45 @@ fn masked(node: &str, text: &str) -> String {
             rest = &rest[24..];
         } else if word > 0 {
             let (one, after) = rest.split_at(word);
+            rest = after;
             masked.push_str(match one {
                 made if is_made(made) => "ID",
                 word if word == node => "NODE",
                 other => other,
             });
-            rest = after;
+            if let (true, (Some(seq), behind)) = (one == node, number_of(after)) {
+                // The entries before the first request have no number of their own here.
+                write!(masked, "-{}", seq.saturating_sub(began.0)).expect("a string");
+                rest = behind;
+            }
         } else {
             masked.push(c);
             rest = &rest[c.len_utf8()..];
         }
     }
     masked
+}
+
+/// The place of a text that was met last.
+fn last_of(met: &mut Vec<String>, text: &str) -> usize {
+    met.push(text.to_owned());
+    met.len()
+}
+
+/// The place of a text among those that were met, from 1.
+fn place_of(met: &mut Vec<String>, text: &str) -> usize {
+    let known = met.iter().position(|known| known == text);
+    known.unwrap_or_else(|| {
+        met.push(text.to_owned());
+        met.len() - 1
+    }) + 1
+}
+
+/// The number in `-12…`, and what stands behind it.
+fn number_of(text: &str) -> (Option<u64>, &str) {
+    let Some(digits) = text.strip_prefix('-') else { return (None, text) };
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    (digits[..end].parse().ok(), &digits[end..])
 }
 
 /// A time of this run: of this century's later years, as the scripts' own dates are not.

@@ -15,6 +15,8 @@ pub struct Running {
     pub address: SocketAddr,
     pub core: Core,
     pub folder: TempDir,
+    /// Of the link that makes the first superuser, where there is none and `dev` is off.
+    pub setup: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<millpond::error::Result<Position>>>,
 }
@@ -32,6 +34,11 @@ impl Running {
 
     /// The same with some settings changed.
     pub fn start_with(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Running {
+        Running::start_for(folder, change, None)
+    }
+
+    /// The same, with a superuser of that address and password.
+    pub fn start_for(folder: TempDir, change: impl FnOnce(&mut Settings), superuser: Option<(&str, &str)>) -> Running {
         let mut settings = Settings {
             data: folder.path().join("data"),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -39,7 +46,12 @@ impl Running {
             ..Settings::default()
         };
         change(&mut settings);
+        let dev = settings.dev;
         let server = Server::start(settings).expect("the server starts");
+        if let Some((email, password)) = superuser {
+            server.wait_for(server.service().create_superuser(email, password)).expect("a superuser");
+        }
+        let setup = if dev { None } else { server.service().open_setup().expect("a token or none") };
         let core = server.core().clone();
         let (ready, address) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -51,7 +63,7 @@ impl Running {
             }))
         });
         let address = address.blocking_recv().expect("the server listens");
-        Running { address, core, folder, stop: Some(stop), thread: Some(thread) }
+        Running { address, core, folder, setup, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Stops it; the last durable position, and its folder.

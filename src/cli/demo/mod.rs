@@ -149,6 +149,11 @@ a patch with If-Match: it holds only while nobody else has changed the record
   etag=$(curl -si {records}/f00001 | tr -d '\r' | sed -n 's/^etag: //Ip')
   curl -si -X PATCH {records}/f00001 -H 'Content-Type: application/json' -H "If-Match: $etag" -d '{{"note":"checked"}}'
   curl -si -X PATCH {records}/f00001 -H 'Content-Type: application/json' -H "If-Match: $etag" -d '{{"note":"too late"}}'
+
+without a token every caller on this machine is a superuser here; an API key that only reads, and what it may not do
+  key=$(curl -s http://{address}/api/collections/_apiKeys/records -H 'Content-Type: application/json' -d '{{"name":"reader","actions":["list","view"]}}' | sed -n 's/.*"key":"\([^"]*\)".*/\1/p')
+  curl -s '{records}?perPage=1' -H "Authorization: $key"
+  curl -s -X DELETE {records}/f00001 -H "Authorization: $key"
 "#
     )
 }

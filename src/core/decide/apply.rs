@@ -1,7 +1,8 @@
 //! Decisions about several definitions at once: all that asks nothing of the rows, in one entry.
 
 use super::collections::{
-    defined, is_made_from, no_collection, shown_elsewhere, targets_are_there, to_json, unread_by_staged,
+    defined, is_made_from, no_collection, not_own, same_kind, shown_elsewhere, targets_are_there, to_json,
+    unread_by_staged,
 };
 use super::{Draft, indexes};
 use crate::error::{Error, Kind, Result};
@@ -22,6 +23,7 @@ pub(super) fn apply(draft: &mut Draft<'_>, import: &Import) -> Result<()> {
     for id in &import.dropped {
         unread_by_staged(draft.schema, *id)?;
         let gone = whole.remove(*id).ok_or_else(no_collection)?;
+        not_own(&gone)?;
         changes.push(Change::Dropped { collection: *id, definition: to_json(&gone)? });
     }
     for wanted in &import.created {
@@ -39,6 +41,8 @@ pub(super) fn apply(draft: &mut Draft<'_>, import: &Import) -> Result<()> {
     for change in &import.changed {
         let current = draft.schema.get(change.collection.id).ok_or_else(no_collection)?.clone();
         is_made_from(&current, &change.collection)?;
+        not_own(&current)?;
+        same_kind(&current, &change.collection)?;
         if current.staged.is_some() {
             let message = format!("{} is changing already: its records are being seen to", current.name);
             return Err(Error::new(Kind::Conflict, message).code("changing"));
@@ -66,7 +70,7 @@ pub(super) fn apply(draft: &mut Draft<'_>, import: &Import) -> Result<()> {
 
 /// Whether a schema is whole: within its bound, every relation's target is there, every expression compiles.
 fn stands(schema: &Schema) -> Result<()> {
-    if schema.iter().count() > limits::COLLECTIONS_MAX {
+    if schema.iter().filter(|one| !one.id.is_own()).count() > limits::COLLECTIONS_MAX {
         let message = format!("a database has at most {} collections", limits::COLLECTIONS_MAX);
         return Err(Error::new(Kind::Unprocessable, message));
     }

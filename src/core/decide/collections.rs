@@ -17,7 +17,7 @@ use crate::state;
 
 /// A new collection: gives it its id, checks its name against others and that its relations' targets are still there.
 pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
-    if draft.schema.iter().count() >= limits::COLLECTIONS_MAX {
+    if draft.schema.iter().filter(|other| !other.id.is_own()).count() >= limits::COLLECTIONS_MAX {
         return Err(Error::new(
             Kind::Unprocessable,
             format!("a database has at most {} collections", limits::COLLECTIONS_MAX),
@@ -25,7 +25,7 @@ pub(super) fn define(draft: &mut Draft<'_>, wanted: &Collection) -> Result<()> {
     }
     name_is_free(draft.schema, wanted)?;
     let mut collection = wanted.clone();
-    collection.id = CollectionId(draft.schema.last_collection.0 + 1);
+    collection.id = next_id(draft.schema, &collection.name);
     collection.generation = Generation(1);
     collection.version = draft.position.seq;
     collection.created = draft.now;
@@ -104,6 +104,8 @@ pub(super) fn is_made_from(current: &Collection, wanted: &Collection) -> Result<
 /// `Conflict`, with code `changing` where another is staged, `exists`, `stale_schema` where it no longer compiles, or
 /// `referred_to` with the path of another collection's expression that would no longer compile.
 pub(super) fn replaceable(schema: &Schema, current: &Collection, wanted: &Collection) -> Result<Collection> {
+    not_own(current)?;
+    same_kind(current, wanted)?;
     if current.staged.is_some() {
         let message = format!("{} is changing already: its records are being seen to", current.name);
         return Err(Error::new(Kind::Conflict, message).code("changing"));
@@ -118,6 +120,16 @@ pub(super) fn replaceable(schema: &Schema, current: &Collection, wanted: &Collec
     compiles(schema, &next)?;
     others_compile(schema, &next)?;
     Ok(next)
+}
+
+/// # Errors
+/// `Unprocessable` for a type that moves, or a field that an auth collection would not have any more.
+pub(super) fn same_kind(current: &Collection, wanted: &Collection) -> Result<()> {
+    if current.kind == wanted.kind && wanted.auth_fields().is_some() == current.auth_fields().is_some() {
+        return Ok(());
+    }
+    let error = Error::new(Kind::Unprocessable, "a collection's type never changes");
+    Err(error.fault("type", "read_only", "never changes"))
 }
 
 /// Other collections' definitions that show fields of this one by their ids, where those move with the new definition.
@@ -183,19 +195,57 @@ fn others_compile(schema: &Schema, collection: &Collection) -> Result<()> {
     Ok(())
 }
 
+/// # Errors
+/// `Conflict` for one of the server's own: what it holds decides who may what.
+pub(super) fn not_own(collection: &Collection) -> Result<()> {
+    if !collection.id.is_own() {
+        return Ok(());
+    }
+    let message = format!("{} is the server's own and stays as it is", collection.name);
+    Err(Error::new(Kind::Conflict, message).code("own_collection"))
+}
+
+/// An id that was never given out, of the server's own range where the name is.
+fn next_id(schema: &Schema, name: &str) -> CollectionId {
+    if !name.starts_with('_') {
+        return CollectionId(schema.last_collection.0 + 1);
+    }
+    // None of them is ever dropped.
+    let last = schema.iter().map(|collection| collection.id).filter(|id| id.is_own()).max();
+    last.map_or(CollectionId::OWN_FIRST, |last| CollectionId(last.0 + 1))
+}
+
 /// Whether a definition's expressions and output fit the schema as it is now: what they reach over may have gone since
-/// they were read. The collections that are there already are none the worse for a new one.
+/// they were read. The collections that are there already are none the worse for a new one, unless callers come from it.
 fn compiles(schema: &Schema, collection: &Collection) -> Result<()> {
     let mut with_it = schema.clone();
     with_it.put(collection.clone());
-    let Err(flawed) = Compiled::new(&with_it, collection) else { return Ok(()) };
-    let error = Error::new(Kind::Conflict, "what the definition's expressions read has changed").code("stale_schema");
-    Err(flawed.iter().fold(error, |error, flaw| error.fault(&*flaw.path, "bad_expression", flaw.message())))
+    if let Err(flawed) = Compiled::new(&with_it, collection) {
+        let error =
+            Error::new(Kind::Conflict, "what the definition's expressions read has changed").code("stale_schema");
+        return Err(flawed
+            .iter()
+            .fold(error, |error, flaw| error.fault(&*flaw.path, "bad_expression", flaw.message())));
+    }
+    if collection.auth_fields().is_some() { callers_fit(&with_it, &collection.name) } else { Ok(()) }
+}
+
+/// Whether what all definitions say of their callers still has a meaning, in a schema to which `moved` came or from which
+/// it went.
+fn callers_fit(schema: &Schema, moved: &str) -> Result<()> {
+    for other in schema.iter().filter(|other| &*other.name != moved) {
+        let Err(flawed) = Compiled::new(schema, other) else { continue };
+        let path = flawed.first().map_or("", |flaw| &flaw.path);
+        let message = format!("{path} of {} asks for what callers of {moved} have", other.name);
+        return Err(Error::new(Kind::Conflict, message).code("referred_to"));
+    }
+    Ok(())
 }
 
 /// Drops a collection, unless another one's relation points at it or an expression looks at its records.
 pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     let collection: &Arc<Collection> = draft.schema.get(id).ok_or_else(no_collection)?;
+    not_own(collection)?;
     if let Some((other, field, _)) = draft.schema.pointing_at(id).find(|(other, ..)| other.id != id) {
         return Err(Error::new(
             Kind::Conflict,
@@ -208,6 +258,11 @@ pub(super) fn drop(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
             let message = format!("{} can't go while {path} of {} reads its records", collection.name, other.name);
             return Err(Error::new(Kind::Conflict, message).code("referred_to"));
         }
+    }
+    if collection.auth_fields().is_some() {
+        let mut without = draft.schema.clone();
+        without.remove(id);
+        callers_fit(&without, &collection.name)?;
     }
     unread_by_staged(draft.schema, id)?;
     draft.changes.push(Change::Dropped { collection: id, definition: to_json(collection)? });

@@ -9,7 +9,7 @@ use crate::model::expr::Row;
 use crate::model::guard::{Action, Rows};
 use crate::model::pipeline;
 use crate::model::record::Record;
-use crate::model::schema::Collection;
+use crate::model::schema::{Collection, Field};
 use crate::model::value::{Fields, NULL, Value};
 use crate::state::{self, Related};
 
@@ -86,9 +86,10 @@ fn holds(
     holds
 }
 
-/// Whether a replacement leaves a field as it is stored: one that its caller can't see.
+/// Whether a replacement leaves a field as it is stored: one that its caller can't see. Secrets are `auth`'s.
 fn stays(collection: &Collection, write: &Write, field: FieldId) -> bool {
-    !write.guard.is_superuser() && collection.field_by_id(field).is_some_and(|field| field.hidden)
+    let hidden = |field: &Field| field.hidden && !field.is_secret();
+    !write.guard.is_superuser() && collection.field_by_id(field).is_some_and(hidden)
 }
 
 /// Puts into a replacement what its caller can't see of the record that it replaces. Whether there was such a field.
@@ -101,17 +102,21 @@ pub(super) fn keep_unseen(collection: &Collection, write: &Write, before: &Field
     any
 }
 
-/// What a write says of each field. A replacement says null of what it leaves out, where there was something.
+/// What a write says of each field. A replacement says null of what it leaves out, where there was something. Of a secret
+/// no more is told than that it was sent.
 fn body(collection: &Collection, write: &Write, old: Option<&Fields>) -> Body {
     let name = |field: FieldId| collection.field_by_id(field).map(|field| field.name.clone());
-    let named = |(field, value): (FieldId, Value)| Some((name(field)?, value));
+    let is_secret = |field: FieldId| collection.field_by_id(field).is_some_and(Field::is_secret);
+    let named =
+        |(field, value): (FieldId, Value)| Some((name(field)?, if is_secret(field) { Value::Null } else { value }));
     match &write.op {
         Op::Create { fields, .. } | Op::Put { fields, .. } => {
             let moves = |field: FieldId| old.is_none() || !stays(collection, write, field);
             let given = fields.iter().filter(|(field, _)| moves(*field)).map(|(field, value)| (field, value.clone()));
             let emptied = old.into_iter().flat_map(Fields::iter).filter(|(field, _)| {
-                let settable =
-                    |field: FieldId| collection.field_by_id(field).is_some_and(|field| !field.is_set_by_server());
+                let settable = |field: FieldId| {
+                    collection.field_by_id(field).is_some_and(|field| !field.is_set_by_server() && !field.is_secret())
+                };
                 fields.get(*field).is_null() && settable(*field) && moves(*field)
             });
             let emptied = emptied.map(|(field, _)| (field, Value::Null));

@@ -5,6 +5,7 @@
 //! What it decides is a fact: effects and replay never ask again.
 
 mod apply;
+mod auth;
 mod collections;
 mod enrich;
 mod indexes;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::collections::no_collection;
 use super::judge::{keep_unseen, may_change, may_create, may_replace, no_record};
-use super::{Draft, enrich, reshape, text_bytes, too_many_changes};
+use super::{Draft, auth, enrich, reshape, text_bytes, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
 use crate::limits;
@@ -119,6 +119,7 @@ fn create(
         ));
     }
     complete?;
+    auth::judge_new(collection, &after)?;
     let record = insert(draft, collection, id, after)?;
     Ok(Written::Created(record))
 }
@@ -141,6 +142,7 @@ fn merge(
     if after == before.fields {
         return Ok(Written::Updated(before));
     }
+    auth::judge_change(collection, &write.guard, &before.fields, &mut after)?;
     pipeline::check(collection, &after)?;
     enrich::follow(draft, collection, &write.guard, id, &before.fields, &mut after)?;
     let record = update(draft, collection, before, after)?;
@@ -189,6 +191,8 @@ fn put(
         Some(_) if create_only => Err(precondition("the record exists already")),
         Some(before) => {
             let kept = keep_unseen(collection, write, &before.fields, &mut after);
+            auth::keep_unnamed(collection, &write.guard, &before.fields, &mut after);
+            auth::judge_change(collection, &write.guard, &before.fields, &mut after)?;
             enrich::fill_in(draft, collection, &write.guard, id, &before.fields, &mut after)?;
             if kept {
                 pipeline::check(collection, &after)?;
@@ -207,6 +211,7 @@ fn put(
                 write.guard.allow(Action::Update)?;
                 return Err(no_record());
             }
+            auth::judge_new(collection, &after)?;
             Ok(Written::Created(insert(draft, collection, id, after)?))
         }
     }
@@ -259,6 +264,7 @@ fn delete(
     check_condition(if_match, Some(&first))?;
     let mut fall = Fall::new(Some(&write.guard));
     fall.doom(collection.id, id);
+    auth::judge_end(draft, collection)?;
     fell(draft, &mut fall)?;
     Ok(Written::Deleted)
 }

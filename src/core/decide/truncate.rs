@@ -3,7 +3,7 @@
 //! The other collections' records meet what they would if each of its records were deleted, all of them at one time: a
 //! relation of its own keeps none of them.
 
-use super::collections::{defined, no_collection};
+use super::collections::{defined, no_collection, not_own};
 use super::records::{Fall, Gone};
 use super::{Draft, indexes, records, reshape};
 use crate::error::{Error, Kind, Result};
@@ -15,6 +15,7 @@ use crate::state;
 /// Empties a collection: its next filling begins.
 pub(super) fn truncate(draft: &mut Draft<'_>, id: CollectionId) -> Result<()> {
     let current = draft.schema.get(id).ok_or_else(no_collection)?.clone();
+    not_own(&current)?;
     if state::tally(draft.state()?, id, current.generation)?.count == 0 {
         return Ok(());
     }

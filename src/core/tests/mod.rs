@@ -3,6 +3,7 @@
 
 mod access;
 mod adjusts;
+mod auth;
 mod builds;
 mod decide;
 mod deletes;

@@ -8,12 +8,12 @@ use crate::id::IndexId;
 use crate::model::json::write_f64;
 use crate::model::pipeline::write_value;
 use crate::model::schema::{
-    Check, Collection, CollectionKind, DefaultValue, Duplicate, Field, FieldKind, Index, IndexState, OnDelete, Rules,
-    Sanitizer, Schema,
+    AuthToken, Check, Collection, CollectionKind, DefaultValue, Duplicate, Field, FieldKind, Index, IndexState,
+    OnDelete, Rules, Sanitizer, Schema,
 };
 use crate::model::value::Value;
 
-use super::output;
+use super::{auth, output};
 
 /// How far an index is built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub const STAGED: IndexId = IndexId(0);
 pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId, Built>, out: &mut Vec<u8>) {
     let kind = match collection.kind {
         CollectionKind::Base => "base",
+        CollectionKind::Auth => "auth",
     };
     let fields: Vec<Json> = collection.fields.iter().map(|field| of_field(schema, collection, field)).collect();
     let indexes = collection.indexes.iter().filter(|index| !index.system);
@@ -68,6 +69,12 @@ pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId
         if let Some(refused) = &collection.refused {
             map.insert("refused".to_owned(), json!(refused));
         }
+        if let Some(AuthToken { duration }) = collection.auth_token {
+            map.insert("authToken".to_owned(), json!({"duration": duration}));
+        }
+        if collection.id.is_own() {
+            map.insert("system".to_owned(), json!(true));
+        }
     }
     serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
 }
@@ -85,7 +92,10 @@ pub(super) fn of_field(schema: &Schema, collection: &Collection, field: &Field) 
         put("computed", json!(text));
     }
     put("required", json!(field.required));
-    put("hidden", json!(field.hidden));
+    put("hidden", json!(field.hidden || field.is_secret()));
+    if auth::is_own(collection, &field.name) {
+        put("system", json!(true));
+    }
     match &field.default {
         None => {}
         Some(DefaultValue::Now) => put("default", json!("@now")),
@@ -141,7 +151,12 @@ fn options(schema: &Schema, collection: &Collection, kind: &FieldKind) -> Vec<(&
         }
         FieldKind::Json { max_size } => vec![("maxSize", json!(max_size))],
         FieldKind::Editor { max } => vec![("max", json!(max))],
-        FieldKind::Bool {} | FieldKind::Email {} | FieldKind::Url {} | FieldKind::GeoPoint {} => Vec::new(),
+        FieldKind::Password { min, max } => vec![("min", json!(min)), ("max", json!(max))],
+        FieldKind::Bool {}
+        | FieldKind::Email {}
+        | FieldKind::Url {}
+        | FieldKind::GeoPoint {}
+        | FieldKind::Secret {} => Vec::new(),
     }
 }
 

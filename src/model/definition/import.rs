@@ -78,7 +78,7 @@ pub fn import(schema: &Schema, body: &[u8], now: Millis) -> Result<Import> {
             }
             None => {
                 next = CollectionId(next.0 + 1);
-                Reading::new(item, Ids::Brought, next, now, &mut faults)
+                Reading::new(item, Ids::Brought, next, false, now, &mut faults)
             }
         });
     }

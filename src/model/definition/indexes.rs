@@ -1,6 +1,7 @@
 //! The indexes of a definition, and those that the server keeps for relations.
 //!
-//! Invariant: each relation field has one index of the server's, named `_rel_` and the field's name, at the end.
+//! Invariant: each relation field has one index of the server's, named `_rel_` and the field's name, at the end; an auth
+//! collection has a unique one over its addresses, named `_email`.
 
 use serde_json::Value as Json;
 
@@ -22,7 +23,8 @@ pub(super) fn read(object: &mut Object, ids: Ids, collection: &mut Collection, f
         .filter(|field| matches!(field.kind, FieldKind::Relation { .. }))
         .map(|field| (field.id, format!("_rel_{}", field.name)))
         .collect();
-    if items.len() + relations.len() > limits::INDEXES_MAX {
+    let email = collection.auth_fields().map(|auth| auth.email);
+    if items.len() + relations.len() + usize::from(email.is_some()) > limits::INDEXES_MAX {
         let message = format!("has at most {} indexes, one for each relation among them", limits::INDEXES_MAX);
         object.fault("indexes", "too_many", message, faults);
         return;
@@ -42,6 +44,12 @@ pub(super) fn read(object: &mut Object, ids: Ids, collection: &mut Collection, f
         let state = IndexState::Ready;
         let name = name.into();
         collection.indexes.push(Index { id: IndexId(0), name, fields, unique: false, system: true, state });
+    }
+    if let Some(field) = email {
+        let fields = vec![IndexField { field, descending: false }];
+        let state = IndexState::Ready;
+        let name = "_email".into();
+        collection.indexes.push(Index { id: IndexId(0), name, fields, unique: true, system: true, state });
     }
 }
 
@@ -138,6 +146,7 @@ fn part(
     match &field.kind {
         FieldKind::Json { .. } => Err(("not_here", "json has no order to be indexed by")),
         FieldKind::GeoPoint {} => Err(("not_here", "a place has no order to be indexed by")),
+        FieldKind::Password { .. } | FieldKind::Secret {} => Err(("not_here", "nobody may look for a secret")),
         kind if kind.is_list() && unique => Err(("not_here", "a list can't be unique")),
         kind if kind.is_list() && !alone => Err(("not_here", "a list stands alone in its index")),
         _ => Ok(IndexField { field: field.id, descending }),

@@ -26,7 +26,7 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
     let id = format!("^$|{ID_PATTERN}");
     let id = json!({"type": ["string", "null"], "pattern": id, "maxLength": limits::RECORD_ID_BYTES_MAX});
     properties.insert("id".to_owned(), id);
-    for field in collection.fields.iter().filter(|field| sees_hidden || !field.hidden || field.is_asked_for()) {
+    for field in collection.fields.iter().filter(|field| is_told(field, sees_hidden)) {
         let names: Vec<&str> = std::iter::once(&*field.name).chain(field.aliases.iter().map(|name| &**name)).collect();
         let shape = property(schema, collection, field);
         for name in &names {
@@ -44,6 +44,9 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
                 any_of.push(json!({"anyOf": names.iter().map(|name| json!({"required": [name]})).collect::<Json>()}))
             }
         }
+    }
+    if collection.auth_fields().is_some() {
+        properties.insert("passwordConfirm".to_owned(), json!({"type": "string", "writeOnly": true}));
     }
     // What a record has in an answer and a client may send back.
     for name in ["collectionId", "collectionName", "expand"] {
@@ -65,6 +68,14 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
     }
     put("additionalProperties", json!(false));
     serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
+}
+
+/// Whether a client is told of a field. A password is sent, and never seen; what the server keeps to itself is neither.
+fn is_told(field: &Field, sees_hidden: bool) -> bool {
+    match field.kind {
+        FieldKind::Secret {} => false,
+        _ => sees_hidden || !field.hidden || field.is_asked_for(),
+    }
 }
 
 fn property(schema: &Schema, collection: &Collection, field: &Field) -> Json {
@@ -172,6 +183,13 @@ fn one(schema: &Schema, collection: &Collection, field: &Field) -> Map<String, J
                 if shortest == 0 { Json::Null } else { json!(["array", "boolean", "number", "object", "string"]) },
             );
         }
+        FieldKind::Password { min, max } => {
+            put("type", json!("string"));
+            put("writeOnly", json!(true));
+            put("minLength", json!(min.unwrap_or(limits::PASSWORD_CHARS_MIN)));
+            put("maxLength", json!(max.unwrap_or(limits::PASSWORD_CHARS_MAX)));
+        }
+        FieldKind::Secret {} => {}
         FieldKind::Email {} => {
             put("type", json!("string"));
             put("format", json!("email"));

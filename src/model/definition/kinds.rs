@@ -33,7 +33,9 @@ pub(super) fn read(
         Some("url") => FieldKind::Url {},
         Some("editor") => FieldKind::Editor { max: object.count("max", limits::RECORD_BYTES_MAX, faults) },
         Some("geoPoint") => FieldKind::GeoPoint {},
-        Some("password" | "file") => {
+        Some("password") => password(object, faults),
+        Some("secret") => FieldKind::Secret {},
+        Some("file") => {
             object.fault("type", "not_known_yet", "this type is not known yet", faults);
             return None;
         }
@@ -67,6 +69,18 @@ fn text(object: &mut Object, faults: &mut Faults) -> FieldKind {
         }
     };
     FieldKind::Text { min, max, pattern }
+}
+
+fn password(object: &mut Object, faults: &mut Faults) -> FieldKind {
+    let min = object.count("min", limits::PASSWORD_CHARS_MAX, faults);
+    let max = object.count("max", limits::PASSWORD_CHARS_MAX, faults);
+    if min == Some(0) {
+        object.fault("min", "out_of_range", "must be at least 1", faults);
+    }
+    if min.unwrap_or(limits::PASSWORD_CHARS_MIN) > max.unwrap_or(limits::PASSWORD_CHARS_MAX) {
+        object.fault("min", "out_of_range", "is over max", faults);
+    }
+    FieldKind::Password { min, max }
 }
 
 fn number(object: &mut Object, faults: &mut Faults) -> FieldKind {

@@ -5,6 +5,7 @@
 //! [`crate::model::schema::Schema`], but for what only `core::decide` can see to: a name already taken, the collection's
 //! own id, and that what it reaches over is still there.
 
+mod auth;
 mod change;
 mod checks;
 mod fields;
@@ -21,6 +22,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auth::BESIDE_PASSWORD;
 pub use change::{Redefinition, Rows};
 pub use format::{Built, STAGED, format};
 pub use import::{Import, import};
@@ -45,8 +47,20 @@ use reading::{Ids, Reading};
 /// # Errors
 /// `Invalid` with the faults of all of it, each with its path (`fields.2.pattern`).
 pub fn parse(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
+    parse_as(schema, body, now, false)
+}
+
+/// As [`parse`], of one of the server's own collections: its name begins with `_`.
+///
+/// # Errors
+/// As there.
+pub fn parse_own(schema: &Schema, body: &[u8], now: Millis) -> Result<Collection> {
+    parse_as(schema, body, now, true)
+}
+
+fn parse_as(schema: &Schema, body: &[u8], now: Millis, own: bool) -> Result<Collection> {
     let mut faults = Faults::default();
-    let mut reading = Reading::new(read(body)?, Ids::Refused, CollectionId(0), now, &mut faults);
+    let mut reading = Reading::new(read(body)?, Ids::Refused, CollectionId(0), own, now, &mut faults);
     reading.fields(schema, &mut faults);
     reading.rest(schema, &mut faults);
     reading.compile(&with(schema, reading.collection()), &mut faults);

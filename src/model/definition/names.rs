@@ -12,11 +12,11 @@ const WORDS: [&str; 7] = ["true", "false", "null", "and", "or", "not", "in"];
 /// What stands between a collection and its relation in the name of the way back, `orders_via_user`.
 const VIA: &str = "_via_";
 
-/// Takes the name of a collection. Names that begin with `_` are the server's; `import` is a path of its own; without
-/// `_via_` in one, a way back has one meaning, which no later collection changes.
-pub(super) fn collection_name(object: &mut Object, faults: &mut Faults) -> String {
+/// Takes the name of a collection. Names that begin with `_` are the server's (`own`); `import` is a path of its own;
+/// without `_via_` in one, a way back has one meaning, which no later collection changes.
+pub(super) fn collection_name(object: &mut Object, own: bool, faults: &mut Faults) -> String {
     let name = name(object, faults);
-    if name.starts_with('_') {
+    if name.starts_with('_') && !own {
         object.fault("name", "reserved", "names that begin with _ are the server's own", faults);
     } else if name == "import" || name.contains(VIA) {
         object.fault("name", "reserved", "this name is reserved", faults);

@@ -48,7 +48,7 @@ fn embed_one(
         object.fault(name, "not_here", "is no relation", faults);
         return None;
     };
-    if field.hidden {
+    if !field.is_seen(false) {
         object.fault(name, "hidden", "is hidden, so it can't be shown", faults);
     }
     let target = if target == collection.id { collection } else { schema.get(target)? };
@@ -69,7 +69,7 @@ fn parts(object: &Object, key: &str, names: &[String], shown: &Collection, fault
         match part {
             _ if faults.full() => break,
             None => object.fault(&key, "unknown_field", format!("is not a field of {}", shown.name), faults),
-            Some(_) if own.is_none() && field.is_some_and(|field| field.hidden) => {
+            Some(_) if own.is_none() && field.is_some_and(|field| !field.is_seen(false)) => {
                 object.fault(&key, "hidden", "is hidden, so it can't be shown", faults);
             }
             Some(part) if parts.contains(&part) => {

@@ -15,7 +15,7 @@ use crate::model::schema::{Collection, CollectionKind, Output, Rules, Schema};
 use crate::time::Millis;
 
 use super::object::Object;
-use super::{checks, fields, format, indexes, names, output};
+use super::{auth, checks, fields, format, indexes, names, output};
 
 /// What a body may say of the ids of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) struct Reading<'a> {
     object: Object,
     ids: Ids,
     stored: Option<&'a Collection>,
+    /// Whether it is one of the server's own collections.
+    own: bool,
     collection: Collection,
     /// Whether places in the body are places in the collection: nothing was left out.
     whole: bool,
@@ -47,6 +49,7 @@ impl<'a> Reading<'a> {
         object: Object,
         ids: Ids,
         id: CollectionId,
+        own: bool,
         now: Millis,
         faults: &mut Faults,
     ) -> Reading<'static> {
@@ -56,6 +59,7 @@ impl<'a> Reading<'a> {
             version: Seq::ZERO,
             name: Box::default(),
             kind: CollectionKind::Base,
+            auth_token: None,
             fields: Vec::new(),
             indexes: Vec::new(),
             rules: Rules::default(),
@@ -70,7 +74,7 @@ impl<'a> Reading<'a> {
             refused: None,
         };
         let at = object.own_path().to_owned();
-        let mut reading = Reading { at, object, ids, stored: None, collection, whole: true };
+        let mut reading = Reading { at, object, ids, stored: None, own, collection, whole: true };
         reading.head(faults);
         reading
     }
@@ -92,17 +96,29 @@ impl<'a> Reading<'a> {
             ..stored.clone()
         };
         let at = object.own_path().to_owned();
-        let mut reading = Reading { at, object, ids, stored: Some(stored), collection, whole: true };
+        let mut reading =
+            Reading { at, object, ids, stored: Some(stored), own: stored.id.is_own(), collection, whole: true };
         reading.head(faults);
         reading
     }
 
-    /// Name, type and rules.
+    /// Name, type, rules and, of an auth collection, what all of those have.
     fn head(&mut self, faults: &mut Faults) {
         if self.stored.is_none() || self.object.has("name") {
-            self.collection.name = names::collection_name(&mut self.object, faults).into();
+            self.collection.name = names::collection_name(&mut self.object, self.own, faults).into();
         }
-        kind(&mut self.object, faults);
+        if self.stored.is_none() || self.object.has("type") {
+            let kind = kind(&mut self.object, faults);
+            if self.stored.is_some_and(|stored| stored.kind != kind) {
+                self.object.fault("type", "read_only", "never changes", faults);
+            } else {
+                self.collection.kind = kind;
+            }
+        }
+        auth::complete(&mut self.object, self.collection.kind, self.stored.is_some(), faults);
+        if self.stored.is_none() || self.object.has("authToken") {
+            self.collection.auth_token = auth::token(&mut self.object, self.collection.kind, faults);
+        }
         not_yet(&mut self.object, self.ids, faults);
         self.rules(faults);
     }
@@ -130,6 +146,7 @@ impl<'a> Reading<'a> {
         }
         self.collection.fields = Vec::new();
         self.whole &= fields::read(schema, &mut self.object, self.stored, self.ids, &mut self.collection, faults);
+        auth::check(&self.collection, self.own, &self.path("fields"), faults);
     }
 
     /// All that names fields: of this collection, which are read, and of others in `schema`.
@@ -202,12 +219,14 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn kind(object: &mut Object, faults: &mut Faults) {
+fn kind(object: &mut Object, faults: &mut Faults) -> CollectionKind {
     match object.text("type", faults).as_deref() {
-        None | Some("base") => {}
-        Some("auth" | "view") => object.fault("type", "not_known_yet", "this type is not known yet", faults),
-        Some(_) => object.fault("type", "unknown_type", "must be base", faults),
+        None | Some("base") => return CollectionKind::Base,
+        Some("auth") => return CollectionKind::Auth,
+        Some("view") => object.fault("type", "not_known_yet", "this type is not known yet", faults),
+        Some(_) => object.fault("type", "unknown_type", "must be base or auth", faults),
     }
+    CollectionKind::Base
 }
 
 /// Parts of a definition that the contract names and this server doesn't carry out yet, and those that only the server
@@ -216,7 +235,7 @@ fn not_yet(object: &mut Object, ids: Ids, faults: &mut Faults) {
     if object.take("search").is_some() {
         object.fault("search", "not_known_yet", "search is not known yet", faults);
     }
-    for key in ["id", "created", "updated", "changing", "refused"] {
+    for key in ["id", "created", "updated", "system", "changing", "refused"] {
         if object.take(key).is_some() && ids == Ids::Refused {
             object.fault(key, "read_only", "is set by the server", faults);
         }

@@ -1,5 +1,6 @@
 //! Definitions as a client writes them: what is taken, what is refused and where.
 
+mod auth;
 mod changes;
 mod schemas;
 
@@ -138,7 +139,17 @@ fn each_fault_is_named_with_its_path() {
         (r#"{"name": "a b"}"#, "name: bad_name;"),
         (r#"{"name": "9a"}"#, "name: bad_name;"),
         (r#"{"name": 5}"#, "name: wrong_type;"),
-        (r#"{"name": "c", "type": "auth"}"#, "type: not_known_yet;"),
+        (r#"{"name": "c", "type": "auth"}"#, ""),
+        (r#"{"name": "c", "type": "view"}"#, "type: not_known_yet;"),
+        (r#"{"name": "c", "authToken": {"duration": 5}}"#, "authToken: not_here;"),
+        (r#"{"name": "c", "type": "auth", "authToken": {"duration": 5}}"#, ""),
+        (r#"{"name": "c", "type": "auth", "authToken": {}}"#, "authToken.duration: required;"),
+        (r#"{"name": "c", "type": "auth", "authToken": {"duration": 0}}"#, "authToken.duration: required;"),
+        (r#"{"name": "c", "type": "auth", "authToken": {"duration": 1e9}}"#, "authToken.duration: out_of_range;"),
+        (
+            r#"{"name": "c", "type": "auth", "authToken": {"life": 5}}"#,
+            "authToken.duration: required;authToken.life: unknown_setting;",
+        ),
         (r#"{"name": "c", "type": "other"}"#, "type: unknown_type;"),
         (r#"{"name": "c", "nope": 1, "more": null}"#, "nope: unknown_setting;more: unknown_setting;"),
         (r#"{"name": "c", "checks": [], "search": {}, "output": {}}"#, "search: not_known_yet;"),
@@ -165,7 +176,8 @@ fn a_field_is_refused_for_what_its_type_does_not_have() {
         (r#"{"type": "bool"}"#, "fields.0.name: required;"),
         (r#"{"name": "a"}"#, "fields.0.type: required;"),
         (r#"{"name": "a", "type": "file"}"#, "fields.0.type: not_known_yet;"),
-        (r#"{"name": "a", "type": "password"}"#, "fields.0.type: not_known_yet;"),
+        (r#"{"name": "a", "type": "secret"}"#, "fields.0.type: not_here;"),
+        (r#"{"name": "a", "type": "password"}"#, "fields.0.type: not_here;"),
         (r#"{"name": "a", "type": "int"}"#, "fields.0.type: unknown_type;"),
         (r#"{"name": "id", "type": "text"}"#, "fields.0.name: reserved;"),
         (r#"{"name": "expand", "type": "text"}"#, "fields.0.name: reserved;"),

@@ -24,6 +24,7 @@ mod parse;
 mod program;
 mod shape;
 mod spans;
+mod split;
 mod track;
 mod tree;
 mod types;
@@ -38,6 +39,7 @@ pub use parse::parse;
 pub use program::{Program, Uses};
 pub use shape::Shape;
 pub use spans::{Cut, Span, Spans};
+pub use split::{Parts, parts};
 pub use tree::{Arithmetic, Expr, ExprKind, Modifier, Name, Sign};
 pub use types::{Many, Scalar, Type};
 

@@ -111,7 +111,7 @@ impl<'s> Compiler<'s> {
     }
 
     fn visible<'c>(&self, collection: &'c Collection, name: &str) -> Option<&'c Field> {
-        collection.field(name).filter(|field| self.scope.sees_hidden || !field.hidden)
+        collection.field(name).filter(|field| field.is_seen(self.scope.sees_hidden))
     }
 
     /// A path from a record of `collection`; `at` is where it begins in the text.

@@ -65,6 +65,8 @@ impl Type {
             | FieldKind::Relation { .. }
             | FieldKind::Email {}
             | FieldKind::Url {}
+            | FieldKind::Password { .. }
+            | FieldKind::Secret {}
             | FieldKind::Editor { .. } => Scalar::Text,
             FieldKind::Number { .. } => Scalar::Number,
             FieldKind::Bool {} => Scalar::Bool,

@@ -216,7 +216,7 @@ struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// A field that the caller may know of.
     fn field<'c>(&self, collection: &'c Collection, name: &str) -> Option<&'c Field> {
-        collection.field(name).filter(|field| self.hidden || !field.hidden)
+        collection.field(name).filter(|field| field.is_seen(self.hidden))
     }
 
     /// A part of a record, by its name.

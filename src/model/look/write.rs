@@ -155,7 +155,7 @@ impl Link {
         let written = match self.way {
             Way::To(field) => {
                 // The definition may be newer than the look.
-                let seen = collection.field_by_id(field).is_some_and(|field| self.look.mask.hidden || !field.hidden);
+                let seen = collection.field_by_id(field).is_some_and(|field| field.is_seen(self.look.mask.hidden));
                 match record.fields.get(field) {
                     _ if !seen => false,
                     Value::List(ids) => {

@@ -40,6 +40,14 @@ pub(super) fn within(kind: &FieldKind, value: Value) -> Result<Value, Flaw> {
         (FieldKind::Json { max_size: Some(max) }, Value::Json(text)) if text.len() > *max => {
             return Err(Flaw::new("too_long", format!("has at most {max} bytes")));
         }
+        (FieldKind::Password { min, max }, Value::List(given)) => {
+            let text = given.first().and_then(Value::as_text).unwrap_or_default();
+            let (min, max) = (min.unwrap_or(limits::PASSWORD_CHARS_MIN), max.unwrap_or(limits::PASSWORD_CHARS_MAX));
+            long_enough(text, min, max)?;
+            if text.is_empty() {
+                return Err(Flaw::new("required", "is required"));
+            }
+        }
         (FieldKind::Email {}, Value::Text(text)) => email(text)?,
         (FieldKind::Url {}, Value::Text(text)) => url(text)?,
         (FieldKind::GeoPoint {}, Value::Point(lon, lat)) => place(*lon, *lat)?,

@@ -18,6 +18,7 @@ mod conform;
 mod enrich;
 mod format;
 mod parse;
+mod password;
 mod reshape;
 mod sanitize;
 mod transform;
@@ -35,6 +36,7 @@ pub use enrich::Writing;
 pub(crate) use format::{format_head, member};
 pub use format::{format_record, write_value};
 pub(crate) use parse::{date, number, parse};
+pub use password::{NewPassword, new_password, set_secrets};
 pub use reshape::converted;
 pub(crate) use validate::RESERVED_KEYS;
 
@@ -64,6 +66,7 @@ pub fn create(collection: &Collection, body: &[u8], id: RecordId, sees_hidden: b
         &mut faults,
     );
     let fields = transform::whole(collection, &valid, body.len(), &mut faults)?;
+    password::require(collection, &valid, &mut faults);
     faults.into_result(REFUSED)?;
     Ok(Op::Create { id: valid.id.unwrap_or(id), fields })
 }
@@ -137,6 +140,9 @@ pub fn line(
     let (rule, purpose) = (validate::Id::Chosen, validate::Purpose::Line);
     let valid = validate::validate(collection, members, rule, purpose, sees_hidden, &mut faults);
     let fields = transform::whole(collection, &valid, bytes, &mut faults)?;
+    if !upsert {
+        password::require(collection, &valid, &mut faults);
+    }
     faults.into_result("the line has faults")?;
     let id = valid.id.unwrap_or(id);
     if upsert { Ok(Op::Put { id, fields, if_match: None, create_only: false }) } else { Ok(Op::Create { id, fields }) }

@@ -13,6 +13,7 @@ use crate::model::value::Value;
 use crate::time::Millis;
 
 use super::bounds::{counted, fits_index, within};
+use super::password;
 use super::sanitize::sanitize;
 
 /// The value that `raw`, one well-formed JSON value, is for `field`. With a fault noted under `path` it is null.
@@ -52,6 +53,8 @@ pub(super) fn one(field: &Field, raw: &str) -> Result<Value, Flaw> {
             Value::Json(text.into())
         }
         FieldKind::GeoPoint {} => point(raw)?,
+        FieldKind::Password { .. } => password::given(text(raw)?.into()),
+        FieldKind::Secret {} => return Err(Flaw::new("read_only", "is set by the server")),
     };
     within(&field.kind, value)
 }

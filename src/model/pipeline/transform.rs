@@ -8,11 +8,11 @@ use crate::model::faults::Faults;
 use crate::model::schema::{Collection, Field};
 use crate::model::value::{Fields, Value};
 
-use super::adjust;
 use super::check::{encoded_bytes_fit, is_missing};
 use super::parse::parse;
 use super::too_large;
 use super::validate::{Given, Valid};
+use super::{adjust, password};
 
 /// New values, texts of merge patches for `json` fields, and changes of what is stored.
 pub(super) type Patch = (Vec<(FieldId, Value)>, Vec<(FieldId, Box<str>)>, Vec<Adjust>);
@@ -31,7 +31,7 @@ pub(super) fn whole(
     let mut faulty: Vec<FieldId> = Vec::new();
     for given in &valid.given {
         let before = faults.len();
-        let value = value(collection, given, faults);
+        let value = password::joined(value(collection, given, faults), given.field, &valid.beside, faults);
         if faults.len() > before {
             faulty.push(given.field.id);
         } else {
@@ -46,6 +46,7 @@ pub(super) fn whole(
             faults.add(given.map_or(&*field.name, |given| &given.key), "required", "is required");
         }
     }
+    valid.beside.finish(&valid.given, faults);
     if encoded_bytes_fit(&fields, body_bytes) { Ok(fields) } else { Err(too_large()) }
 }
 
@@ -59,7 +60,7 @@ pub(super) fn patch(collection: &Collection, valid: &Valid<'_>, faults: &mut Fau
             continue;
         }
         let before = faults.len();
-        let value = value(collection, given, faults);
+        let value = password::joined(value(collection, given, faults), given.field, &valid.beside, faults);
         if faults.len() > before {
             continue;
         }
@@ -71,6 +72,7 @@ pub(super) fn patch(collection: &Collection, valid: &Valid<'_>, faults: &mut Fau
             value => patch.push((given.field.id, value)),
         }
     }
+    valid.beside.finish(&valid.given, faults);
     (patch, merges, adjusts)
 }
 
@@ -78,7 +80,7 @@ fn value(collection: &Collection, given: &Given<'_>, faults: &mut Faults) -> Val
     parse(collection, given.field, &given.key, given.raw, faults)
 }
 
-/// Whether an absent value becomes something at a create.
+/// Whether an absent value becomes something. A password that a replacement doesn't name stays: nobody could name it.
 fn is_filled_in(field: &Field) -> bool {
-    field.default.is_some() || field.is_set_by_server()
+    field.default.is_some() || field.is_set_by_server() || field.is_secret()
 }

@@ -12,6 +12,8 @@ use crate::model::faults::Faults;
 use crate::model::json::{self, Member};
 use crate::model::schema::{Collection, Field};
 
+use super::password::Beside;
+
 /// Keys that a record has in an answer and that a client may send back: they are not looked at.
 const ECHOED_KEYS: [&str; 3] = ["collectionId", "collectionName", "expand"];
 
@@ -45,6 +47,8 @@ pub(super) struct Valid<'a> {
     pub(super) id: Option<RecordId>,
     /// In the order of the body.
     pub(super) given: Vec<Given<'a>>,
+    /// Of an auth collection's record.
+    pub(super) beside: Beside<'a>,
 }
 
 /// One member of a body.
@@ -68,7 +72,9 @@ pub(super) fn validate<'a>(
     sees_hidden: bool,
     faults: &mut Faults,
 ) -> Valid<'a> {
-    let mut valid = Valid { id: None, given: Vec::with_capacity(members.len().min(collection.fields.len())) };
+    let given = Vec::with_capacity(members.len().min(collection.fields.len()));
+    let mut valid = Valid { id: None, given, beside: Beside::default() };
+    let auth = collection.auth_fields();
     let mut seen: Vec<Option<Cow<'a, str>>> = vec![None; collection.fields.len()];
     let mut id_seen = false;
     let mut echoed_seen = [false; ECHOED_KEYS.len()];
@@ -97,7 +103,9 @@ pub(super) fn validate<'a>(
                 continue;
             }
             seen[at] = Some(key.clone());
-            if field.is_set_by_server() {
+            // Who vouches for itself would be believed.
+            let vouched = !sees_hidden && auth.is_some_and(|auth| auth.verified == field.id);
+            if field.is_set_by_server() || vouched {
                 if purpose != Purpose::Line {
                     faults.add(key, "read_only", "is set by the server");
                 }
@@ -106,7 +114,7 @@ pub(super) fn validate<'a>(
             } else {
                 valid.given.push(Given { key, field, way, raw });
             }
-        } else {
+        } else if auth.is_none() || !valid.beside.take(&key, raw, faults) {
             unknown(collection, &key, faults);
         }
     }
@@ -183,7 +191,7 @@ fn id(raw: &str, rule: Id<'_>, faults: &mut Faults) -> Option<RecordId> {
     }
 }
 
-fn twice(key: &str, other: &str, faults: &mut Faults) {
+pub(super) fn twice(key: &str, other: &str, faults: &mut Faults) {
     if key == other {
         faults.add(key, "duplicate_key", "stands twice in the body");
     } else {

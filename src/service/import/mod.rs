@@ -18,11 +18,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::CollectionId;
 use crate::limits;
 use crate::model::guard::Action;
 use crate::model::lines::Form;
+use crate::service::auth::API_KEYS;
 use crate::service::places::Place;
 use crate::service::records::find;
 use crate::service::writes::allow_one;
@@ -101,10 +102,14 @@ impl Service {
     /// Sees to it that the caller may import at all, before a byte is read.
     ///
     /// # Errors
-    /// `NotFound` for the collection; by its rules; `Unavailable` while `limits::IMPORTS_MAX` are running.
+    /// `NotFound` for the collection; `Unprocessable` for that of the API keys; by its rules; `Unavailable` while `limits::IMPORTS_MAX` are running.
     pub fn import(&self, asker: &Asker, collection: &str, terms: Terms) -> Result<Import> {
         let view = self.core().view();
         let found = find(&view.schema, collection)?;
+        if &*found.name == API_KEYS {
+            let message = "an API key is shown to whoever makes it, so they are made one by one";
+            return Err(Error::new(Kind::Unprocessable, message).code("own_collection"));
+        }
         allow_one(&asker.guard(&view.schema, found)?, terms.actions())?;
         let place = self.0.imports.take().ok_or_else(|| busy("imports", limits::IMPORTS_MAX))?;
         Ok(Import { service: self.clone(), asker: asker.clone(), collection: found.id, terms, _place: place })
@@ -161,6 +166,6 @@ impl Import {
     fn asker(&self) -> Asker {
         let now = self.service.core().clock().now();
         let request = crate::model::predicate::Request { now, ..(*self.asker.request).clone() };
-        Asker { caller: self.asker.caller, request: Arc::new(request) }
+        Asker { caller: self.asker.caller.clone(), request: Arc::new(request) }
     }
 }

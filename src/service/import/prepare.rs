@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::core::Published;
 use crate::error::{Error, Kind, Result};
 use crate::id::RecordId;
 use crate::model::command::{Op, Refusal, Write};
@@ -32,10 +33,11 @@ impl Import {
     /// `NotFound` for a collection that is gone; by its rules; `Invalid` for columns that are none.
     pub(super) fn prepare(&self, piece: &Piece, from: usize, names: Option<&[String]>) -> Result<Prepared> {
         let core = self.service.core();
-        let schema = core.view().schema.clone();
+        let view = core.view();
+        let schema = &view.schema;
         let gone = || Error::new(Kind::NotFound, "there is no such collection");
         let collection = schema.get(self.collection).ok_or_else(gone)?;
-        let guard = self.asker().guard(&schema, collection)?;
+        let guard = self.asker().guard(schema, collection)?;
         allow_one(&guard, self.terms.actions())?;
         let columns = names.map(|names| Columns::new(collection, names, guard.is_superuser())).transpose()?;
         let mut reading =
@@ -50,12 +52,22 @@ impl Import {
             match reading.op(&line, id) {
                 Ok(op) => {
                     prepared.rows.push(at);
-                    prepared.writes.push(write(collection, &guard, op));
+                    prepared.writes.push(self.sealed(&view, collection, write(collection, &guard, op))?);
                 }
                 Err(error) => prepared.refused.push((at, Refusal::of(error)?)),
             }
         }
         Ok(prepared)
+    }
+
+    /// A write with its password hashed, if it sets one: one after the other, so that others' logins come between.
+    fn sealed(&self, view: &Published, collection: &Collection, mut write: Write) -> Result<Write> {
+        if collection.auth_fields().is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            let runtime = runtime.map_err(|error| Error::internal("no runtime").source(error))?;
+            runtime.block_on(self.service.seal(view, std::slice::from_mut(&mut write)))?;
+        }
+        Ok(write)
     }
 }
 

@@ -132,6 +132,7 @@ pub(super) fn things(id: u32, generation: u32) -> Collection {
         version: Seq::ZERO,
         name: format!("things{id}").into(),
         kind: CollectionKind::Base,
+        auth_token: None,
         fields: vec![
             field(NAME, "name", text()),
             field(WHOLE, "whole", number(true)),

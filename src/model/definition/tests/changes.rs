@@ -257,7 +257,7 @@ fn a_change_is_refused_for_what_cannot_be() {
         (r#"[]"#.to_owned(), "Invalid"),
         (r#"{"name": null}"#.to_owned(), "Invalid name: required;"),
         (r#"{"name": "_x"}"#.to_owned(), "Invalid name: reserved;"),
-        (r#"{"type": "auth"}"#.to_owned(), "Invalid type: not_known_yet;"),
+        (r#"{"type": "auth"}"#.to_owned(), "Invalid type: read_only;"),
         (r#"{"colour": 1}"#.to_owned(), "Invalid colour: unknown_setting;"),
         (r#"{"listRule": "nope"}"#.to_owned(), "Invalid listRule: bad_expression;"),
         (with(r#"{"id": "9", "name": "x", "type": "bool"}"#), "Invalid fields.7.id: unknown_field;"),
