@@ -16,8 +16,9 @@ pub(super) fn load(draft: &mut Draft<'_>, writes: &[Write], from: usize) -> Resu
         if draft.changes.len() >= limits::ENTRY_CHANGES_PIECE || draft.bytes >= limits::ENTRY_BYTES_PIECE {
             break;
         }
-        // No write is refused, and no definition that is on its way is given up, for what the others take.
-        if draft.steps < limits::TRANSACTION_STEPS_MAX / 2 && loaded.decided > from {
+        // No definition that is on its way is given up for what the other writes take.
+        let staged = draft.schema.get(write.collection).is_some_and(|known| known.staged.is_some());
+        if staged && draft.steps < limits::TRANSACTION_STEPS_MAX / 2 && loaded.decided > from {
             break;
         }
         let (changes, bytes, steps) = (draft.changes.len(), draft.bytes, draft.steps);
