@@ -63,7 +63,9 @@ impl Service {
     pub fn once(&self, caller: &Caller, keyed: Keyed<'_>) -> Once {
         let who = caller.principal();
         let key = fingerprint(&[who.as_bytes(), keyed.method.as_bytes(), keyed.path.as_bytes(), keyed.key]);
-        Once { key, body: fingerprint(keyed.parts) }
+        // A body may hold a password, and its fingerprint stands in the log: without the secret nobody can try for it.
+        let parts: Vec<&[u8]> = std::iter::once(self.0.secret.bytes()).chain(keyed.parts.iter().copied()).collect();
+        Once { key, body: fingerprint(&parts) }
     }
 
     /// Whether a request is still to be done.

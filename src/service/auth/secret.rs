@@ -45,7 +45,7 @@ impl Secret {
         Ok(made)
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::service) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
