@@ -22,7 +22,7 @@ const MIB: u64 = 1 << 20;
 const LOG_MAX: u64 = 8 * MIB;
 /// Beside it: what two layers in memory lag behind the log, the log between two snapshots and two checkpoints, the
 /// segment that waits, and what comes while a snapshot is written.
-const LOG_LAG: u64 = 2 * 16 * MIB + LOG_MAX / 2 + LOG_MAX / 4 + MIB + 16 * MIB;
+const LOG_LAG: u64 = 2 * 16 * MIB + LOG_MAX / 2 + LOG_MAX / 4 + MIB + 64 * MIB;
 /// Below it the tables' file is not compacted, and as much may be written before it is.
 const BASE_MAX: u64 = 2 * 64 * MIB;
 /// Texts of one letter, and packed.
