@@ -99,7 +99,6 @@ pub struct Stored {
 
 /// What became of one write of a transaction.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are records")]
 pub enum Done {
     /// The record is there.
     Stored(Box<Stored>),
