@@ -79,7 +79,7 @@ fn wrong_usage_ends_with_2_and_names_what_is_wrong() {
         (&["server"], "server"),
         (&[], "usage"),
         (&["serve", "--listen", "nowhere"], "nowhere"),
-        (&["serve", "--dev", "--listen", "0.0.0.0:0"], "loopback"),
+        (&["serve", "--dev", "--listen", "0.0.0.0:0"], "127.0.0.0/8"),
         (&["serve", "--body-bytes-max", "1"], "body_bytes_max"),
         (&["serve", "--log-format", "xml"], "xml"),
         (&["serve", "--config", "/nowhere/millpond.toml"], "/nowhere/millpond.toml"),
