@@ -56,6 +56,55 @@ pub struct Settings {
     pub trusted_proxies: Vec<String>,
     /// Memory that one hash of a password fills, KiB.
     pub password_memory_kib: usize,
+    /// Lines about requests that are kept for `/api/logs`; 0 for none.
+    pub request_log_lines: u64,
+    /// How long such a line is kept, hours; 0 for none.
+    pub request_log_hours: u32,
+    /// The least grave that is kept.
+    pub request_log_level: Level,
+}
+
+/// How grave a line about a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// It was answered.
+    Debug,
+    /// It was refused, and that is its client's affair.
+    #[default]
+    Info,
+    /// It was slow, or could not be taken now.
+    Warn,
+    /// It met a fault of ours.
+    Error,
+}
+
+impl Level {
+    /// As PocketBase's clients have it.
+    pub fn number(self) -> i8 {
+        match self {
+            Level::Debug => -4,
+            Level::Info => 0,
+            Level::Warn => 4,
+            Level::Error => 8,
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// # Errors
+    /// `Invalid` for anything but `debug`, `info`, `warn` and `error`.
+    fn from_str(text: &str) -> Result<Level> {
+        match text {
+            "debug" => Ok(Level::Debug),
+            "info" => Ok(Level::Info),
+            "warn" => Ok(Level::Warn),
+            "error" => Ok(Level::Error),
+            _ => Err(Error::invalid(format!("{text:?} is no level: debug, info, warn or error"))),
+        }
+    }
 }
 
 /// How log lines are written.
@@ -92,6 +141,9 @@ impl Default for Settings {
             rate_limit_logins: limits::RATE_LOGINS,
             trusted_proxies: Vec::new(),
             password_memory_kib: limits::PASSWORD_MEMORY_KIB,
+            request_log_lines: limits::JOURNAL_LINES,
+            request_log_hours: limits::JOURNAL_HOURS,
+            request_log_level: Level::default(),
         }
     }
 }
@@ -139,6 +191,7 @@ impl Settings {
         // RFC 9106 and OWASP's advice start at about the least; each thread that hashes fills that much.
         at_least("password_memory_kib", self.password_memory_kib, 8 << 10)?;
         at_most("password_memory_kib", self.password_memory_kib, 1 << 20)?;
+        at_most("request_log_lines", self.request_log_lines as usize, limits::JOURNAL_LINES_MAX as usize)?;
         self.validate_origins()
     }
 
@@ -257,7 +310,8 @@ mod tests {
              connections_max = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n\
              metrics_open = {}\nslow_ms = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
-             rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n",
+             rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n\
+             request_log_lines = {}\nrequest_log_hours = {}\nrequest_log_level = \"info\"\n",
             settings.data,
             settings.listen,
             settings.dev,
@@ -276,7 +330,9 @@ mod tests {
             settings.rate_limit_requests,
             settings.rate_limit_logins,
             settings.trusted_proxies,
-            settings.password_memory_kib
+            settings.password_memory_kib,
+            settings.request_log_lines,
+            settings.request_log_hours
         )
     }
 
@@ -346,6 +402,8 @@ mod tests {
             ("cache_bytes = 1000", "cache_bytes:"),
             ("password_memory_kib = 100", "password_memory_kib:"),
             ("password_memory_kib = 9999999", "password_memory_kib:"),
+            ("request_log_lines = 9999999", "request_log_lines:"),
+            ("request_log_level = 'loud'", "loud"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

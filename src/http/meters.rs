@@ -132,6 +132,19 @@ fn render(meters: &Meters, service: &Service, watched: &Watched) -> String {
     page.times("millpond_apply_seconds", "Folding one layer into the tables.", &core.apply);
     page.times("millpond_checkpoint_seconds", "Making the tables durable.", &core.checkpoint);
     page.figures(watched);
+    if let Some(lines) = service.line_meters() {
+        page.counter("millpond_request_log_lines_total", "Lines about requests that were kept.", lines.lines.get());
+        page.counter(
+            "millpond_request_log_dropped_total",
+            "Those that were not: no room, or a fault of the disk.",
+            lines.dropped.get(),
+        );
+        page.counter(
+            "millpond_request_log_damaged_total",
+            "Files of them that could not be read whole.",
+            lines.damaged.get(),
+        );
+    }
     page.gauge("process_start_time_seconds", "When the process started, since 1970.", meters.started_s);
     if let Some(bytes) = resident_bytes() {
         page.gauge("process_resident_memory_bytes", "Memory of the process that is in RAM.", bytes);

@@ -20,6 +20,7 @@ mod health;
 mod idempotency;
 mod import;
 mod inbound;
+mod logs;
 mod meters;
 mod multipart;
 mod params;
@@ -30,6 +31,7 @@ mod request;
 mod routes;
 mod socket;
 mod streams;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;

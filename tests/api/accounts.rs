@@ -153,6 +153,9 @@ DELETE /api/collections/{collection}/records/{id} 404 204 204 204 204
 POST /api/collections/{collection}/import 200 200 200 200 200
 GET /api/collections/{collection}/export 200 200 200 200 200
 POST /api/batch 401 200 200 200 200
+GET /api/logs 401 403 403 200 200
+GET /api/logs/stats 401 403 403 200 200
+GET /api/logs/{id} 401 403 403 404 404
 GET /api/cache 401 403 403 200 200
 POST /api/cache/invalidate 401 403 403 200 200
 ";
