@@ -30,6 +30,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Connections at once.
     pub connections_max: usize,
+    /// The same of one address that is neither this machine's nor a trusted proxy's.
+    pub connections_per_address: usize,
     /// The base's page cache, bytes.
     pub base_cache_bytes: usize,
     /// Origins whose pages a browser lets read the answers: `https://app.example`, or `*` for all.
@@ -128,6 +130,7 @@ impl Default for Settings {
             log_level: "info".to_owned(),
             body_bytes_max: limits::BODY_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
             base_cache_bytes: limits::BASE_CACHE_BYTES,
             cors_origins: Vec::new(),
             log_keep_hours: limits::LOG_KEEP_HOURS,
@@ -175,6 +178,7 @@ impl Settings {
         at_most("body_bytes_max", self.body_bytes_max, limits::ENTRY_BYTES_MAX)?;
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
+        at_least("connections_per_address", self.connections_per_address, 1)?;
         at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
         if self.cache_bytes > 0 {
             at_least("cache_bytes", self.cache_bytes, limits::CACHE_BYTES_LEAST)?;
@@ -185,6 +189,11 @@ impl Settings {
         {
             at_least(name, value as usize, 1)?;
             at_most(name, value as usize, limits::RATE_MAX as usize)?;
+        }
+        if self.dev && !self.trusted_proxies.is_empty() {
+            return Err(Error::invalid(
+                "trusted_proxies: not with dev: whoever such a proxy says comes from this machine would be a superuser",
+            ));
         }
         at_most("trusted_proxies", self.trusted_proxies.len(), limits::PROXIES_MAX)?;
         self.proxies()?;
@@ -307,7 +316,7 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
+             connections_max = {}\nconnections_per_address = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n\
              metrics_open = {}\nslow_ms = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
              rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n\
@@ -318,6 +327,7 @@ mod tests {
             settings.log_level,
             settings.body_bytes_max,
             settings.connections_max,
+            settings.connections_per_address,
             settings.base_cache_bytes,
             settings.cache_bytes,
             settings.cors_origins,
@@ -384,9 +394,11 @@ mod tests {
             ("body_bytes_max = 10", "body_bytes_max:"),
             ("body_bytes_max = 99999999999", "body_bytes_max:"),
             ("connections_max = 0", "connections_max:"),
+            ("connections_per_address = 0", "connections_per_address:"),
             ("base_cache_bytes = 0", "base_cache_bytes:"),
             ("rate_limit_requests = 0", "rate_limit_requests:"),
             ("rate_limit_logins = 9999999", "rate_limit_logins:"),
+            ("dev = true\ntrusted_proxies = ['10.0.0.0/8']", "trusted_proxies: not with dev"),
             ("trusted_proxies = ['proxy']", "trusted_proxies:"),
             ("trusted_proxies = ['10.0.0.0/33']", "trusted_proxies:"),
             ("cors_origins = ['https://a.example/']", "cors_origins:"),

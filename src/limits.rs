@@ -389,6 +389,9 @@ pub const INVALIDATE_MAX: usize = 1_000;
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Time for a connection's first byte and for a request's whole header.
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
+/// Connections of one address at once, or of one household's network of the sixth version: an office behind one address
+/// fits, and it takes a 64th of all places. More are closed at once.
+pub const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// Bytes of a request's head.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Time for a request's whole body.

@@ -25,6 +25,8 @@ use crate::service::figures::Watched;
 pub(super) struct Traffic {
     pub(super) connections: Gauge,
     pub(super) accepted: Counter,
+    /// Closed at once, as their address had too many.
+    pub(super) crowded: Counter,
     pub(super) read_bytes: Counter,
     pub(super) written_bytes: Counter,
 }
@@ -218,6 +220,11 @@ impl Page {
         self.counter("millpond_http_limited_total", "Requests refused by a rate limit.", meters.limited.get());
         self.gauge("millpond_connections", "Connections that are open.", traffic.connections.get());
         self.counter("millpond_connections_total", "Connections that were accepted.", traffic.accepted.get());
+        self.counter(
+            "millpond_connections_refused_total",
+            "Connections closed at once, as their address had too many.",
+            traffic.crowded.get(),
+        );
         self.counter("millpond_read_bytes_total", "Bytes read from clients.", traffic.read_bytes.get());
         self.counter("millpond_written_bytes_total", "Bytes written to clients.", traffic.written_bytes.get());
     }
