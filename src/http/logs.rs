@@ -18,18 +18,18 @@ const ID: usize = 2;
 /// `GET /api/logs`
 pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     accepts_json(request.headers())?;
-    let params = Params::read(request.uri().query(), &["filter", "sort", "page", "perPage", "skipTotal"])?;
-    let (filter, sort) = (params.filled("filter"), params.filled("sort"));
-    let wanted = LogsRequest { filter, sort, paging: paging(&params)? };
+    let params = Params::read(request.uri().query(), &["filter", "sort", "fields", "page", "perPage", "skipTotal"])?;
+    let (filter, sort, fields) = (params.filled("filter"), params.filled("sort"), params.filled("fields"));
+    let wanted = LogsRequest { filter, sort, fields, paging: paging(&params)? };
     Ok(json(app.service.list_lines(caller(request.extensions()), wanted).await?))
 }
 
 /// `GET /api/logs/{id}`
 pub(super) async fn view(State(app): State<App>, request: Request) -> Answer {
     accepts_json(request.headers())?;
-    Params::read(request.uri().query(), &[])?;
+    let params = Params::read(request.uri().query(), &["fields"])?;
     let id = path_part(request.uri().path(), ID)?;
-    Ok(json(app.service.view_line(caller(request.extensions()), &id).await?))
+    Ok(json(app.service.view_line(caller(request.extensions()), &id, params.filled("fields")).await?))
 }
 
 /// `GET /api/logs/stats`

@@ -1,9 +1,7 @@
 //! What was asked of the server, as the journal has it, for superusers: lists, one line, how many in each hour.
 //!
-//! A line has the names of a record of the collection below, which nothing is stored in: it is there so that filters are
-//! compiled and evaluated as everywhere. What a line does not have is unknown to them.
+//! A line has the names of the shape below.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
@@ -15,14 +13,14 @@ use crate::error::{Error, Kind, Result};
 use crate::id::FieldId;
 use crate::journal::{Entry, Journal, Keep, Line, LineId, Meters};
 use crate::limits;
-use crate::model::definition;
-use crate::model::expr::{Exhausted, Input, NoRelations, Program, Row, Scope};
-use crate::model::json::{write_date, write_i64, write_text};
-use crate::model::schema::{Collection, Schema};
+use crate::model::expr::{Exhausted, Input, NoRelations, Program, Row};
+use crate::model::json::{write_date, write_i64};
+use crate::model::look::Look;
 use crate::model::value::{Fields, Value};
 use crate::service::auth::API_KEYS;
 use crate::service::lists::offset;
 use crate::service::relations::OVER;
+use crate::service::shape::{Order, Shape};
 use crate::service::{Caller, Paging, Service, access, output};
 use crate::time::Millis;
 
@@ -37,16 +35,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// Lines between two looks at the clock.
 const CLOCK_LINES: usize = 256;
 
-static SCHEMA: LazyLock<(Schema, Collection)> = LazyLock::new(|| {
-    let schema = Schema::default();
-    let collection = definition::parse_own(&schema, LINES.as_bytes(), Millis(0)).expect("a sound definition");
-    (schema, collection)
-});
-
-fn scope() -> Scope<'static> {
-    let (schema, collection) = &*SCHEMA;
-    Scope { schema, collection, callers: &[], sees_hidden: true }
-}
+static SHAPE: LazyLock<Shape> = LazyLock::new(|| Shape::new(LINES));
 
 /// The journal and what of the lines that come goes into it.
 #[derive(Debug)]
@@ -88,6 +77,8 @@ pub struct LogsRequest<'a> {
     pub filter: Option<&'a str>,
     /// Their order; newest first where there is none.
     pub sort: Option<&'a str>,
+    /// What is shown of each.
+    pub fields: Option<&'a str>,
     /// Which of them.
     pub paging: Paging,
 }
@@ -127,14 +118,14 @@ impl Service {
     /// A page of lines.
     ///
     /// # Errors
-    /// `Unauthenticated`, `Forbidden`; `Invalid` with code `bad_filter` or `bad_sort`; `Unavailable` while too many
-    /// queries wait; `Unprocessable` for one that takes too long.
+    /// `Unauthenticated`, `Forbidden`; `Invalid` with code `bad_filter`, `bad_sort` or `bad_fields`; `Unavailable` while
+    /// too many queries wait; `Unprocessable` for one that takes too long.
     pub async fn list_lines(&self, caller: Caller, request: LogsRequest<'_>) -> Result<Vec<u8>> {
         access::superuser(caller)?;
-        let filter = filter(request.filter)?;
-        let order = Order::read(request.sort.unwrap_or_default())?;
+        let filter = SHAPE.filter(request.filter)?;
+        let (order, look) = (SHAPE.order(request.sort)?, SHAPE.look(request.fields)?);
         let paging = Paging { per_page: request.paging.per_page.min(limits::PAGE_MAX), ..request.paging };
-        let mut page = LinePage { skip: offset(paging)?, paging, order, total: 0, found: Vec::new(), bytes: 0 };
+        let mut page = LinePage { skip: offset(paging)?, paging, order, look, total: 0, found: Vec::new(), bytes: 0 };
         self.over_lines(filter, move |lines, holds| {
             lines.visit(&mut |line| match holds(&line)? {
                 true => page.take(line),
@@ -148,16 +139,18 @@ impl Service {
     /// One line.
     ///
     /// # Errors
-    /// `Unauthenticated`, `Forbidden`; `NotFound`, also for one that is not kept any more.
-    pub async fn view_line(&self, caller: Caller, id: &str) -> Result<Vec<u8>> {
+    /// `Unauthenticated`, `Forbidden`; `Invalid` with code `bad_fields`; `NotFound`, also for one that is not kept any
+    /// more.
+    pub async fn view_line(&self, caller: Caller, id: &str, fields: Option<&str>) -> Result<Vec<u8>> {
         access::superuser(caller)?;
+        let look = SHAPE.look(fields)?;
         let none = || Error::new(Kind::NotFound, "there is no such line");
         let id = LineId::parse(id).ok_or_else(none)?;
         let found = self.over_lines(None, move |lines, _| {
             let mut found = Vec::new();
             lines.visit(&mut |line| {
                 if line.id == id {
-                    write(&line, &mut found);
+                    write(&look, &line, &mut found)?;
                 }
                 Ok(if line.id > id { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })?;
@@ -173,7 +166,7 @@ impl Service {
     pub async fn count_lines(&self, caller: Caller, text: Option<&str>) -> Result<Vec<u8>> {
         access::superuser(caller)?;
         let mut hours: BTreeMap<i64, i64> = BTreeMap::new();
-        self.over_lines(filter(text)?, move |lines, holds| {
+        self.over_lines(SHAPE.filter(text)?, move |lines, holds| {
             lines.visit(&mut |line| {
                 if holds(&line)? {
                     *hours.entry(line.at.0.div_euclid(HOUR_MS)).or_default() += 1;
@@ -226,11 +219,6 @@ fn too_long() -> Error {
         .code(OVER)
 }
 
-fn filter(text: Option<&str>) -> Result<Option<Program>> {
-    let Some(text) = text.filter(|text| !text.trim().is_empty()) else { return Ok(None) };
-    Program::condition(scope(), text).map(Some).map_err(|fault| fault.error("filter", "bad_filter"))
-}
-
 /// A line as an expression sees it.
 fn fields(line: &Line) -> (String, Fields) {
     let mut fields = Fields::new();
@@ -247,68 +235,9 @@ fn bytes(line: &Line) -> usize {
 }
 
 /// A line in the shape that PocketBase's clients read.
-fn write(line: &Line, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"id\":");
-    write_text(out, &line.id.to_string());
-    out.extend_from_slice(b",\"created\":");
-    write_date(out, line.at);
-    out.extend_from_slice(b",\"level\":");
-    write_i64(out, line.level.into());
-    out.extend_from_slice(b",\"message\":");
-    write_text(out, &line.message);
-    out.extend_from_slice(b",\"data\":");
-    out.extend_from_slice(line.data.as_bytes());
-    out.push(b'}');
-}
-
-/// The order of a list: what is compared, and whether the greatest comes first. Without any the newest comes first.
-#[derive(Debug)]
-struct Order(Vec<(Program, bool)>);
-
-impl Order {
-    /// Reads a `sort`: names of a line's own, also in its `data`; `rowid` is what PocketBase's pages call the id.
-    ///
-    /// # Errors
-    /// `Invalid` with code `bad_sort`.
-    fn read(text: &str) -> Result<Order> {
-        let refused = |reason: String| Error::invalid(format!("sort: {reason}")).code("bad_sort");
-        let mut keys = Vec::new();
-        for part in text.split(',').map(str::trim).filter(|_| !text.trim().is_empty()) {
-            if keys.len() == limits::INDEX_FIELDS_MAX {
-                return Err(refused(format!("has at most {} names", limits::INDEX_FIELDS_MAX)));
-            }
-            let (descending, name) = match part.strip_prefix('-') {
-                Some(name) => (true, name),
-                None => (false, part.strip_prefix('+').unwrap_or(part)),
-            };
-            let name = if matches!(name, "rowid" | "@rowid") { "id" } else { name };
-            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
-            let first = name.split('.').next().unwrap_or_default();
-            let known = plain && ["id", "created", "level", "message", "data"].contains(&first) && name != "data";
-            let program = known.then(|| Program::value_of(scope(), name).ok()).flatten();
-            let shown: String = name.chars().take(limits::NAME_BYTES_MAX).collect();
-            keys.push((program.ok_or_else(|| refused(format!("there is no {shown:?} to sort by")))?, descending));
-        }
-        Ok(Order(keys))
-    }
-
-    fn keys(&self, line: &Line) -> Result<Vec<Value>> {
-        if self.0.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (id, fields) = fields(line);
-        let row = Row { id: &id, fields: &fields };
-        let value = |program: &Program| program.value(row, &Input::at(Millis(0)), &NoRelations);
-        self.0.iter().map(|(program, _)| value(program).map_err(Exhausted::error)).collect()
-    }
-
-    fn compare(&self, a: &(Vec<Value>, Line), b: &(Vec<Value>, Line)) -> Ordering {
-        let ordered = self.0.iter().zip(a.0.iter().zip(&b.0)).map(|((_, descending), (a, b))| {
-            let order = a.order(b);
-            if *descending { order.reverse() } else { order }
-        });
-        ordered.fold(Ordering::Equal, Ordering::then).then(b.1.id.cmp(&a.1.id))
-    }
+fn write(look: &Look, line: &Line, out: &mut Vec<u8>) -> Result<()> {
+    let (id, fields) = fields(line);
+    SHAPE.write(look, &id, fields, out)
 }
 
 /// The page of a list that is being read, newest lines first.
@@ -316,6 +245,7 @@ struct LinePage {
     skip: usize,
     paging: Paging,
     order: Order,
+    look: Look,
     total: usize,
     /// With what they are sorted by. Of more than the page's end needs, the last are let go now and then.
     found: Vec<(Vec<Value>, Line)>,
@@ -327,9 +257,10 @@ impl LinePage {
     fn take(&mut self, line: Line) -> Result<ControlFlow<()>> {
         self.total += 1;
         let end = self.skip + self.paging.per_page;
-        if !self.order.0.is_empty() {
+        if !self.order.is_empty() {
             self.bytes += bytes(&line);
-            self.found.push((self.order.keys(&line)?, line));
+            let (id, fields) = fields(&line);
+            self.found.push((self.order.keys(Row { id: &id, fields: &fields })?, line));
             if self.found.len() >= 2 * end + CLOCK_LINES {
                 self.sort(end);
             }
@@ -339,26 +270,24 @@ impl LinePage {
         } else if self.total > self.skip && self.total <= end {
             self.found.push((Vec::new(), line));
         }
-        let full = self.order.0.is_empty() && !self.paging.count && self.total >= end;
+        let full = self.order.is_empty() && !self.paging.count && self.total >= end;
         Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
     fn sort(&mut self, end: usize) {
-        self.found.sort_by(|a, b| self.order.compare(a, b));
+        let order = &self.order;
+        self.found.sort_by(|(a, line), (b, other)| order.compare(a, b).then(other.id.cmp(&line.id)));
         self.found.truncate(end);
         self.bytes = self.found.iter().map(|(_, line)| bytes(line)).sum();
     }
 
     fn write(mut self) -> Result<Vec<u8>> {
-        if !self.order.0.is_empty() {
+        if !self.order.is_empty() {
             self.sort(self.skip + self.paging.per_page);
             self.found.drain(..self.skip.min(self.found.len()));
         }
         let total = self.paging.count.then_some(self.total);
-        let write = |(_, line): &(Vec<Value>, Line), out: &mut Vec<u8>| {
-            write(line, out);
-            Ok(())
-        };
+        let write = |(_, line): &(Vec<Value>, Line), out: &mut Vec<u8>| write(&self.look, line, out);
         output::page(self.paging, total, &self.found, write, None, None)
     }
 }

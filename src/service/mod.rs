@@ -27,6 +27,7 @@ pub mod records;
 mod relations;
 mod report;
 mod scan_pool;
+mod shape;
 mod spool;
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,10 @@ fn lines_are_filtered_sorted_paged_and_counted() {
     assert_eq!(lines(&mut client, &root, &format!("{some}&sort=-level,data.url&perPage=2&page=2"))[..], by_url[2..4]);
     assert_eq!(lines(&mut client, &root, "filter=level%3C0%26%26message~'health'").len(), 4);
     assert_eq!(lines(&mut client, &root, "filter=created%3E%3D@tomorrow").len(), 0);
+    let narrow = lines(&mut client, &root, &format!("{some}&perPage=1&fields=level,data.url"));
+    assert_eq!(narrow, [serde_json::json!({"level": newest[0]["level"], "data": {"url": newest[0]["data"]["url"]}})]);
+    let one = format!("/api/logs/{}?fields=id", newest[0]["id"].as_str().expect("an id"));
+    assert_eq!(send(&mut client, &root, "GET", &one, "").json(), serde_json::json!({"id": newest[0]["id"]}));
 
     let stats = send(&mut client, &root, "GET", "/api/logs/stats?filter=data.status%3D404", "").json();
     let hours = stats.as_array().expect("a list");
@@ -113,6 +117,7 @@ fn lines_are_filtered_sorted_paged_and_counted() {
         ("sort=data", "bad_sort"),
         ("sort=id,", "bad_sort"),
         ("sort=len(message)", "bad_sort"),
+        ("fields=id,nope", "bad_fields"),
         ("page=0", "bad_parameter"),
         ("page=1000000&perPage=1000", "page_too_far"),
         ("perpage=1", "unknown_parameter"),
