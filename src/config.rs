@@ -30,6 +30,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Connections at once.
     pub connections_max: usize,
+    /// The same of one address that is neither this machine's nor a trusted proxy's.
+    pub connections_per_address: usize,
     /// The base's page cache, bytes.
     pub base_cache_bytes: usize,
     /// Origins whose pages a browser lets read the answers: `https://app.example`, or `*` for all.
@@ -56,6 +58,55 @@ pub struct Settings {
     pub trusted_proxies: Vec<String>,
     /// Memory that one hash of a password fills, KiB.
     pub password_memory_kib: usize,
+    /// Lines about requests that are kept for `/api/logs`; 0 for none.
+    pub request_log_lines: u64,
+    /// How long such a line is kept, hours; 0 for none.
+    pub request_log_hours: u32,
+    /// The least grave that is kept.
+    pub request_log_level: Level,
+}
+
+/// How grave a line about a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// It was answered.
+    Debug,
+    /// It was refused, and that is its client's affair.
+    #[default]
+    Info,
+    /// It was slow, or could not be taken now.
+    Warn,
+    /// It met a fault of ours.
+    Error,
+}
+
+impl Level {
+    /// As PocketBase's clients have it.
+    pub fn number(self) -> i8 {
+        match self {
+            Level::Debug => -4,
+            Level::Info => 0,
+            Level::Warn => 4,
+            Level::Error => 8,
+        }
+    }
+}
+
+impl FromStr for Level {
+    type Err = Error;
+
+    /// # Errors
+    /// `Invalid` for anything but `debug`, `info`, `warn` and `error`.
+    fn from_str(text: &str) -> Result<Level> {
+        match text {
+            "debug" => Ok(Level::Debug),
+            "info" => Ok(Level::Info),
+            "warn" => Ok(Level::Warn),
+            "error" => Ok(Level::Error),
+            _ => Err(Error::invalid(format!("{text:?} is no level: debug, info, warn or error"))),
+        }
+    }
 }
 
 /// How log lines are written.
@@ -79,6 +130,7 @@ impl Default for Settings {
             log_level: "info".to_owned(),
             body_bytes_max: limits::BODY_BYTES_MAX,
             connections_max: limits::CONNECTIONS_MAX,
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
             base_cache_bytes: limits::BASE_CACHE_BYTES,
             cors_origins: Vec::new(),
             log_keep_hours: limits::LOG_KEEP_HOURS,
@@ -92,6 +144,9 @@ impl Default for Settings {
             rate_limit_logins: limits::RATE_LOGINS,
             trusted_proxies: Vec::new(),
             password_memory_kib: limits::PASSWORD_MEMORY_KIB,
+            request_log_lines: limits::JOURNAL_LINES,
+            request_log_hours: limits::JOURNAL_HOURS,
+            request_log_level: Level::default(),
         }
     }
 }
@@ -123,6 +178,7 @@ impl Settings {
         at_most("body_bytes_max", self.body_bytes_max, limits::ENTRY_BYTES_MAX)?;
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
+        at_least("connections_per_address", self.connections_per_address, 1)?;
         at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
         if self.cache_bytes > 0 {
             at_least("cache_bytes", self.cache_bytes, limits::CACHE_BYTES_LEAST)?;
@@ -134,11 +190,17 @@ impl Settings {
             at_least(name, value as usize, 1)?;
             at_most(name, value as usize, limits::RATE_MAX as usize)?;
         }
+        if self.dev && !self.trusted_proxies.is_empty() {
+            return Err(Error::invalid(
+                "trusted_proxies: not with dev: whoever such a proxy says comes from this machine would be a superuser",
+            ));
+        }
         at_most("trusted_proxies", self.trusted_proxies.len(), limits::PROXIES_MAX)?;
         self.proxies()?;
         // RFC 9106 and OWASP's advice start at about the least; each thread that hashes fills that much.
         at_least("password_memory_kib", self.password_memory_kib, 8 << 10)?;
         at_most("password_memory_kib", self.password_memory_kib, 1 << 20)?;
+        at_most("request_log_lines", self.request_log_lines as usize, limits::JOURNAL_LINES_MAX as usize)?;
         self.validate_origins()
     }
 
@@ -254,16 +316,18 @@ mod tests {
     fn toml_of(settings: &Settings) -> String {
         format!(
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
-             connections_max = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
+             connections_max = {}\nconnections_per_address = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n\
              metrics_open = {}\nslow_ms = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
-             rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n",
+             rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n\
+             request_log_lines = {}\nrequest_log_hours = {}\nrequest_log_level = \"info\"\n",
             settings.data,
             settings.listen,
             settings.dev,
             settings.log_level,
             settings.body_bytes_max,
             settings.connections_max,
+            settings.connections_per_address,
             settings.base_cache_bytes,
             settings.cache_bytes,
             settings.cors_origins,
@@ -276,7 +340,9 @@ mod tests {
             settings.rate_limit_requests,
             settings.rate_limit_logins,
             settings.trusted_proxies,
-            settings.password_memory_kib
+            settings.password_memory_kib,
+            settings.request_log_lines,
+            settings.request_log_hours
         )
     }
 
@@ -328,9 +394,11 @@ mod tests {
             ("body_bytes_max = 10", "body_bytes_max:"),
             ("body_bytes_max = 99999999999", "body_bytes_max:"),
             ("connections_max = 0", "connections_max:"),
+            ("connections_per_address = 0", "connections_per_address:"),
             ("base_cache_bytes = 0", "base_cache_bytes:"),
             ("rate_limit_requests = 0", "rate_limit_requests:"),
             ("rate_limit_logins = 9999999", "rate_limit_logins:"),
+            ("dev = true\ntrusted_proxies = ['10.0.0.0/8']", "trusted_proxies: not with dev"),
             ("trusted_proxies = ['proxy']", "trusted_proxies:"),
             ("trusted_proxies = ['10.0.0.0/33']", "trusted_proxies:"),
             ("cors_origins = ['https://a.example/']", "cors_origins:"),
@@ -346,6 +414,8 @@ mod tests {
             ("cache_bytes = 1000", "cache_bytes:"),
             ("password_memory_kib = 100", "password_memory_kib:"),
             ("password_memory_kib = 9999999", "password_memory_kib:"),
+            ("request_log_lines = 9999999", "request_log_lines:"),
+            ("request_log_level = 'loud'", "loud"),
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("listen = 'localhost'", "listen"),
             ("dev = 'yes'", "dev"),

@@ -28,7 +28,7 @@
 //! |---|---|---|
 //! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] [`meter`] | kinds of errors, newtypes, every bound, the clock, counters, the file seam with its simulator |
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
-//! | 2 engines | [`log`] [`state`] | frames and segments · layers, indexes, the redb base, queries, snapshots; mutually unknown |
+//! | 2 engines | [`log`] [`state`] [`journal`] | frames and segments · layers, indexes, the redb base, queries, snapshots · lines about requests; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
 //! | 6 edge | [`http`] | the route table, one match from error kind to status, the accept loop |
@@ -69,6 +69,7 @@ pub mod disk;
 pub mod error;
 pub mod http;
 pub mod id;
+pub mod journal;
 pub mod limits;
 pub mod log;
 pub mod meter;

@@ -130,6 +130,33 @@ pub const LOG_MAX_BYTES: u64 = 1 << 30;
 /// The least that may be set for it: eight segments of a size that is still worth a file.
 pub const LOG_MAX_BYTES_MIN: u64 = 8 << 20;
 
+// The journal, lines about requests.
+
+/// Lines kept: some tens of MB of files, all of which a search reads.
+pub const JOURNAL_LINES: u64 = 100_000;
+/// What that may be set to.
+pub const JOURNAL_LINES_MAX: u64 = 1_000_000;
+/// How long a line is kept, hours: five days.
+pub const JOURNAL_HOURS: u32 = 120;
+/// A line, bytes: a longer one is dropped. What a client has a say in is cut before.
+pub const JOURNAL_LINE_BYTES_MAX: usize = 16 << 10;
+/// Lines waiting to be written. When full a line is dropped and counted: no request waits for it.
+pub const JOURNAL_QUEUE: usize = 1_024;
+/// Lines written in one go.
+pub const JOURNAL_BATCH: usize = 256;
+/// A file of lines, bytes, but for the last batch's: a reader holds one at a time.
+pub const JOURNAL_FILE_BYTES: u64 = 1 << 20;
+/// Files that the lines to be kept are spread over at least: the oldest goes whole.
+pub const JOURNAL_FILES: u64 = 16;
+/// Time for which lines are dropped after the disk has failed or was full.
+pub const JOURNAL_PAUSE: Duration = Duration::from_secs(30);
+/// Time without lines after which it is looked whether the oldest have become too old.
+pub const JOURNAL_TRIM_PAUSE: Duration = Duration::from_secs(3_600);
+/// Time that a reader waits, twice, for lines that are being written.
+pub const JOURNAL_WAIT: Duration = Duration::from_secs(1);
+/// Of each text that a client or an error puts into a line, bytes.
+pub const JOURNAL_TEXT_BYTES_MAX: usize = 1_000;
+
 // The writer.
 
 /// Commands waiting for the writer. When full: 503 with `Retry-After`, nothing changed.
@@ -365,6 +392,9 @@ pub const INVALIDATE_MAX: usize = 1_000;
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Time for a connection's first byte and for a request's whole header.
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(15);
+/// Connections of one address at once, or of one household's network of the sixth version: an office behind one address
+/// fits, and it takes a 64th of all places. More are closed at once.
+pub const CONNECTIONS_PER_ADDRESS: usize = 256;
 /// Bytes of a request's head.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Time for a request's whole body.

@@ -5,6 +5,7 @@
 //! stake. `cargo bench -- [names…] [--quick]`; the lines go to `target/bench-results.json` too.
 #![expect(clippy::print_stderr, reason = "a bench that fails says so")]
 
+mod accounts;
 mod answer;
 mod base;
 mod builds;
@@ -61,6 +62,7 @@ const ALL: &[(&str, Run)] = &[
     ("disk", disk::run),
     ("base", base::run),
     ("reads", reads::run),
+    ("reads", accounts::run),
     ("lists", lists::small),
     ("queries", queries::small),
     ("creates", creates::run),

@@ -29,6 +29,7 @@ pub(crate) const CUSTOMERS: u64 = 1_000;
 const STATUSES: &[&str] = &["open", "paid", "sent", "done", "lost"];
 const ID_DIGITS: usize = 14;
 const RECORDS: &str = "/api/collections/orders/records";
+const OWNED: &str = "/api/collections/owned/records";
 
 /// A record without an id.
 pub(crate) fn record() -> Template {
@@ -118,10 +119,48 @@ pub(crate) fn total(filter: &str) -> String {
 /// The filter that `counted` counts by, for `total`.
 pub(crate) const PAID: &str = "&filter=status%3D%27paid%27";
 
+/// The definition of a collection of orders that each belong to an account, which alone may read it.
+pub(crate) fn owned() -> String {
+    let user = r#""fields": [{"name": "user", "type": "relation", "collection": "people"},"#;
+    let named = DEFINITION.replacen(r#""orders""#, r#""owned""#, 1).replacen(r#""fields": ["#, user, 1);
+    named.replacen(r#""viewRule": """#, r#""viewRule": "user = @request.auth.id""#, 1)
+}
+
+/// A create of the order of that account which `read_owned` asks for by its number.
+pub(crate) fn fill_owned(user: &str) -> Rc<Template> {
+    let head = format!(r#"","user":"{user}","#);
+    let record = Template::default().text(r#"{"id":"p"#).number(ID_DIGITS).text(&head).join(fields()).text("}");
+    post_to(OWNED, record)
+}
+
+/// A read of one of `filled` such orders.
+pub(crate) fn read_owned(filled: u64, token: &str) -> Rc<Template> {
+    with_token(Template::default().text(&format!("GET {OWNED}/p")).random(0, filled, ID_DIGITS), token)
+}
+
+/// A read of each of them in its turn.
+pub(crate) fn each_owned(token: &str) -> Rc<Template> {
+    with_token(Template::default().text(&format!("GET {OWNED}/p")).number(ID_DIGITS), token)
+}
+
+/// The path of the first of them.
+pub(crate) fn first_owned() -> String {
+    format!("{OWNED}/p{:0ID_DIGITS$}", 0)
+}
+
+fn with_token(target: Template, token: &str) -> Rc<Template> {
+    target.text(&format!(" HTTP/1.1\r\nhost: bench\r\nauthorization: {token}\r\n\r\n")).shared()
+}
+
 fn post(body: Template) -> Rc<Template> {
+    post_to(RECORDS, body)
+}
+
+/// A POST of `body` to a path.
+pub(crate) fn post_to(path: &str, body: Template) -> Rc<Template> {
     let length = body.len();
     let head = format!(
-        "POST {RECORDS} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     Template::default().text(&head).join(body).shared()
 }

@@ -41,8 +41,6 @@ fn uncached(bench: &mut Bench) -> Outcome<()> {
 
 /// The server and hello in turn, each under 64 connections; `complete` says what the server is asked.
 pub(crate) fn against_hello(bench: &mut Bench, complete: impl FnOnce(Plan) -> Plan) -> Outcome<Compared> {
-    let (pairs, time) = if bench.quick { (3, 1) } else { (5, 2) };
-    let time = Duration::from_secs(time);
     let server = bench.server(SMALL)?.process.address;
     let hello = match bench.hello.take() {
         Some(hello) => hello,
@@ -50,9 +48,17 @@ pub(crate) fn against_hello(bench: &mut Bench, complete: impl FnOnce(Plan) -> Pl
     };
     let hello = &*bench.hello.insert(hello);
     let server = &bench.server.as_ref().ok_or("no server")?.process;
-    let ours = Side { plan: complete(Plan { time, ..millpond::plan(server, CONNECTIONS, 200) }), process: server };
-    let theirs = Plan { time, request: orders::read(SMALL), ..millpond::plan(hello, CONNECTIONS, 200) };
-    pairs::compare(pairs, ours, Side { plan: theirs, process: hello })
+    let ours = complete(millpond::plan(server, CONNECTIONS, 200));
+    let theirs = Plan { request: orders::read(SMALL), ..millpond::plan(hello, CONNECTIONS, 200) };
+    in_turn(bench.quick, (server, ours), (hello, theirs))
+}
+
+/// A server and its reference in turn, each with its plan.
+pub(crate) fn in_turn(quick: bool, ours: (&Process, Plan), theirs: (&Process, Plan)) -> Outcome<Compared> {
+    let (pairs, time) = if quick { (3, 1) } else { (5, 2) };
+    let time = Duration::from_secs(time);
+    let [ours, theirs] = [ours, theirs].map(|(process, plan)| Side { plan: Plan { time, ..plan }, process });
+    pairs::compare(pairs, ours, theirs)
 }
 
 /// A hello as long as a record of the server.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{LogFormat, Settings};
+use crate::config::{Level, LogFormat, Settings};
 use crate::error::{Error, Result};
 
 /// Millpond: a self-hosted backend in one binary.
@@ -131,6 +131,9 @@ pub(super) struct Flags {
     /// Connections at once; further ones wait. [default: 16384]
     #[arg(long, value_name = "N", env = "MILLPOND_CONNECTIONS_MAX")]
     connections_max: Option<usize>,
+    /// The same of one address, but for this machine's own and those of trusted proxies. [default: 256]
+    #[arg(long, value_name = "N", env = "MILLPOND_CONNECTIONS_PER_ADDRESS")]
+    connections_per_address: Option<usize>,
     /// Page cache of the tables, bytes. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_BASE_CACHE_BYTES")]
     base_cache_bytes: Option<usize>,
@@ -166,12 +169,22 @@ pub(super) struct Flags {
     #[arg(long, value_name = "N", env = "MILLPOND_RATE_LIMIT_LOGINS")]
     rate_limit_logins: Option<u32>,
     /// Networks of proxies whose X-Forwarded-For says who the client is, as 10.0.0.0/8. Several by commas, or the flag
-    /// again. [default: none]
+    /// again; not with --dev. [default: none]
     #[arg(long, value_name = "NETWORKS", env = "MILLPOND_TRUSTED_PROXIES", value_delimiter = ',')]
     trusted_proxies: Option<Vec<String>>,
     /// Memory that one hash of a password fills, KiB. [default: 19456]
     #[arg(long, value_name = "KIB", env = "MILLPOND_PASSWORD_MEMORY_KIB")]
     password_memory_kib: Option<usize>,
+    /// Lines about requests that are kept for /api/logs; 0 for none. [default: 100000]
+    #[arg(long, value_name = "N", env = "MILLPOND_REQUEST_LOG_LINES")]
+    request_log_lines: Option<u64>,
+    /// How long such a line is kept, hours; 0 for none. [default: 120]
+    #[arg(long, value_name = "HOURS", env = "MILLPOND_REQUEST_LOG_HOURS")]
+    request_log_hours: Option<u32>,
+    /// The least grave line that is kept: debug (every request), info (those refused), warn (slow ones too, and those not
+    /// taken), error (ours). [default: info]
+    #[arg(long, value_name = "LEVEL", env = "MILLPOND_REQUEST_LOG_LEVEL")]
+    request_log_level: Option<Level>,
     /// Address of the superuser that is made where there is none yet. With the password, from the environment only.
     #[arg(long, hide = true, env = "MILLPOND_SUPERUSER_EMAIL", value_name = "EMAIL")]
     superuser_email: Option<String>,
@@ -328,6 +341,7 @@ impl Flags {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cache_bytes, cors_origins);
         lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours, password_memory_kib);
+        lay!(settings, self, connections_per_address, request_log_lines, request_log_hours, request_log_level);
         lay!(
             settings,
             self,

@@ -13,6 +13,7 @@ use super::remote::{self, Outgoing, Remote};
 use super::say;
 use super::target::{runtime, with_service};
 use crate::error::{Error, Result};
+use crate::service::collections::CollectionsRequest;
 use crate::service::{Caller, Paging, Service};
 
 /// Definitions that are asked for at once: far fewer bytes than an answer may have.
@@ -56,7 +57,8 @@ async fn page(place: &Place<'_>, page: usize) -> Result<Value> {
     match place {
         Place::Folder(service) => {
             let paging = Paging { page, per_page: DEFINITIONS, count: false };
-            parsed(&service.list_collections(Caller::Superuser, paging, None).await?)
+            let wanted = CollectionsRequest { filter: None, sort: None, paging, min: None };
+            parsed(&service.list_collections(Caller::Superuser, wanted).await?)
         }
         Place::Server(remote) => {
             let path = format!("/api/collections?page={page}&perPage={}&skipTotal=1", DEFINITIONS);

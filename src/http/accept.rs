@@ -1,7 +1,7 @@
 //! The accept loop: every limit on connections stands here, in `socket`, or, for HTTP/2, in `streams`.
 //!
 //! `axum::serve` is not used, as it sets no timer and so no limit on a request's head. A connection beyond the cap
-//! waits in the kernel's backlog. At a stop no connection is accepted any more, idle ones are closed, requests in
+//! waits in the kernel's backlog; one beyond its address's own cap is closed at once. At a stop no connection is accepted any more, idle ones are closed, requests in
 //! flight are answered, and what is left at the deadline is dropped.
 
 use std::io;
@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::http::connection::Connection;
+use crate::http::crowd::Crowd;
 use crate::http::inbound::Inbound;
 use crate::http::meters::Traffic;
 use crate::limits;
@@ -64,7 +65,7 @@ pub(crate) trait Answer: Clone + Send + Sync + 'static {
 pub(crate) async fn run(
     listener: TcpListener,
     answer: impl Answer,
-    limits: ConnectionLimits,
+    (limits, crowd): (ConnectionLimits, Arc<Crowd>),
     traffic: Arc<Traffic>,
     stop: impl Future<Output = ()>,
 ) {
@@ -77,9 +78,16 @@ pub(crate) async fn run(
             () = &mut stop => break,
             (stream, peer, place) = next(&listener, &places) => {
                 traffic.accepted.add(1);
+                let Some(member) = crowd.enter(peer.ip()) else {
+                    traffic.crowded.add(1);
+                    continue;
+                };
                 let (answer, stopped, traffic) = (answer.clone(), stopped.clone(), traffic.clone());
                 let connection = Connection { answer, peer, limits, stopped, traffic };
-                tokio::spawn(connection.run(stream, place));
+                tokio::spawn(async move {
+                    connection.run(stream, place).await;
+                    drop(member);
+                });
             }
         }
     }
@@ -163,13 +171,24 @@ pub(super) mod tests {
     }
 
     pub(in crate::http) async fn serve(limits: ConnectionLimits) -> Served {
+        serve_crowd(limits, usize::MAX, Arc::default()).await
+    }
+
+    /// One that has so many connections of this machine at most.
+    async fn serve_crowd(limits: ConnectionLimits, most: usize, traffic: Arc<Traffic>) -> Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let toy = Toy::default();
         let (stop, stopped) = oneshot::channel::<()>();
-        let ended = tokio::spawn(run(listener, toy.clone(), limits, Arc::default(), async {
-            let _ = stopped.await;
-        }));
+        let ended = tokio::spawn(run(
+            listener,
+            toy.clone(),
+            (limits, Arc::new(Crowd::new(most, Vec::new()))),
+            traffic,
+            async {
+                let _ = stopped.await;
+            },
+        ));
         Served { address, toy, stop, ended }
     }
 
@@ -285,6 +304,35 @@ pub(super) mod tests {
         // The one place is taken by the client that does not read; it is free once that one is cut off.
         let mut stream = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(one(&mut stream).await.ends_with("hello"));
+    }
+
+    #[tokio::test]
+    async fn one_address_takes_so_many_connections_and_no_more() {
+        const HELLO: &[u8] = b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n";
+        let traffic = Arc::<Traffic>::default();
+        let served = serve_crowd(ConnectionLimits::default(), 2, traffic.clone()).await;
+        let mut first = send(served.address, HELLO).await;
+        one(&mut first).await;
+        let mut second = send(served.address, HELLO).await;
+        one(&mut second).await;
+        let mut third = send(served.address, b"").await;
+        // The end may come in order or as a reset; what counts is that it comes, and without an answer.
+        let mut bytes = Vec::new();
+        let _ = third.read_to_end(&mut bytes).await;
+        assert_eq!((bytes.len(), traffic.crowded.get()), (0, 1));
+        first.write_all(HELLO).await.expect("sends");
+        assert!(one(&mut first).await.ends_with("hello"), "those that are there stay");
+        drop(second);
+        // Its place is free once the server has seen its end.
+        while traffic.connections.get() > 1 {
+            tokio::task::yield_now().await;
+        }
+        loop {
+            let mut stream = send(served.address, b"").await;
+            if stream.write_all(HELLO).await.is_ok() && stream.read_u8().await.is_ok() {
+                break;
+            }
+        }
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use crate::http::request::{SEQ, accepts, accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
 use crate::service::Paging;
+use crate::service::collections::CollectionsRequest;
 
 type Answer = Result<Response, Refusal>;
 
@@ -23,11 +24,12 @@ const NAME: usize = 2;
 /// `GET /api/collections`
 pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     accepts_json(request.headers())?;
-    let params = Params::read(request.uri().query(), &["page", "perPage", "skipTotal"])?;
+    let params = Params::read(request.uri().query(), &["filter", "sort", "page", "perPage", "skipTotal"])?;
     let paging = paging(&params)?;
     let paging = Paging { per_page: paging.per_page.min(limits::PAGE_MAX), ..paging };
-    let min = min_seq(request.headers())?;
-    Ok(json(app.service.list_collections(caller(request.extensions()), paging, min).await?))
+    let (filter, sort, min) = (params.filled("filter"), params.filled("sort"), min_seq(request.headers())?);
+    let wanted = CollectionsRequest { filter, sort, paging, min };
+    Ok(json(app.service.list_collections(caller(request.extensions()), wanted).await?))
 }
 
 /// `GET /api/collections/{name}`

@@ -12,12 +12,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::{HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
 use hyper::body::Body as _;
 use tower::Service as _;
 
-use crate::config::Net;
+use crate::config::{Level, Net};
 use crate::error::{Error, Kind, Result};
 use crate::http::accept::Answer;
 use crate::http::auth;
@@ -28,6 +28,7 @@ use crate::http::problem::{self, Refusal};
 use crate::http::rates::{self, Rates};
 use crate::http::records::words;
 use crate::http::request::{REQUEST_ID, accepts_json, asks_min_seq, request_id};
+use crate::http::told::{Asked, Outcome};
 use crate::http::{answer, coding, encode};
 use crate::service::cache::Question;
 use crate::service::{Caller, Service};
@@ -51,10 +52,11 @@ impl Answer for Edge {
     async fn answer(&self, request: Request<Inbound>, peer: SocketAddr) -> Response<Body> {
         let timed = self.meters.begin(request.uri().path());
         let id = request_id(request.headers());
-        let told = (request.method().clone(), request.uri().path_and_query().cloned());
+        let mut asked = Asked::of(&request, id, self.service.keeps_line(Level::Error));
         let (coding, allowed) = (coding::wanted(request.headers()), self.cors.allowed(request.headers()));
         let address = rates::client(peer.ip(), request.headers(), &self.proxies);
         let caller = self.caller(&request, address);
+        asked.by(caller.as_ref().ok(), peer.ip(), address);
         let rates = self.rates.as_deref();
         // Who shows a bad token is nobody, and may be guessing.
         let whom = caller.as_ref().unwrap_or(&Caller::Anonymous);
@@ -70,19 +72,17 @@ impl Answer for Edge {
                 Ok(caller) => self.answered(request, caller).await,
             }
         };
-        let path = told.1.as_ref().map_or("", |path| path.path());
-        let done = Done { id: &id, method: &told.0, path, route: self.meters.name(timed.route) };
-        let response = finish(response, &done);
-        let response = if told.0 == Method::HEAD { without_body(response) } else { response };
+        let (response, error) = finish(response, &asked.id);
+        let response = if asked.method == Method::HEAD { without_body(response) } else { response };
         let mut response = encode::encoded(response, coding).await;
         self.cors.mark(response.headers_mut(), allowed);
         if let Some(counted) = counted {
             counted.mark(response.headers_mut());
         }
+        let route = self.meters.name(timed.route);
         let time = timed.end(response.status());
-        if self.slow.is_some_and(|slow| time >= slow) {
-            done.is_slow(response.status(), time);
-        }
+        let slow = self.slow.is_some_and(|slow| time >= slow);
+        asked.tell(&self.service, Outcome { status: response.status(), error: error.as_deref(), route, time, slow });
         response
     }
 }
@@ -118,22 +118,6 @@ impl Edge {
     }
 }
 
-/// What the log says of a request. Its query string is not told: it may hold a token, or what was searched for.
-struct Done<'a> {
-    id: &'a HeaderValue,
-    method: &'a Method,
-    path: &'a str,
-    route: &'static str,
-}
-
-impl Done<'_> {
-    fn is_slow(&self, status: StatusCode, time: Duration) {
-        let Done { id, method, path, route } = self;
-        let (status, ms) = (status.as_u16(), time.as_millis() as u64);
-        tracing::warn!(request_id = ?id, %method, path, route, status, ms, "slow");
-    }
-}
-
 impl Edge {
     /// Who sends a request: by its token, if it bears one, else by where it comes from.
     fn caller(&self, request: &Request<Inbound>, address: IpAddr) -> Result<Caller> {
@@ -151,17 +135,14 @@ impl Edge {
     }
 }
 
-/// Gives the answer its request id and a refusal its body, and tells the log.
-fn finish(mut response: Response<Body>, done: &Done<'_>) -> Response<Body> {
-    let Done { id, method, path, .. } = done;
-    if let Some(Refusal(error)) = response.extensions_mut().remove::<Refusal>() {
-        problem::log(&error, id, method.as_str(), path);
-        response = problem::answer(response, &error, id);
-    } else {
-        tracing::debug!(request_id = ?id, %method, path, status = response.status().as_u16(), "answered");
+/// Gives the answer its request id and a refusal its body; the error that it tells of.
+fn finish(mut response: Response<Body>, id: &HeaderValue) -> (Response<Body>, Option<Arc<Error>>) {
+    let error = response.extensions_mut().remove::<Refusal>().map(|Refusal(error)| error);
+    if let Some(error) = &error {
+        response = problem::answer(response, error, id);
     }
-    response.headers_mut().insert(REQUEST_ID, (*id).clone());
-    response
+    response.headers_mut().insert(REQUEST_ID, id.clone());
+    (response, error)
 }
 
 /// Whom the request means: what its target names goes before `Host` (RFC 9112, section 3.2.2), and HTTP/2 has no other.

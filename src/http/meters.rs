@@ -25,6 +25,8 @@ use crate::service::figures::Watched;
 pub(super) struct Traffic {
     pub(super) connections: Gauge,
     pub(super) accepted: Counter,
+    /// Closed at once, as their address had too many.
+    pub(super) crowded: Counter,
     pub(super) read_bytes: Counter,
     pub(super) written_bytes: Counter,
 }
@@ -132,6 +134,19 @@ fn render(meters: &Meters, service: &Service, watched: &Watched) -> String {
     page.times("millpond_apply_seconds", "Folding one layer into the tables.", &core.apply);
     page.times("millpond_checkpoint_seconds", "Making the tables durable.", &core.checkpoint);
     page.figures(watched);
+    if let Some(lines) = service.line_meters() {
+        page.counter("millpond_request_log_lines_total", "Lines about requests that were kept.", lines.lines.get());
+        page.counter(
+            "millpond_request_log_dropped_total",
+            "Those that were not: no room, or a fault of the disk.",
+            lines.dropped.get(),
+        );
+        page.counter(
+            "millpond_request_log_damaged_total",
+            "Files of them that could not be read whole.",
+            lines.damaged.get(),
+        );
+    }
     page.gauge("process_start_time_seconds", "When the process started, since 1970.", meters.started_s);
     if let Some(bytes) = resident_bytes() {
         page.gauge("process_resident_memory_bytes", "Memory of the process that is in RAM.", bytes);
@@ -205,6 +220,11 @@ impl Page {
         self.counter("millpond_http_limited_total", "Requests refused by a rate limit.", meters.limited.get());
         self.gauge("millpond_connections", "Connections that are open.", traffic.connections.get());
         self.counter("millpond_connections_total", "Connections that were accepted.", traffic.accepted.get());
+        self.counter(
+            "millpond_connections_refused_total",
+            "Connections closed at once, as their address had too many.",
+            traffic.crowded.get(),
+        );
         self.counter("millpond_read_bytes_total", "Bytes read from clients.", traffic.read_bytes.get());
         self.counter("millpond_written_bytes_total", "Bytes written to clients.", traffic.written_bytes.get());
     }

@@ -13,6 +13,7 @@ mod collections;
 mod conditions;
 mod connection;
 mod cors;
+mod crowd;
 mod edge;
 mod encode;
 mod export;
@@ -20,6 +21,7 @@ mod health;
 mod idempotency;
 mod import;
 mod inbound;
+mod logs;
 mod meters;
 mod multipart;
 mod params;
@@ -30,6 +32,7 @@ mod request;
 mod routes;
 mod socket;
 mod streams;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +40,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::Settings;
+use crate::config::{Net, Settings};
 use crate::service::Service;
 use accept::ConnectionLimits;
 use cors::Cors;
+use crowd::Crowd;
 use edge::Edge;
 use meters::Meters;
 use problem::Refusal;
@@ -86,6 +90,10 @@ pub async fn serve(service: Service, listener: TcpListener, settings: &Settings,
         // `Settings::validate` has read them all.
         proxies: settings.proxies().unwrap_or_default().into(),
     };
+    // Behind a proxy are many, and this machine's own are its operator's.
+    let mut exempt = settings.proxies().unwrap_or_default();
+    exempt.extend(["127.0.0.0/8", "::1"].iter().filter_map(|net| net.parse::<Net>().ok()));
+    let crowd = Arc::new(Crowd::new(settings.connections_per_address, exempt));
     let limits = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
-    accept::run(listener, edge, limits, traffic, stop).await;
+    accept::run(listener, edge, (limits, crowd), traffic, stop).await;
 }

@@ -12,6 +12,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::config::Level;
 use crate::error::{Error, FieldFault, Kind};
 use crate::http::coding::{self, UNKNOWN_CODING};
 use crate::limits;
@@ -207,18 +208,18 @@ impl Serialize for Faults<'_> {
     }
 }
 
-/// Tells the log: ours as errors with all their causes, a caller's own for information.
-pub(crate) fn log(error: &Error, request_id: &HeaderValue, method: &str, path: &str) {
-    let id = request_id.to_str().unwrap_or_default();
-    let status = status(error.kind()).as_u16();
-    let code = error.code_str();
-    if status >= 500 && error.kind() != Kind::Unavailable {
-        tracing::error!(request_id = id, method, path, status, code, "{error}{}", causes(error));
-    } else if error.kind() == Kind::Unavailable {
-        tracing::warn!(request_id = id, method, path, status, code, "{error}{}", causes(error));
-    } else {
-        tracing::info!(request_id = id, method, path, status, code, "{error}{}", causes(error));
+/// How grave it is that a request ended so: ours is an error, a caller's own for information.
+pub(crate) fn level(error: &Error) -> Level {
+    match error.kind() {
+        Kind::Unavailable => Level::Warn,
+        kind if status(kind).is_server_error() => Level::Error,
+        _ => Level::Info,
     }
+}
+
+/// What an error says with all its causes.
+pub(crate) fn told(error: &Error) -> String {
+    format!("{error}{}", causes(error))
 }
 
 fn causes(error: &Error) -> String {

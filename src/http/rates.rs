@@ -55,7 +55,7 @@ fn key(caller: &Caller, address: IpAddr) -> Option<Key> {
 }
 
 /// An address of the fourth version, or the network of one household of the sixth.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(six) => {

@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
 use crate::http::rates::Class;
-use crate::http::{App, auth, batch, cache, collections, export, health, import, meters, records};
+use crate::http::{App, auth, batch, cache, collections, export, health, import, logs, meters, records};
 
 /// A path with a method that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +80,9 @@ fn table() -> Vec<Row> {
         (Method::POST, "/api/collections/{collection}/import", Writes, post(import::import)),
         (Method::GET, "/api/collections/{collection}/export", Reads, get(export::export)),
         (Method::POST, "/api/batch", Writes, post(batch::batch)),
+        (Method::GET, "/api/logs", Reads, get(logs::list)),
+        (Method::GET, "/api/logs/stats", Reads, get(logs::stats)),
+        (Method::GET, "/api/logs/{id}", Reads, get(logs::view)),
         (Method::GET, "/api/cache", Reads, get(cache::figures)),
         (Method::POST, "/api/cache/invalidate", Forgets, post(cache::invalidate)),
     ]

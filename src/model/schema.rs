@@ -157,6 +157,16 @@ pub enum CollectionKind {
     Auth,
 }
 
+impl CollectionKind {
+    /// Its name in a definition.
+    pub fn name(self) -> &'static str {
+        match self {
+            CollectionKind::Base => "base",
+            CollectionKind::Auth => "auth",
+        }
+    }
+}
+
 /// What the tokens of an auth collection are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,22 +1,62 @@
 //! Calls on collections: list, read, create, change, empty, drop. Superusers only, but for the schema of a create body.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::core::Published;
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, IndexId, Position};
+use crate::id::{CollectionId, FieldId, IndexId, Position};
 use crate::model::command::{Command, Committed};
 use crate::model::definition::{self, Built, Import, Redefinition, Rows};
+use crate::model::expr::{Exhausted, Input, NoRelations, Row};
 use crate::model::guard::Action;
 use crate::model::once::Once;
 use crate::model::schema::{Collection, Staged};
+use crate::model::value::{Fields, Value};
 use crate::service::lists::offset;
 use crate::service::once::{Begun, Commit, Turn};
 use crate::service::records::find;
+use crate::service::shape::Shape;
 use crate::service::writes::STALE_TRIES;
 use crate::service::{Asker, Caller, Paging, Service, access, output, report};
 use crate::state;
+
+/// What a definition has to be filtered and sorted by, beside its id.
+const NAMES: &str = r#"{"name":"_collections","fields":[{"name":"rowid","type":"number","integer":true},
+    {"name":"name","type":"text"},{"name":"type","type":"text"},{"name":"system","type":"bool"},
+    {"name":"created","type":"date"},{"name":"updated","type":"date"}]}"#;
+
+static SHAPE: LazyLock<Shape> = LazyLock::new(|| Shape::new(NAMES));
+
+/// A definition as an expression sees it.
+fn names(collection: &Collection) -> (String, Fields) {
+    let mut fields = Fields::new();
+    let values = [
+        Value::Int(collection.id.0.into()),
+        Value::Text(collection.name.clone()),
+        Value::Text(collection.kind.name().into()),
+        Value::Bool(collection.id.is_own()),
+        Value::Date(collection.created),
+        Value::Date(collection.updated),
+    ];
+    for (id, value) in (1..).map(FieldId).zip(values) {
+        fields.set(id, value);
+    }
+    (collection.id.to_string(), fields)
+}
+
+/// A list of definitions, as asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectionsRequest<'a> {
+    /// The condition that they meet.
+    pub filter: Option<&'a str>,
+    /// Their order; that in which they were made where there is none.
+    pub sort: Option<&'a str>,
+    /// Which of them.
+    pub paging: Paging,
+    /// What the view must have reached.
+    pub min: Option<Position>,
+}
 
 /// A collection that was made or changed.
 #[derive(Debug)]
@@ -30,16 +70,29 @@ pub struct Defined {
 }
 
 impl Service {
-    /// A page of definitions as JSON, in the order in which they were made.
+    /// A page of definitions as JSON.
     ///
     /// # Errors
-    /// `Unauthenticated`; `Invalid` for the page; `min` not reached.
-    pub async fn list_collections(&self, caller: Caller, paging: Paging, min: Option<Position>) -> Result<Vec<u8>> {
+    /// `Unauthenticated`; `Invalid` for the page, or with code `bad_filter` or `bad_sort`; `min` not reached.
+    pub async fn list_collections(&self, caller: Caller, request: CollectionsRequest<'_>) -> Result<Vec<u8>> {
         access::superuser(caller)?;
+        let CollectionsRequest { filter, sort, paging, min } = request;
+        let (filter, order, skip) = (SHAPE.filter(filter)?, SHAPE.order(sort)?, offset(paging)?);
         let view = self.view(min).await?;
-        let schema = &view.schema;
-        let page: Vec<&Arc<Collection>> = schema.iter().skip(offset(paging)?).take(paging.per_page).collect();
-        let total = paging.count.then(|| schema.iter().count());
+        let (schema, input) = (&view.schema, Input::at(self.core().clock().now()));
+        let mut found = Vec::new();
+        for collection in schema.iter() {
+            let (id, fields) = names(collection);
+            let row = Row { id: &id, fields: &fields };
+            let holds = filter.as_ref().map(|filter| filter.holds(row, &input, &NoRelations));
+            if holds.unwrap_or(Ok(true)).map_err(Exhausted::error)? {
+                found.push((order.keys(row)?, collection));
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| order.compare(a, b));
+        let total = paging.count.then_some(found.len());
+        let page: Vec<&Arc<Collection>> =
+            found.into_iter().map(|(_, collection)| collection).skip(skip).take(paging.per_page).collect();
         let write = |collection: &&Arc<Collection>, out: &mut Vec<u8>| {
             definition::format(schema, collection, &built(&view, collection)?, out);
             Ok(())

@@ -19,6 +19,7 @@ mod fixture;
 pub mod ids;
 pub mod import;
 pub mod lists;
+pub mod logs;
 pub mod once;
 mod output;
 mod places;
@@ -26,6 +27,7 @@ pub mod records;
 mod relations;
 mod report;
 mod scan_pool;
+mod shape;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -71,6 +73,8 @@ struct Inner {
     spools: Spools,
     /// `None` where the settings leave it no room.
     cache: Option<Arc<Cache>>,
+    /// `None` where the settings keep no lines about requests.
+    logs: Option<logs::Logs>,
     started: Millis,
 }
 
@@ -106,6 +110,7 @@ impl Service {
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),
             spools: Spools::open(&core)?,
+            logs: logs::Logs::start(&core, settings)?,
             started: core.clock().now(),
             core,
         })))

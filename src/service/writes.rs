@@ -190,6 +190,9 @@ impl Service {
             let view = self.core().view();
             let (mut writes, looks) = self.prepare_all(&view.schema, asks)?;
             let keys = self.seal(&view, &mut writes).await?;
+            if let (Some(_), Some((at, _))) = (once, keys.first()) {
+                return Err(Refused::Parts(vec![(*at, shown_once())]));
+            }
             drop(view);
             match self.core().submit(turn.command(Command::Write(writes))).await {
                 Err(error) if error.code_str() == STALE_SCHEMA => {}
@@ -344,6 +347,13 @@ impl Service {
     fn new_id(&self) -> Result<RecordId> {
         ids::record_id(self.core().clock().now())
     }
+}
+
+/// An answer that is given again could not show the key, of which only a hash is kept.
+fn shown_once() -> Error {
+    let message = "an API key is shown once, so its create takes no Idempotency-Key: if the answer is lost, delete the \
+                   record and make another";
+    Error::invalid(message).code("key_shown_once")
 }
 
 fn collection_gone() -> Error {

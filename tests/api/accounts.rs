@@ -5,7 +5,7 @@ use millpond::http::{Effect, Endpoint, endpoints};
 use crate::support::http::{Answer, Client};
 use crate::support::server::Running;
 
-const ROOT: (&str, &str) = ("root@example.com", "an open secret");
+pub(super) const ROOT: (&str, &str) = ("root@example.com", "an open secret");
 
 /// A server on which nobody is superuser by sitting there, with one superuser.
 pub(super) fn start() -> (Running, Client) {
@@ -153,6 +153,9 @@ DELETE /api/collections/{collection}/records/{id} 404 204 204 204 204
 POST /api/collections/{collection}/import 200 200 200 200 200
 GET /api/collections/{collection}/export 200 200 200 200 200
 POST /api/batch 401 200 200 200 200
+GET /api/logs 401 403 403 200 200
+GET /api/logs/stats 401 403 403 200 200
+GET /api/logs/{id} 401 403 403 404 404
 GET /api/cache 401 403 403 200 200
 POST /api/cache/invalidate 401 403 403 200 200
 ";
@@ -190,6 +193,36 @@ fn a_key_that_only_reads_is_refused_by_every_route_that_writes() {
     assert!(writing >= 8 * keys.len() && reading > 0, "{writing} {reading}");
     // What they were refused was the key's doing: the same calls are good ones.
     made(send(&mut client, &root, "POST", "/api/collections", r#"{"name":"made0"}"#));
+}
+
+#[test]
+fn an_api_key_is_not_made_under_an_idempotency_key_which_could_not_show_it_again() {
+    const KEYS: &str = "/api/collections/_apiKeys/records";
+    let (server, mut client) = start();
+    let root = root(&mut client);
+    fill(&mut client, &root, 0);
+    let before = server.core.view().position;
+    let batch = format!(
+        r#"{{"requests":[{{"method":"DELETE","url":"/api/collections/notes/records/n1"}},
+        {{"method":"POST","url":"{KEYS}","body":{{"name":"k"}}}}]}}"#
+    );
+    let put = format!("{KEYS}/k");
+    for (method, target, body) in
+        [("POST", KEYS, r#"{"name":"k"}"#), ("PUT", &*put, r#"{"name":"k"}"#), ("POST", "/api/batch", &*batch)]
+    {
+        let headers = [("authorization", &*root), ("content-type", "application/json"), ("idempotency-key", "once")];
+        let refused = client.request(method, target, &headers, Some(body.as_bytes())).expect("an answer");
+        assert_eq!((refused.status, &refused.json()["code"]), (400, &"key_shown_once".into()), "{}", refused.text());
+        assert_eq!(server.core.view().position, before, "{method} {target} wrote");
+    }
+    // Its change shows no key, so it may be done once.
+    let made = made(send(&mut client, &root, "POST", KEYS, r#"{"id":"k","name":"k"}"#));
+    assert!(made["key"].is_string());
+    let headers = [("authorization", &*root), ("content-type", "application/json"), ("idempotency-key", "once")];
+    for _ in 0..2 {
+        let changed = client.request("PATCH", &put, &headers, Some(br#"{"name":"other"}"#)).expect("an answer");
+        assert_eq!(changed.status, 200, "{}", changed.text());
+    }
 }
 
 /// Every text of an answer and of the log would show a hash.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 
 use millpond::config::Settings;
 
+use crate::accounts::{ROOT, login, root, send};
 use crate::support::http::{Answer, Client};
 use crate::support::server::Running;
 
@@ -313,14 +314,58 @@ fn metrics_tell_what_was_done() {
     }
 }
 
+/// A server with rate limits behind a proxy on this machine, a note that all may read, and a superuser's token.
+fn limited(requests: u32, logins: u32) -> (Running, Client, String) {
+    let change = |settings: &mut Settings| {
+        settings.dev = false;
+        settings.rate_limits = true;
+        settings.rate_limit_requests = requests;
+        settings.rate_limit_logins = logins;
+        settings.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
+    };
+    let server = Running::start_for(tempfile::tempdir().expect("a folder"), change, Some(ROOT));
+    let mut client = Client::new(server.address);
+    let root = root(&mut client);
+    assert_eq!(send(&mut client, &root, "POST", "/api/collections", NOTES).status, 201);
+    assert_eq!(send(&mut client, &root, "PUT", NOTE, r#"{"text":"x"}"#).status, 201);
+    (server, client, root)
+}
+
+#[test]
+fn callers_behind_one_address_are_counted_each_by_itself() {
+    let (_server, mut client, root) = limited(3, 100);
+    let people = r#"{"name":"people","type":"auth","viewRule":""}"#;
+    assert_eq!(send(&mut client, &root, "POST", "/api/collections", people).status, 201);
+    let mut token = |name: &str| {
+        let body = format!(r#"{{"id":"{name}","email":"{name}@example.com","password":"correct horse"}}"#);
+        assert_eq!(send(&mut client, &root, "POST", "/api/collections/people/records", &body).status, 201);
+        login(&mut client, "people", &format!("{name}@example.com"), "correct horse")
+    };
+    let (ada, bob) = (token("ada"), token("bob"));
+    let body = r#"{"name":"k","ownerCollection":"people","owner":"ada"}"#;
+    let made = send(&mut client, &root, "POST", "/api/collections/_apiKeys/records", body).json();
+    let key = made["key"].as_str().expect("shown once").to_owned();
+    let mut spend = |token: &str, from: &str| -> Vec<u16> {
+        let mut headers = vec![("x-forwarded-for", from)];
+        if !token.is_empty() {
+            headers.push(("authorization", token));
+        }
+        (0..4).map(|_| client.request("GET", NOTE, &headers, None).expect("an answer").status).collect()
+    };
+    let spent = [200, 200, 200, 429];
+    assert_eq!(spend(&ada, "198.51.100.1"), spent);
+    assert_eq!(spend(&bob, "198.51.100.1"), spent, "another caller behind the same address");
+    assert_eq!(spend(&key, "198.51.100.1"), spent, "a key is a caller of its own");
+    assert_eq!(spend("", "198.51.100.1"), spent, "nobody is counted by address");
+    assert_eq!(spend(&ada, "198.51.100.2"), [429; 4], "whoever has spent it has from everywhere");
+    let bad = format!("{ada}x");
+    assert_eq!(spend(&bad, "198.51.100.3"), [401, 401, 401, 429], "guesses are counted by address");
+    assert_eq!(spend(&bad, "198.51.100.3"), [429; 4]);
+}
+
 #[test]
 fn who_asks_too_often_is_told_how_long_to_wait_and_others_are_served() {
-    let (_server, mut client, _) = with_note(|settings| {
-        settings.rate_limits = true;
-        settings.rate_limit_requests = 3;
-        settings.rate_limit_logins = 1;
-        settings.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
-    });
+    let (_server, mut client, root) = limited(3, 1);
     let mut ask = |method: &str, path: &str, from: &str| {
         client.request(method, path, &[("x-forwarded-for", from)], None).expect("an answer")
     };
@@ -344,12 +389,10 @@ fn who_asks_too_often_is_told_how_long_to_wait_and_others_are_served() {
     assert_eq!((second.status, second.header("ratelimit-policy")), (429, Some("\"logins\";q=1;w=60")));
     assert_eq!(ask("GET", NOTE, "198.51.100.3").status, 200, "other requests are counted apart");
 
-    // Who comes from this machine by its own word is a superuser here, and not counted; whom the proxy names is not one.
+    // A superuser is not counted.
     for _ in 0..10 {
-        assert_eq!(client.get("/api/collections").expect("an answer").status, 200);
+        assert_eq!(send(&mut client, &root, "GET", "/api/collections", "").status, 200);
     }
-    let named = client.request("GET", "/api/collections", &[("x-forwarded-for", "198.51.100.4")], None);
-    assert_eq!(named.expect("an answer").status, 401);
-    let limited = client.get("/metrics").expect("an answer");
+    let limited = send(&mut client, &root, "GET", "/metrics", "");
     assert_eq!(metric(limited.text(), "millpond_http_limited_total"), 2.0);
 }

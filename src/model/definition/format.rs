@@ -8,8 +8,8 @@ use crate::id::IndexId;
 use crate::model::json::write_f64;
 use crate::model::pipeline::write_value;
 use crate::model::schema::{
-    AuthToken, Check, Collection, CollectionKind, DefaultValue, Duplicate, Field, FieldKind, Index, IndexState,
-    OnDelete, Rules, Sanitizer, Schema,
+    AuthToken, Check, Collection, DefaultValue, Duplicate, Field, FieldKind, Index, IndexState, OnDelete, Rules,
+    Sanitizer, Schema,
 };
 use crate::model::value::Value;
 
@@ -30,10 +30,6 @@ pub const STAGED: IndexId = IndexId(0);
 /// Appends the definition as JSON. Relations name their collection as `schema` has it now; indexes of the server's own
 /// are left out. `built` says how far those have come that are being built, under [`STAGED`] how far a staged definition.
 pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId, Built>, out: &mut Vec<u8>) {
-    let kind = match collection.kind {
-        CollectionKind::Base => "base",
-        CollectionKind::Auth => "auth",
-    };
     let fields: Vec<Json> = collection.fields.iter().map(|field| of_field(schema, collection, field)).collect();
     let indexes = collection.indexes.iter().filter(|index| !index.system);
     let indexes: Vec<Json> = indexes.map(|index| of_index(collection, index, built)).collect();
@@ -41,7 +37,7 @@ pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId
     let mut whole = json!({
         "id": collection.id.to_string(),
         "name": collection.name,
-        "type": kind,
+        "type": collection.kind.name(),
         "fields": fields,
         "indexes": indexes,
         "listRule": list,

@@ -11,6 +11,8 @@ mod own;
 mod seal;
 mod secret;
 mod setup;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use login::Granted;
