@@ -96,7 +96,7 @@ pub const SETUP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 
 // The log.
 
-/// Changes in one entry (one transaction). More is 413.
+/// Changes in one entry (one transaction), beside the answer that is kept for its key. More is 413.
 pub const ENTRY_CHANGES_MAX: usize = 10_000;
 /// Requests of one batch. More is 413. All are decided at one go: none holds the writer long.
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;

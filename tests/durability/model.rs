@@ -7,7 +7,7 @@ use millpond::disk::sim::Rng;
 use millpond::id::{FieldId, RecordId};
 use millpond::model::command::{Command, Op, Write};
 use millpond::model::guard::Guard;
-use millpond::model::once::{Fingerprint, Once};
+use millpond::model::once::{Fingerprint, Keep, Once};
 use millpond::model::schema::{Collection, Index, IndexField, IndexState};
 use millpond::model::value::{Fields, Value};
 
@@ -250,7 +250,7 @@ pub(crate) fn command(collections: &[Collection; 2], transaction: &Transaction) 
     let Some(key) = transaction.key else { return write };
     let body = xxhash_rust::xxh3::xxh3_128(format!("{:?}", transaction.requests).as_bytes());
     let once = Once { key: Fingerprint([key; 16]), body: Fingerprint(body.to_be_bytes()) };
-    Command::Once(once, Box::new(write))
+    Command::Once(once, Keep::All, Box::new(write))
 }
 
 fn write(collections: &[Collection; 2], requests: &[Request]) -> Command {

@@ -23,7 +23,7 @@ use crate::id::{CollectionId, IndexId, Position, RecordId, Seq};
 use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
-use crate::model::once::Kept;
+use crate::model::once::{Keep, Kept};
 use crate::model::schema::{Refused, Schema};
 use crate::model::value::Fields;
 use crate::state::{self, Overlay, Stack};
@@ -75,13 +75,13 @@ pub fn decide(
 ) -> Result<Decision> {
     let mut draft = Draft::new(schema, state, position, now, pieces);
     match command {
-        Command::Once(once, command) => {
+        Command::Once(once, keep, command) => {
             if let Some(committed) = state::answered(state, *once, now)? {
                 return Ok(Decision { entry: Entry::default(), committed });
             }
-            draft.kept = Some(Vec::new());
+            draft.kept = (*keep == Keep::All).then(Vec::new);
             act(&mut draft, command)?;
-            once::remember(&mut draft, *once)?;
+            once::remember(&mut draft, *once, keep)?;
         }
         other => act(&mut draft, other)?,
     }
@@ -138,7 +138,8 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis, pieces: Pieces) -> Draft<'a> {
-        let committed = Committed { position, writes: Vec::new(), collection: None, replayed: None, loaded: None };
+        let committed =
+            Committed { position, writes: Vec::new(), collection: None, replayed: None, loaded: None, told: None };
         Draft {
             schema,
             stack: state,
@@ -177,10 +178,11 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Adds a change, within the bounds of an entry: what is over them is never held in memory.
+    /// Adds a change, within the bounds of an entry: what is over them is never held in memory. A kept answer is not counted.
     fn push(&mut self, change: Change) -> Result<()> {
         self.bytes += bytes_at_least(&change);
-        if self.changes.len() >= limits::ENTRY_CHANGES_MAX || self.bytes > limits::ENTRY_BYTES_MAX {
+        let is_full = self.changes.len() >= limits::ENTRY_CHANGES_MAX && !matches!(change, Change::Remembered(_));
+        if is_full || self.bytes > limits::ENTRY_BYTES_MAX {
             return Err(too_many_changes());
         }
         self.changes.push(change);
