@@ -15,6 +15,8 @@ mod hostile;
 mod leaks;
 #[path = "api/related.rs"]
 mod related;
+#[path = "api/reshapes.rs"]
+mod reshapes;
 mod support;
 #[path = "api/transfers.rs"]
 mod transfers;

@@ -163,7 +163,8 @@ impl Base {
     /// can be read as before; its file goes with the last of them.
     ///
     /// # Errors
-    /// The disk's, or those of `place`: it is not known which of the two a start will find, and each is right.
+    /// The disk's, or those of `place`: this one goes on as it was, unless they say that nobody knows which of the two a
+    /// start will find; each is right.
     pub fn move_to(&mut self, copy: Filling, place: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         if copy.applied() != self.view.applied {
             return Err(Error::internal("a copy of the base is not where the base is"));
