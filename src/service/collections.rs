@@ -1,5 +1,8 @@
 //! Calls on collections: list, read, create, change, empty, drop. Superusers only, but for the schema of a create body.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
