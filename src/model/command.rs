@@ -80,7 +80,7 @@ pub struct Write {
     pub collection: CollectionId,
     /// The definition that the input was checked against; if it moved, `decide` answers `StaleSchema`.
     pub schema: Seq,
-    /// What the caller may do there.
+    /// What the caller may do there; where what its rules look at elsewhere moved, `StaleSchema` too.
     pub guard: Guard,
     /// What to do.
     pub op: Op,

@@ -130,6 +130,8 @@ struct Draft<'a> {
     kept: Option<Vec<Kept>>,
     /// Steps that evaluations may still take.
     steps: usize,
+    /// Steps that records may still take to follow staged definitions: these take none from the writes themselves.
+    following: usize,
     /// Records that got the values of another in a unique index that is being built.
     doubled: BTreeSet<(CollectionId, IndexId, RecordId)>,
     /// Collections whose staged definition a write is against, and why.
@@ -153,6 +155,7 @@ impl<'a> Draft<'a> {
             committed,
             kept: None,
             steps: limits::TRANSACTION_STEPS_MAX,
+            following: limits::TRANSACTION_STEPS_MAX,
             doubled: BTreeSet::new(),
             against: BTreeMap::new(),
         }
@@ -163,7 +166,8 @@ impl<'a> Draft<'a> {
     where
         'a: 'b,
     {
-        Draft { steps: self.steps, ..Draft::new(schema, self.stack, self.position, self.now, self.pieces) }
+        let (steps, following) = (self.steps, self.following);
+        Draft { steps, following, ..Draft::new(schema, self.stack, self.position, self.now, self.pieces) }
     }
 
     /// Evaluations have taken so many steps.
@@ -171,10 +175,7 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// `Unprocessable` with code `too_costly` where that is more than one transaction may take.
     fn spend(&mut self, steps: usize) -> Result<()> {
-        self.steps = self.steps.checked_sub(steps).ok_or_else(|| {
-            let message = "the expressions of one transaction take too many steps: write fewer records at once";
-            Error::new(Kind::Unprocessable, message).code("too_costly")
-        })?;
+        self.steps = self.steps.checked_sub(steps).ok_or_else(too_many_steps)?;
         Ok(())
     }
 
@@ -235,6 +236,14 @@ fn bytes_at_least(change: &Change) -> usize {
 fn text_bytes(fields: &Fields) -> usize {
     fields.iter().map(|(_, value)| value.text_bytes()).sum()
 }
+
+fn too_many_steps() -> Error {
+    let message = "the expressions of one transaction take too many steps: write fewer records at once";
+    Error::new(Kind::Unprocessable, message).code(TOO_COSTLY)
+}
+
+/// The code of what takes more steps than it may.
+const TOO_COSTLY: &str = "too_costly";
 
 fn too_many_changes() -> Error {
     Error::new(
