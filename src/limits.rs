@@ -108,7 +108,10 @@ pub const TRANSACTION_ANSWER_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 pub const ENTRY_BYTES_MAX: usize = 16 << 20;
 /// Changes in one entry of a work that is cut into many: none holds the writer long.
 pub const ENTRY_CHANGES_PIECE: usize = 1_000;
-/// Bytes that such an entry is made from and holds (of writes their texts), but for the last row's: rows may be long.
+/// Rows or keys in one entry of a work of the server's own, which goes on while clients write: each of these entries
+/// comes between theirs.
+pub const WORK_ROWS_PIECE: usize = 250;
+/// Bytes that an entry of either is made from and holds (of writes their texts), but for the last row's: rows may be long.
 pub const ENTRY_BYTES_PIECE: usize = 1 << 20;
 /// A segment's size, bytes: small, so that zero-filling the next one costs little and trim is fine-grained.
 pub const SEGMENT_BYTES: u64 = 8 << 20;

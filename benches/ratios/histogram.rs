@@ -26,6 +26,15 @@ impl Histogram {
         self.worst = self.worst.max(latency);
     }
 
+    /// Adds what another has seen.
+    pub(crate) fn add(&mut self, other: &Histogram) {
+        for (bucket, more) in self.buckets.iter_mut().zip(&other.buckets) {
+            *bucket += more;
+        }
+        self.count += other.count;
+        self.worst = self.worst.max(other.worst);
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.count
     }

@@ -19,9 +19,9 @@ use crate::time::Clock;
 /// How often a writer without work looks whether its fresh layer is old enough for the base.
 const WRITER_TICK: Duration = limits::FRESH_AGE_FREEZE;
 /// Pause after a piece of the server's own works while clients write, in times that the piece took: they come first.
-const WORK_PAUSE_BUSY: u32 = 3;
+const WORK_PAUSE_BUSY: u32 = 4;
 /// Time after which a piece is due however busy the writer and the applier are.
-const WORK_GAP_MAX: Duration = Duration::from_secs(1);
+const WORK_GAP_MAX: Duration = Duration::from_millis(100);
 /// Pause before the next look whether the applier has caught up.
 const WORK_PAUSE_BEHIND: Duration = Duration::from_millis(5);
 /// Pause after a piece that could not be logged.

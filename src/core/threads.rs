@@ -27,6 +27,7 @@ use crate::id::Position;
 use crate::limits;
 use crate::log;
 use crate::model::command::{Command, Committed};
+use crate::state::Layer;
 use crate::time::Clock;
 
 /// How often an applier without work looks at its clock and at the base's health.
@@ -409,12 +410,16 @@ fn run_keeper(keeper: &mut Keeper, clock: &Clock, end: &AtomicBool, poison: &Poi
 /// Folds layers in as they come, checkpoints when due, watches the base's health.
 fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<Flushed>, poison: &Poison) -> Applier {
     let mut compactor = Compactor::default();
+    // Layers that are in the base. Freeing one takes longer than a write may wait: so this thread is the last to let go.
+    let mut spent: Vec<Arc<Layer>> = Vec::new();
     let mut serve = || -> Result<()> {
         loop {
-            match flush.recv_timeout(APPLIER_TICK) {
-                Ok(layer) => {
-                    let done = applier.apply(&layer)?;
-                    drop(layer);
+            let next = flush.recv_timeout(APPLIER_TICK);
+            spent.retain(|layer| Arc::strong_count(layer) > 1);
+            match next {
+                Ok(flush) => {
+                    let done = applier.apply(&flush)?;
+                    spent.push(flush.layer);
                     if flushed.send(done).is_err() {
                         return Ok(());
                     }

@@ -52,11 +52,7 @@ pub struct Pieces {
 
 impl Default for Pieces {
     fn default() -> Pieces {
-        Pieces {
-            at_once: limits::INDEX_AT_ONCE_ROWS,
-            rows: limits::ENTRY_CHANGES_PIECE,
-            bytes: limits::ENTRY_BYTES_PIECE,
-        }
+        Pieces { at_once: limits::INDEX_AT_ONCE_ROWS, rows: limits::WORK_ROWS_PIECE, bytes: limits::ENTRY_BYTES_PIECE }
     }
 }
 

@@ -175,7 +175,8 @@ fn more_rows_than_are_done_at_once_are_built_in_pieces() {
         Change::Backfilled { keys, .. } => Some(keys.len()),
         _ => None,
     });
-    assert!(pieces.clone().all(|keys| keys <= limits::ENTRY_CHANGES_PIECE), "no piece holds the writer long");
+    assert_eq!(pieces.clone().next(), Some(limits::INDEX_AT_ONCE_ROWS));
+    assert!(pieces.clone().skip(1).all(|keys| keys <= limits::WORK_ROWS_PIECE), "no piece holds the writer long");
     assert_eq!(pieces.sum::<usize>(), 2 * limits::INDEX_AT_ONCE_ROWS + 1);
     core.assert_one_state(Seq(4));
 }

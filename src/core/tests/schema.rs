@@ -107,7 +107,7 @@ fn what_a_drop_leaves_is_removed_piece_by_piece() {
     let mut core = Stepped::with(&[PLAIN, POINTING]);
     let empty = core.keys();
     let plain = core.collection("pointing").id;
-    let many = limits::ENTRY_CHANGES_PIECE + 100;
+    let many = limits::WORK_ROWS_PIECE + 100;
     let writes: Vec<(&str, Op)> = (0..many)
         .map(|n| ("pointing", core.create("pointing", &format!(r#"{{"id":"r{n}","next":"r{n}"}}"#))))
         .collect();
@@ -126,13 +126,13 @@ fn what_a_drop_leaves_is_removed_piece_by_piece() {
         }
     }
     // Rows, and the entries of two relations of each.
-    assert_eq!(pieces, (3 * many).div_ceil(limits::ENTRY_CHANGES_PIECE));
+    assert_eq!(pieces, (3 * many).div_ceil(limits::WORK_ROWS_PIECE));
     let pieces = core.entries();
     let pieces = pieces.iter().flat_map(|logged| &logged.entry.changes).filter_map(|change| match change {
         Change::Reclaimed { keys, .. } => Some(keys.len()),
         _ => None,
     });
-    assert!(pieces.clone().all(|keys| keys <= limits::ENTRY_CHANGES_PIECE), "no piece holds the writer long");
+    assert!(pieces.clone().all(|keys| keys <= limits::WORK_ROWS_PIECE), "no piece holds the writer long");
     assert_eq!(pieces.sum::<usize>(), 3 * many, "each key is removed once");
     let wanted = core.wanted(POINTING);
     core.submit(Command::Define(Box::new(wanted))).unwrap();

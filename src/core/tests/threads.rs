@@ -323,7 +323,7 @@ fn a_dropped_collection_is_cleared_away_without_being_asked() {
     let sim = template();
     let (core, threads) = start(Arc::new(sim.clone())).unwrap();
     let notes = notes(&core);
-    let many = 3 * limits::ENTRY_CHANGES_PIECE as u64 / 2;
+    let many = 3 * limits::WORK_ROWS_PIECE as u64 / 2;
     for piece in 0..many / 100 {
         let writes: Vec<Write> = (0..100)
             .flat_map(|n| match create(&notes, &format!("n{piece}-{n}"), "x") {
