@@ -96,7 +96,7 @@ pub const SETUP_TIME_MAX: Duration = Duration::from_secs(30 * 60);
 
 // The log.
 
-/// Changes in one entry (one transaction). More is 413.
+/// Changes in one entry (one transaction), beside the answer that is kept for its key. More is 413.
 pub const ENTRY_CHANGES_MAX: usize = 10_000;
 /// Requests of one batch. More is 413. All are decided at one go: none holds the writer long.
 pub const TRANSACTION_WRITES_MAX: usize = 1_000;
@@ -293,8 +293,11 @@ pub const EXPRESSION_HOPS_MAX: usize = 6;
 /// or made. A step is some nanoseconds, so all of them are a few milliseconds; past it the evaluation is refused.
 pub const EXPRESSION_STEPS_MAX: usize = 200_000;
 /// Steps of all evaluations of one transaction: they run on the one thread that decides, so they are some tenths of a
-/// second at most. More is 422.
+/// second at most. More is 422. Of what staged definitions ask of the records that it writes, as many again.
 pub const TRANSACTION_STEPS_MAX: usize = 4_000_000;
+/// Steps that one record may take to follow a staged definition. One that takes more can't have it, which ends it; where
+/// less is left of a transaction's, that is the transaction's fault and no record's.
+pub const STAGED_STEPS_MAX: usize = TRANSACTION_STEPS_MAX / 2;
 /// Regular expressions in one expression: each takes up to a millisecond to compile.
 pub const EXPRESSION_PATTERNS_MAX: usize = 8;
 /// Compiled size of each of them, bytes: a filter comes from anyone, a `pattern` from the collection's owner.

@@ -17,6 +17,8 @@ mod leaks;
 mod logs;
 #[path = "api/related.rs"]
 mod related;
+#[path = "api/reshapes.rs"]
+mod reshapes;
 mod support;
 #[path = "api/transfers.rs"]
 mod transfers;

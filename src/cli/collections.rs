@@ -42,7 +42,7 @@ pub(super) fn run(collections: &Collections) -> Result<()> {
             let told = match target.remote()? {
                 Some(remote) => runtime()?.block_on(apply(&remote, body))?,
                 None => with_service(target, |service| {
-                    let (_, told) = runtime()?.block_on(service.import_collections(Caller::Superuser, &body))?;
+                    let (_, told) = runtime()?.block_on(service.import_collections(Caller::Superuser, &body, None))?;
                     parsed(&told)
                 })?,
             };

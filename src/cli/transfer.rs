@@ -52,7 +52,7 @@ fn told(refused: u64, first: &Value) -> String {
 
 fn import_local(target: &Target, collection: &str, terms: Terms, mut input: Input) -> Result<Value> {
     with_service(target, |service| {
-        let import = service.import(&superuser(service, "POST"), collection, terms)?;
+        let import = service.import(&superuser(service, "POST"), collection, terms, None)?;
         let report = import.run(&mut input).map_err(|ended| {
             let report = ended.report;
             let done = format!("{} created and {} updated before that", report.created, report.updated);

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::ballast::has_headroom;
 use super::{Applier, Flushed};
 use crate::disk::Disk;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::limits;
 use crate::state::{Applied, Base, BaseView, Filling, Layer, ScrubPlace};
 
@@ -255,10 +255,10 @@ impl Applier {
     }
 
     /// Moves over to a copy that is done: folds in what it lacks and gives it the base's name. The new base to be read;
-    /// `None` when it was given up meanwhile.
+    /// `None` when it was given up meanwhile, or came to nothing: the base is as it was.
     ///
     /// # Errors
-    /// The base may not be written to any more.
+    /// `OutcomeUnknown`: it is not known which of the two has the name, so the base may not be written to any more.
     pub fn end_copy(&mut self, mut filling: Filling) -> Result<Option<Flushed>> {
         let Some(rest) = self.copy.take().and_then(|copy| copy.rest()) else {
             self.drop_copy("the base is written faster than it is copied");
@@ -273,7 +273,14 @@ impl Applier {
         }
         let before = self.base.file_bytes();
         let (disk, dir, names) = (&*self.disk, &self.dir, &self.names);
-        self.base.move_to(filling, |path| names.place(disk, dir, path, &Base::path(dir)))?;
+        if let Err(error) = self.base.move_to(filling, |path| names.place(disk, dir, path, &Base::path(dir))) {
+            if error.kind() == Kind::OutcomeUnknown {
+                return Err(error);
+            }
+            tracing::warn!(%error, "the tables' file could not be compacted");
+            self.drop_copy(error.message());
+            return Ok(None);
+        }
         self.durable.set(self.applied);
         self.log_bytes = 0;
         self.growth.copied_bytes = self.base.file_bytes();

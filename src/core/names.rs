@@ -19,15 +19,22 @@ impl Names {
     /// Gives a synced file its name, durably.
     ///
     /// # Errors
-    /// The disk's, when it could not be renamed. `OutcomeUnknown` when that could not be made durable, now or earlier:
-    /// the process has to end.
+    /// The disk's, when it could not be renamed and has the name it had. `OutcomeUnknown` when it is not known which it
+    /// has, or that could not be made durable, now or earlier: the process has to end.
     pub(super) fn place(&self, disk: &dyn Disk, dir: &Path, from: &Path, to: &Path) -> Result<()> {
         let mut failed = self.0.lock();
         let unknown = || Error::new(Kind::OutcomeUnknown, format!("syncing the folder {} failed", dir.display()));
         if *failed {
             return Err(unknown());
         }
-        disk.rename(from, to).map_err(|error| Error::io(from.display(), error))?;
+        if let Err(error) = disk.rename(from, to) {
+            if disk.exists(from).unwrap_or(false) {
+                return Err(Error::io(from.display(), error));
+            }
+            *failed = true;
+            let message = format!("renaming {} failed, and it is no longer there", from.display());
+            return Err(Error::new(Kind::OutcomeUnknown, message).source(error));
+        }
         disk.sync_dir(dir).map_err(|error| {
             *failed = true;
             unknown().source(error)

@@ -139,9 +139,17 @@ impl Writer {
             }
             Err(error) if error.kind() == Kind::NoSpace => {
                 self.forget_batch();
-                Ok(commands.iter().map(|_| Err(no_space())).collect())
+                Ok(commands.iter().map(|command| self.without_space(command, now)).collect())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What there is to say to a command that nothing can be written for: the answer that is kept for its key, if one is.
+    fn without_space(&self, command: &Command, now: Millis) -> Outcome {
+        match command {
+            Command::Once(once, ..) => state::answered(&self.stack, *once, now)?.ok_or_else(no_space),
+            _ => Err(no_space()),
         }
     }
 
@@ -157,7 +165,7 @@ impl Writer {
     /// the batch is no longer whole.
     fn stage(&mut self, command: &Command, now: Millis, headroom: bool, staged: &mut Vec<Staged>) -> Result<Outcome> {
         if !headroom && !frees_space(command) {
-            return Ok(Err(no_space()));
+            return Ok(self.without_space(command, now));
         }
         let position = self.log.next();
         let decided = decide(&self.schema, &self.stack, position, command, now, self.pieces).and_then(|decision| {

@@ -5,12 +5,11 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::http::answer::{asker, caller, gone, json, position, text, with_body};
-use crate::http::conditions::refuse;
-use crate::http::idempotency::{KEY, of_commit, once};
+use crate::http::answer::{asker, caller, gone, json, text, with_body};
+use crate::http::idempotency::{of_commit, once};
 use crate::http::params::Params;
 use crate::http::records::paging;
-use crate::http::request::{SEQ, accepts, accepts_json, min_seq, path_part};
+use crate::http::request::{accepts, accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
 use crate::service::Paging;
@@ -78,15 +77,14 @@ pub(super) async fn change(State(app): State<App>, request: Request) -> Answer {
     Ok(of_commit(json(changed.body), changed.commit))
 }
 
-/// `PUT /api/collections/import`. It says what is to be, so it bears no key: sent again it changes nothing.
+/// `PUT /api/collections/import`
 pub(super) async fn import(State(app): State<App>, request: Request) -> Answer {
-    refuse(request.headers(), &[KEY])?;
     let (head, body) = with_body(&app, request).await?;
     Params::read(head.uri.query(), &[])?;
-    let (at, told) = app.service.import_collections(caller(&head.extensions), &body).await?;
-    let mut response = json(told);
-    response.headers_mut().insert(SEQ, position(at));
-    Ok(response)
+    let caller = caller(&head.extensions);
+    let once = once(&app, &caller, &head, &body)?;
+    let (commit, told) = app.service.import_collections(caller, &body, once).await?;
+    Ok(of_commit(json(told), commit))
 }
 
 /// `DELETE /api/collections/{name}`

@@ -14,7 +14,7 @@ use crate::http::request::SEQ;
 use crate::limits;
 use crate::model::once::Once;
 use crate::service::Caller;
-use crate::service::once::{Commit, Keyed};
+use crate::service::once::{Claim, Commit, Keyed};
 
 /// Of a request.
 pub(super) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -29,12 +29,24 @@ const LOOKS: [&str; 3] = ["fields", "expand", "embed"];
 /// # Errors
 /// `Invalid` with code `bad_idempotency_key` for what is none.
 pub(super) fn once(app: &App, caller: &Caller, head: &Parts, body: &[u8]) -> Result<Option<Once>> {
+    keyed(head, body, |keyed| Ok(app.service.once(caller, keyed)))
+}
+
+/// The same of a write whose body is read as it comes; `form` is what the body is.
+///
+/// # Errors
+/// As [`once`]; `Conflict` while somebody is at it.
+pub(super) fn claim(app: &App, caller: &Caller, head: &Parts, form: &str) -> Result<Option<Claim>> {
+    keyed(head, form.as_bytes(), |keyed| app.service.claim(caller, keyed))
+}
+
+fn keyed<T>(head: &Parts, last: &[u8], then: impl FnOnce(Keyed<'_>) -> Result<T>) -> Result<Option<T>> {
     let Some(key) = key(&head.headers)? else { return Ok(None) };
     let condition = |name| head.headers.get(name).map(HeaderValue::as_bytes).unwrap_or_default();
     let query = said(head.uri.query().unwrap_or_default());
-    let parts = [condition(&IF_MATCH), condition(&IF_NONE_MATCH), query.as_bytes(), body];
+    let parts = [condition(&IF_MATCH), condition(&IF_NONE_MATCH), query.as_bytes(), last];
     let (method, path) = (head.method.as_str(), head.uri.path());
-    Ok(Some(app.service.once(caller, Keyed { method, path, key, parts: &parts })))
+    then(Keyed { method, path, key, parts: &parts }).map(Some)
 }
 
 /// The parameters of a query that say more than how the answer looks.

@@ -1,5 +1,6 @@
 //! `POST …/{collection}/import`: records as NDJSON or CSV, of any length: the body is handed on as it comes, and no more
-//! of it is asked for than there is room for.
+//! of it is asked for than there is room for. One that is `atomic` may bear an `Idempotency-Key`; any other is many
+//! commits, and no answer to all of them can be kept with one.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -10,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::{mpsc, watch};
 
 use crate::error::{Error, Kind, Result};
-use crate::http::answer::{asker, json, position};
+use crate::http::answer::{asker, caller, json, position};
 use crate::http::coding;
 use crate::http::conditions::refuse;
-use crate::http::idempotency::KEY;
+use crate::http::idempotency::{KEY, claim, of_commit};
 use crate::http::inbound::Pieces;
 use crate::http::params::{Params, wrong};
 use crate::http::problem::Done;
@@ -22,6 +23,7 @@ use crate::http::{App, Refusal};
 use crate::limits;
 use crate::model::lines::Form;
 use crate::service::import::{Ended, Piece, Terms};
+use crate::service::once::Commit;
 
 /// `POST …/import`
 pub(super) async fn import(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
@@ -29,15 +31,15 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
     let terms = terms(&head)?;
     let collection = path_part(head.uri.path(), 2)?;
     let asker = asker(&app, &head.extensions, &head.method, head.uri.query());
-    let import = app.service.import(&asker, &collection, terms)?;
+    let claim = claim(&app, &caller(&head.extensions), &head, name(terms.form))?;
+    let import = app.service.import(&asker, &collection, terms, claim)?;
     let (sender, pieces) = mpsc::channel(limits::IMPORT_QUEUE);
     let feeding = feed(Pieces::new(body, limits::BODY_WAIT_MAX), sender, app.stopping.clone());
     let (_, done) = tokio::join!(feeding, import.run_apart(pieces));
     match done {
         Ok(report) => {
-            let mut response = json(Body::from(report.to_json().to_string()));
-            response.headers_mut().insert(SEQ, position(report.position));
-            Ok(response)
+            let commit = Commit { position: report.position, replayed: report.replayed };
+            Ok(of_commit(json(Body::from(report.to_json().to_string())), commit))
         }
         Err(ended) => Ok(broken_off(*ended)),
     }
@@ -46,7 +48,7 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
 /// What can be refused before the body is read.
 fn terms(head: &Parts) -> Result<Terms> {
     accepts_json(&head.headers)?;
-    refuse(&head.headers, &[IF_MATCH, IF_NONE_MATCH, KEY])?;
+    refuse(&head.headers, &[IF_MATCH, IF_NONE_MATCH])?;
     coding::refuse_coded(&head.headers)?;
     let params = Params::read(head.uri.query(), &["mode", "atomic"])?;
     let upsert = match params.filled("mode") {
@@ -54,7 +56,20 @@ fn terms(head: &Parts) -> Result<Terms> {
         Some("upsert") => true,
         Some(_) => return Err(wrong("mode", "must be insert or upsert")),
     };
-    Ok(Terms { form: form(&head.headers)?, upsert, atomic: params.switch("atomic")? })
+    let atomic = params.switch("atomic")?;
+    if head.headers.contains_key(KEY) && !atomic {
+        let message =
+            "an import with an Idempotency-Key must be one transaction: ask with atomic=true, or without the key";
+        return Err(Error::invalid(message).code("bad_condition"));
+    }
+    Ok(Terms { form: form(&head.headers)?, upsert, atomic })
+}
+
+fn name(form: Form) -> &'static str {
+    match form {
+        Form::Ndjson => "ndjson",
+        Form::Csv => "csv",
+    }
 }
 
 /// What the body says that it is. One that says nothing is refused, as everywhere.

@@ -112,8 +112,8 @@ pub fn encode(entry: &Entry) -> Result<Vec<u8>> {
 pub fn encode_into(entry: &Entry, payload: &mut Vec<u8>) -> Result<()> {
     let too_large = |what: String| Err(Error::new(Kind::TooLarge, format!("the transaction has {what}")));
     payload.clear();
-    if entry.changes.len() > limits::ENTRY_CHANGES_MAX {
-        return too_large(format!("{} changes, at most {}", entry.changes.len(), limits::ENTRY_CHANGES_MAX));
+    if entry.counted() > limits::ENTRY_CHANGES_MAX {
+        return too_large(format!("{} changes, at most {}", entry.counted(), limits::ENTRY_CHANGES_MAX));
     }
     *payload = postcard::to_extend(entry, std::mem::take(payload))
         .map_err(|error| Error::internal("an entry could not be encoded").source(error))?;

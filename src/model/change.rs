@@ -12,8 +12,15 @@ use crate::model::value::{Fields, Value};
 /// One transaction: all of its changes, or none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// In order; a later one sees the earlier ones. At most `limits::ENTRY_CHANGES_MAX`.
+    /// In order; a later one sees the earlier ones. At most `limits::ENTRY_CHANGES_MAX`, as [`Entry::counted`] says.
     pub changes: Vec<Change>,
+}
+
+impl Entry {
+    /// How many changes count against the bound: an answer that is kept, its last one, takes no other's place.
+    pub fn counted(&self) -> usize {
+        self.changes.len() - usize::from(matches!(self.changes.last(), Some(Change::Remembered(_))))
+    }
 }
 
 /// A fact.

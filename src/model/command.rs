@@ -9,7 +9,7 @@ use crate::error::{Error, FieldFault, Kind};
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
 use crate::model::definition::Import;
 use crate::model::guard::Guard;
-use crate::model::once::Once;
+use crate::model::once::{Keep, Once};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Staged};
 use crate::model::value::{Fields, Value};
@@ -68,9 +68,9 @@ pub enum Command {
         /// The last key that went before, if it is known: the keys up to it are gone.
         after: Option<Vec<u8>>,
     },
-    /// Another command, never of this kind, done at most once: its answer is kept in its own entry, and given again to
-    /// whoever asks again. A refusal is not kept.
-    Once(Once, Box<Command>),
+    /// Another command, never of this kind, done at most once: so much of its answer is kept in its own entry, and given
+    /// again to whoever asks again. A refusal is not kept.
+    Once(Once, Keep, Box<Command>),
 }
 
 /// A write to one record.
@@ -80,7 +80,7 @@ pub struct Write {
     pub collection: CollectionId,
     /// The definition that the input was checked against; if it moved, `decide` answers `StaleSchema`.
     pub schema: Seq,
-    /// What the caller may do there.
+    /// What the caller may do there; where what its rules look at elsewhere moved, `StaleSchema` too.
     pub guard: Guard,
     /// What to do.
     pub op: Op,
@@ -181,8 +181,10 @@ pub struct Committed {
     /// Of a [`Command::Once`] that had been done before: the collections of its writes, in order, as a name may mean
     /// another one by now. Nothing was done, and all else here is as it was then.
     pub replayed: Option<Vec<CollectionId>>,
-    /// Of [`Command::Load`]: what became of its writes.
+    /// Of [`Command::Load`], or of what was done before and kept as [`Keep::Counts`]: what became of its writes.
     pub loaded: Option<Box<Loaded>>,
+    /// Of what was done before and kept as [`Keep::Told`]: that.
+    pub told: Option<Box<str>>,
 }
 
 /// What became of the writes of a [`Command::Load`].
@@ -265,14 +267,14 @@ impl Command {
             | Command::Reshape { .. }
             | Command::Backfill { .. }
             | Command::Reclaim { .. } => OP_BYTES,
-            Command::Once(_, command) => OP_BYTES + command.bytes(),
+            Command::Once(_, _, command) => OP_BYTES + command.bytes(),
         }
     }
 
     /// What is to be done, once or as often as it is asked for.
     pub fn deed(&self) -> &Command {
         match self {
-            Command::Once(_, command) => command,
+            Command::Once(_, _, command) => command,
             other => other,
         }
     }

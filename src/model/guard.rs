@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
+use crate::id::{CollectionId, Seq};
 use crate::model::predicate::{Predicate, Request};
+use crate::model::schema::Schema;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,19 +60,21 @@ pub struct Guard {
     rows: [Rows; 5],
     request: Option<Arc<Request>>,
     proof: Option<Box<str>>,
+    /// Of what its rules look at, the versions that they were compiled by.
+    by: Vec<(CollectionId, Seq)>,
 }
 
 impl Guard {
     /// For `service::access` alone: `known` says whether the caller showed a valid token, `rows` holds what each
     /// [`Action`] is allowed on, in the order of its variants.
     pub fn for_caller(known: bool, rows: [Rows; 5]) -> Guard {
-        Guard { known, superuser: false, rows, request: None, proof: None }
+        Guard { known, superuser: false, rows, request: None, proof: None, by: Vec::new() }
     }
 
     /// For `service::access` alone: a superuser, who may do all and sees hidden fields.
     pub fn for_superuser() -> Guard {
         let rows = [const { Rows::All }; 5];
-        Guard { known: true, superuser: true, rows, request: None, proof: None }
+        Guard { known: true, superuser: true, rows, request: None, proof: None, by: Vec::new() }
     }
 
     /// The server's own work, such as a cascade or a reclaim: never made for a caller.
@@ -83,6 +87,26 @@ impl Guard {
     pub fn of_request(mut self, request: Arc<Request>) -> Guard {
         self.request = Some(request);
         self
+    }
+
+    /// The same, whose rules were compiled by this schema.
+    #[must_use]
+    pub fn compiled_by(mut self, schema: &Schema) -> Guard {
+        for rows in &self.rows {
+            let Rows::Where(rule) = rows else { continue };
+            for collection in rule.program.uses().collections.iter().filter_map(|id| schema.get(*id)) {
+                if self.by.iter().all(|(known, _)| *known != collection.id) {
+                    self.by.push((collection.id, collection.version));
+                }
+            }
+        }
+        self
+    }
+
+    /// Whether its rules mean by a schema what they meant by the one they were compiled by: a field elsewhere whose type
+    /// changed has another id since.
+    pub fn stands_by(&self, schema: &Schema) -> bool {
+        self.by.iter().all(|(id, version)| schema.get(*id).is_some_and(|now| now.version == *version))
     }
 
     /// The same, of a caller whose key is for these actions only.

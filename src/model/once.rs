@@ -24,6 +24,17 @@ pub struct Once {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
 
+/// How much of an answer is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Each write's record, and the definition.
+    All,
+    /// How many records were made and changed: of a transaction that is answered by that.
+    Counts,
+    /// The definition, if one was made, and what an import of definitions said that it changes, as JSON.
+    Told(Box<str>),
+}
+
 /// What is kept of an answer: enough to give it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
@@ -48,6 +59,10 @@ pub enum Part {
     Gone(CollectionId),
     /// The collection was defined: the version and the text of its definition.
     Defined(CollectionId, Seq, String),
+    /// In the place of all writes: how many records were made, how many were there.
+    Counts(u64, u64),
+    /// What an import of definitions changed, as JSON.
+    Told(String),
 }
 
 /// What the log says of an answer that is kept.
@@ -82,6 +97,10 @@ pub enum Kept {
     Gone(CollectionId),
     /// A definition that was not changed: its version and its text.
     Definition(CollectionId, Seq, String),
+    /// In the place of all writes: how many records were made, how many were there.
+    Counts(u64, u64),
+    /// What an import of definitions changed, as JSON.
+    Told(String),
 }
 
 impl fmt::Display for Fingerprint {
@@ -147,6 +166,8 @@ mod tests {
             Kept::Record(five, record()),
             Kept::Gone(five),
             Kept::Definition(five, Seq(9), text.clone()),
+            Kept::Counts(300, 1),
+            Kept::Told(text.clone()),
         ];
         let forgotten = vec![(Seq(8), Fingerprint([3; 16]))];
         let time = Millis(3);
@@ -154,7 +175,7 @@ mod tests {
         let hex = [
             "01".repeat(16),
             "02".repeat(16),
-            "06 04 00ac02 0105016101070900 0205 030509027b7d d804 00 01 08".to_owned(),
+            "06 06 00ac02 0105016101070900 0205 030509027b7d 04ac0201 05027b7d d804 00 01 08".to_owned(),
             "03".repeat(16),
             "09".to_owned(),
         ];
@@ -163,10 +184,12 @@ mod tests {
             Part::Created(five, record()),
             Part::Updated(five, record()),
             Part::Gone(five),
-            Part::Defined(five, Seq(9), text),
+            Part::Defined(five, Seq(9), text.clone()),
+            Part::Counts(300, 1),
+            Part::Told(text),
         ];
         let answer = Answer { time, body, position: record().version, parts };
-        let rest = "010709 04 0005016101070900 0105016101070900 0205 030509027b7d";
+        let rest = "010709 06 0005016101070900 0105016101070900 0205 030509027b7d 04ac0201 05027b7d";
         assert_stored(&answer, &["06", &"02".repeat(16), rest].concat());
     }
 }

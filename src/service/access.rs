@@ -223,7 +223,7 @@ fn guard(caller: &Caller, schema: &Schema, collection: &Collection, request: &Ar
     } else {
         let compiled = schema.compiled(collection)?;
         let rows = |action| rows_of(collection.rules.of(action), compiled.rule(action), request);
-        Guard::for_caller(caller.is_known(), Action::ALL.map(rows))
+        Guard::for_caller(caller.is_known(), Action::ALL.map(rows)).compiled_by(schema)
     };
     match caller {
         Caller::Key(key) => Ok(whole.narrowed(|action| key.is_for(collection, action))),

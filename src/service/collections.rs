@@ -1,5 +1,8 @@
 //! Calls on collections: list, read, create, change, empty, drop. Superusers only, but for the schema of a create body.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -10,7 +13,7 @@ use crate::model::command::{Command, Committed};
 use crate::model::definition::{self, Built, Import, Redefinition, Rows};
 use crate::model::expr::{Exhausted, Input, NoRelations, Row};
 use crate::model::guard::Action;
-use crate::model::once::Once;
+use crate::model::once::{Keep, Once};
 use crate::model::schema::{Collection, Staged};
 use crate::model::value::{Fields, Value};
 use crate::service::lists::offset;
@@ -143,7 +146,7 @@ impl Service {
     }
 
     /// What a definition reads of others may move before it is decided: then it is read again.
-    async fn define(&self, body: &[u8], turn: &Turn<'_>) -> Result<Committed> {
+    async fn define(&self, body: &[u8], turn: &Turn) -> Result<Committed> {
         for _ in 0..STALE_TRIES {
             let wanted = definition::parse(&self.core().view().schema, body, self.core().clock().now())?;
             match self.core().submit(turn.command(Command::Define(Box::new(wanted)))).await {
@@ -212,36 +215,63 @@ impl Service {
     }
 
     /// Brings collections to what a list of definitions says; the answer lists what changes, or would. What asks nothing of
-    /// rows is done in one transaction, then each definition whose records have to be seen to, one after the other.
+    /// rows is done in one transaction, then each definition whose records have to be seen to, one after the other. With
+    /// `once` the answer is kept with the last of these, so where it is kept all of them were done; a dry run keeps none.
     ///
     /// # Errors
     /// As [`Service::create_collection`] and [`Service::change_collection`]; one that is met while records are seen to
     /// leaves what was done before it: the same import again goes on from there.
-    pub async fn import_collections(&self, caller: Caller, body: &[u8]) -> Result<(Position, Vec<u8>)> {
+    pub async fn import_collections(
+        &self,
+        caller: Caller,
+        body: &[u8],
+        once: Option<Once>,
+    ) -> Result<(Commit, Vec<u8>)> {
         access::superuser(caller)?;
-        for _ in 0..STALE_TRIES {
+        let turn = match self.begin(once)? {
+            Begun::Now(turn) => turn,
+            Begun::Before(committed) => return self.told_again(committed).await,
+        };
+        'anew: for _ in 0..STALE_TRIES {
             let view = self.core().view();
             let import = definition::import(&view.schema, body, self.core().clock().now())?;
             let told = report::told(&view.schema, &import);
+            let mut commit = Commit { position: view.position, replayed: false };
             if import.dry_run {
-                return Ok((view.position, told));
+                return Ok((commit, told.into_bytes()));
             }
-            let (long, at_once) = import.changed.into_iter().partition(|change| change.rows != Rows::Unseen);
-            let import = Import { changed: at_once, ..import };
-            let mut position = view.position;
-            if !import.is_empty() {
-                match self.core().submit(Command::Apply(Box::new(import))).await {
-                    Err(error) if error.code_str() == "stale_schema" => continue,
-                    outcome => position = outcome?.position,
+            let mut commands = commands(import, turn.is_keyed());
+            let last = commands.pop();
+            let last = last.map(|last| turn.keeping(Keep::Told(told.as_str().into()), last));
+            for (at, command) in commands.into_iter().chain(last).enumerate() {
+                let committed = match self.core().submit(command).await {
+                    // Of it nothing was done yet.
+                    Err(error) if error.code_str() == "stale_schema" && at == 0 => continue 'anew,
+                    outcome => outcome?,
+                };
+                if committed.replayed.is_some() {
+                    return self.told_again(committed).await;
                 }
+                commit = self.commit_settled(committed).await?;
             }
-            let long: Vec<Redefinition> = long;
-            for change in long {
-                position = self.settled(self.core().submit(command(change)).await?).await?.commit.position;
-            }
-            return Ok((position, told));
+            return Ok((commit, told.into_bytes()));
         }
         Err(unsettled())
+    }
+
+    /// The answer to an import of definitions that was done before.
+    async fn told_again(&self, mut committed: Committed) -> Result<(Commit, Vec<u8>)> {
+        let told = committed.told.take().ok_or_else(|| Error::internal("an import was kept without what it told"))?;
+        let commit = self.commit_settled(committed).await?;
+        Ok((commit, told.into_string().into_bytes()))
+    }
+
+    /// The commit of what needs not have made a definition.
+    async fn commit_settled(&self, committed: Committed) -> Result<Commit> {
+        match committed.collection {
+            Some(_) => Ok(self.settled(committed).await?.commit),
+            None => Ok(Commit::of(&committed)),
+        }
     }
 
     /// Drops a collection with its records; with `once`, unless that was done before.
@@ -280,6 +310,15 @@ impl Service {
         };
         Ok(Commit::of(&committed))
     }
+}
+
+/// What carries an import out, in order; where it does nothing and its answer is to be kept, that.
+fn commands(import: Import, keyed: bool) -> Vec<Command> {
+    let (long, at_once): (Vec<_>, Vec<_>) = import.changed.into_iter().partition(|change| change.rows != Rows::Unseen);
+    let import = Import { changed: at_once, ..import };
+    let applies = !import.is_empty() || (keyed && long.is_empty());
+    let apply = applies.then(|| Command::Apply(Box::new(import)));
+    apply.into_iter().chain(long.into_iter().map(command)).collect()
 }
 
 /// What carries a change out.

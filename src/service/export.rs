@@ -4,6 +4,9 @@
 //! go, and the file is sent at the client's pace. An export shows records as they are: the collection's own look is not
 //! applied, relations are ids, so that an import of it gives the same records.
 
+#[cfg(test)]
+mod tests;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -84,7 +87,8 @@ impl Service {
         let (answer, outcome) = oneshot::channel();
         let work = move || {
             let gone = || answer.is_closed();
-            let done = catch_unwind(AssertUnwindSafe(|| exporting.write_down(spool, gone)));
+            let deadline = Instant::now() + limits::SPOOL_TIME_MAX;
+            let done = catch_unwind(AssertUnwindSafe(|| exporting.write_down(spool, deadline, gone)));
             drop(place);
             // A caller that hung up is no fault.
             let _ = answer.send(done.unwrap_or_else(|_| Err(Error::internal("an export panicked"))));
@@ -156,8 +160,7 @@ struct Exporting {
 
 impl Exporting {
     /// Writes the records down. `gone` says whether nobody waits for them any more.
-    fn write_down(self, mut spool: Spool, gone: impl Fn() -> bool) -> Result<Export> {
-        let deadline = Instant::now() + limits::SPOOL_TIME_MAX;
+    fn write_down(self, mut spool: Spool, deadline: Instant, gone: impl Fn() -> bool) -> Result<Export> {
         let Exporting { view, collection, query, look, form } = self;
         if form == Form::Csv {
             pipeline::format_header(&collection, &look.mask, spool.buffer());

@@ -21,10 +21,13 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub(super) fn start_core() -> (Core, Threads) {
-    let disk = SimDisk::new(1);
+    start_core_on(&SimDisk::new(1))
+}
+
+pub(super) fn start_core_on(disk: &SimDisk) -> (Core, Threads) {
     disk.create_dir_all(Path::new("/data")).unwrap();
     let settings = core::Settings { ballast_bytes: 4_096, ..core::Settings::default() };
-    core::start(Arc::new(disk), Path::new("/data"), &settings, Clock::manual(Millis(1))).unwrap()
+    core::start(Arc::new(disk.clone()), Path::new("/data"), &settings, Clock::manual(Millis(1))).unwrap()
 }
 
 pub(super) fn over(core: &Core, cache_bytes: usize) -> Service {

@@ -6,7 +6,7 @@ use crate::model::definition::{Import, Redefinition, Rows};
 use crate::model::schema::{Collection, Schema};
 
 /// The import as JSON: `created`, `changed`, `deleted`, `unchanged`, `dryRun`.
-pub(super) fn told(schema: &Schema, import: &Import) -> Vec<u8> {
+pub(super) fn told(schema: &Schema, import: &Import) -> String {
     let changed = import.changed.iter().filter_map(|change| Some(of_change(schema.get(change.collection.id)?, change)));
     let deleted = import.dropped.iter().filter_map(|id| Some(&schema.get(*id)?.name));
     let whole = json!({
@@ -16,7 +16,7 @@ pub(super) fn told(schema: &Schema, import: &Import) -> Vec<u8> {
         "unchanged": import.unchanged,
         "dryRun": import.dry_run,
     });
-    whole.to_string().into_bytes()
+    whole.to_string()
 }
 
 fn of_change(stored: &Collection, change: &Redefinition) -> Json {

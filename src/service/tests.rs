@@ -1,14 +1,19 @@
 //! The service over a core on a simulated disk: lists as they are answered, writes with a key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use crate::core::Threads;
 use crate::disk::sim::Rng;
+use crate::error::Result;
 use crate::limits;
+use crate::model::lines::Form;
 use crate::model::look::Wanted;
 use crate::service::cache::Question;
 use crate::service::fixture::{self, block_on, nobody, superuser};
+use crate::service::import::{Source, Terms};
 use crate::service::lists::ListRequest;
 use crate::service::once::{Begun, Keyed};
 use crate::service::writes::{Ask, Deed};
@@ -186,6 +191,46 @@ fn while_one_is_at_it_another_with_its_key_is_sent_away() {
     let refused = block_on(service.create_collection(Caller::Superuser, b"{}", Some(other)));
     assert_eq!(refused.unwrap_err().code_str(), "idempotency_mismatch");
     drop(before);
+    drop(service);
+    threads.stop().unwrap();
+}
+
+/// A body in pieces.
+struct Chunks(VecDeque<&'static str>);
+
+impl Source for Chunks {
+    fn next(&mut self) -> Result<Option<Bytes>> {
+        Ok(self.0.pop_front().map(Bytes::from))
+    }
+}
+
+#[test]
+fn an_import_holds_its_key_while_its_body_comes_and_is_known_by_all_of_it() {
+    let (service, threads) = start();
+    fixture::define(&service, ITEMS);
+    let asker = superuser(&service);
+    let terms = Terms { form: Form::Ndjson, upsert: false, atomic: true };
+    let keyed = Keyed { method: "POST", path: "/api/collections/items/import", key: b"key", parts: &[b"ndjson"] };
+    let begin = || service.import(&asker, "items", terms, Some(service.claim(&Caller::Superuser, keyed)?));
+    let run = |chunks: &[&'static str]| begin().unwrap().run(&mut Chunks(chunks.iter().copied().collect()));
+    let broken = begin().unwrap();
+    assert_eq!(begin().unwrap_err().code_str(), "idempotency_running");
+    drop(broken);
+    assert_eq!(run(&["{\"n\":"]).unwrap_err().report.refused, 1, "a refusal is not kept");
+    let first = run(&["{\"id\":\"a\"}\n{\"id\"", ":\"b\"}"]).unwrap();
+    assert_eq!((first.created, first.lines, first.replayed), (2, 2, false));
+    // Two that are answered again are in nobody's way, and where a piece ends says nothing.
+    let before = begin().unwrap();
+    let again = run(&["{\"id\":\"a\"}", "\n{\"id\":\"b\"}"]).unwrap();
+    assert_eq!((again.position, again.created, again.lines, again.replayed), (first.position, 2, 2, true));
+    drop(before);
+    assert_eq!(run(&["{\"id\":\"a\"}\n"]).unwrap_err().error.code_str(), "idempotency_mismatch");
+    block_on(service.drop_collection(Caller::Superuser, "items", None)).unwrap();
+    let again = run(&["{\"id\":\"a\"}\n", "{\"id\":\"b\"}"]).unwrap();
+    assert!(again.replayed, "what was done is told also when it could not be done any more");
+    let other = Keyed { key: b"other", ..keyed };
+    let claim = service.claim(&Caller::Superuser, other).unwrap();
+    assert_eq!(service.import(&asker, "items", terms, Some(claim)).unwrap_err().code_str(), "not_found");
     drop(service);
     threads.stop().unwrap();
 }

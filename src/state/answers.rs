@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Position, Seq};
 use crate::limits;
 use crate::model::change::Change;
-use crate::model::command::{Committed, Written};
+use crate::model::command::{Committed, Loaded, Written};
 use crate::model::once::{Answer, Fingerprint, Kept, Once, Part, Remembered};
 use crate::model::record::Record;
 use crate::state::stack::Read;
@@ -112,6 +112,8 @@ pub(super) fn made(position: Position, this: &Remembered, earlier: &[Change]) ->
         Kept::Record(collection, record) => Some(Part::Updated(*collection, record.clone())),
         Kept::Gone(collection) => Some(Part::Gone(*collection)),
         Kept::Definition(collection, version, text) => Some(Part::Defined(*collection, *version, text.clone())),
+        Kept::Counts(created, updated) => Some(Part::Counts(*created, *updated)),
+        Kept::Told(text) => Some(Part::Told(text.clone())),
     });
     Some(Answer { time: this.time, body: this.body, position, parts: parts.collect::<Option<_>>()? })
 }
@@ -140,6 +142,7 @@ fn part(version: Position, change: &Change) -> Option<Part> {
 fn committed(answer: Answer) -> Result<Committed> {
     let mut collections: Vec<CollectionId> = Vec::with_capacity(answer.parts.len());
     let (mut writes, mut defined) = (Vec::with_capacity(answer.parts.len()), None);
+    let (mut loaded, mut told) = (None, None);
     for part in answer.parts {
         let (collection, written) = match part {
             Part::Created(collection, record) => (collection, Written::Created(record)),
@@ -151,11 +154,25 @@ fn committed(answer: Answer) -> Result<Committed> {
                 defined = Some(Box::new(definition));
                 continue;
             }
+            Part::Counts(created, updated) => {
+                loaded = Some(Box::new(counted(created, updated)?));
+                continue;
+            }
+            Part::Told(text) => {
+                told = Some(text.into());
+                continue;
+            }
         };
         collections.push(collection);
         writes.push(written);
     }
-    Ok(Committed { position: answer.position, writes, collection: defined, replayed: Some(collections), loaded: None })
+    Ok(Committed { position: answer.position, writes, collection: defined, replayed: Some(collections), loaded, told })
+}
+
+fn counted(created: u64, updated: u64) -> Result<Loaded> {
+    let number = |count: u64| usize::try_from(count).map_err(|_| malformed("a count"));
+    let (created, updated) = (number(created)?, number(updated)?);
+    Ok(Loaded { decided: created.saturating_add(updated), created, updated, refused: Vec::new() })
 }
 
 pub(super) fn encode(answer: &Answer) -> Result<Bytes> {

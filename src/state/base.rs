@@ -4,15 +4,16 @@
 //! transaction; no error or panic of redb passes as an answer. A base that failed is never written again: its backend
 //! refuses, since redb writes when it is dropped.
 
+mod view;
+
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use redb::{AccessGuard, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
+use redb::{Database, Durability, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, DiskFile, Open};
@@ -25,6 +26,9 @@ use crate::state::key;
 use crate::state::layer::Layer;
 use crate::state::warm::{FlushNumber, Warm};
 use crate::time::Millis;
+
+pub use view::BaseView;
+pub(super) use view::{BasePair, BaseRange};
 
 /// Name of the base's file.
 const FILE: &str = "base";
@@ -80,18 +84,6 @@ pub struct Base {
     file: Arc<dyn DiskFile>,
     backend: Arc<Backend>,
     view: Arc<BaseView>,
-}
-
-/// The base at one moment: a read transaction with its table open. Reading never blocks. Held for long it keeps redb
-/// from using freed pages again.
-pub struct BaseView {
-    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    applied: Applied,
-    shared: Arc<Shared>,
-    warm: Arc<Warm>,
-    flush: FlushNumber,
-    /// The file is read as long as there is a view of it, also when the base lies in another by then.
-    _handle: Arc<Handle>,
 }
 
 /// redb's hold on a file.
@@ -163,7 +155,8 @@ impl Base {
     /// can be read as before; its file goes with the last of them.
     ///
     /// # Errors
-    /// The disk's, or those of `place`: it is not known which of the two a start will find, and each is right.
+    /// The disk's, or those of `place`: this one goes on as it was, unless they say that nobody knows which of the two a
+    /// start will find; each is right.
     pub fn move_to(&mut self, copy: Filling, place: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         if copy.applied() != self.view.applied {
             return Err(Error::internal("a copy of the base is not where the base is"));
@@ -385,99 +378,6 @@ fn open_file(disk: &dyn Disk, path: &Path, cache_bytes: usize) -> Result<Base> {
     let warm = Arc::new(Warm::new((cache_bytes / 2).min(limits::BASE_ROWS_BYTES)));
     let view = BaseView::of(&handle, &shared, &warm, FlushNumber::default())?;
     Ok(Base { handle, shared, file, backend, view: Arc::new(view) })
-}
-
-impl BaseView {
-    fn of(handle: &Arc<Handle>, shared: &Arc<Shared>, warm: &Arc<Warm>, flush: FlushNumber) -> Result<BaseView> {
-        let (table, applied) = handle.with(|database| {
-            let transaction: ReadTransaction = database.begin_read()?;
-            let table = transaction.open_table(TABLE)?;
-            let applied = match table.get(key::APPLIED)? {
-                Some(bytes) => postcard::from_bytes(bytes.value()).ok(),
-                None => None,
-            };
-            let applied = applied.ok_or_else(|| redb::Error::Corrupted("no applied position".to_owned()))?;
-            Ok((table, applied))
-        })?;
-        let (shared, warm, _handle) = (shared.clone(), warm.clone(), handle.clone());
-        Ok(BaseView { table, applied, shared, warm, flush, _handle })
-    }
-
-    /// How far it reaches.
-    pub fn applied(&self) -> Applied {
-        self.applied
-    }
-
-    /// The keys that are the same on every server, with their values, in order, behind `after`.
-    ///
-    /// # Errors
-    /// `Damaged` or `Internal`.
-    pub fn pairs(&self, after: &[u8]) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>)>> + use<>> {
-        let (first, end) = key::SHARED;
-        let mut range = self.range(after.max(first), end)?;
-        let after = after.to_vec();
-        let next = move || match range.step(false) {
-            Ok(pair) => pair.map(|pair| Ok((pair.key().to_vec(), pair.value().to_vec()))),
-            Err(error) => Some(Err(error)),
-        };
-        Ok(std::iter::from_fn(next).skip_while(move |pair| pair.as_ref().is_ok_and(|(key, _)| *key == after)))
-    }
-
-    pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        let is_row = key::is_row(key);
-        if is_row && let Some(value) = self.warm.get(key, self.flush) {
-            return Ok(Some(value));
-        }
-        let read = || Ok(self.table.get(key)?.map(|value| Bytes::copy_from_slice(value.value())));
-        let value = guarded(&self.shared, read)?;
-        if is_row && let Some(value) = &value {
-            self.warm.keep(key, self.flush, value);
-        }
-        Ok(value)
-    }
-
-    pub(super) fn range(&self, from: &[u8], to: &[u8]) -> Result<BaseRange> {
-        let range = guarded(&self.shared, || Ok(self.table.range::<&[u8]>(from..to)?))?;
-        Ok(BaseRange { range, shared: self.shared.clone() })
-    }
-}
-
-impl fmt::Debug for BaseView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BaseView").field("applied", &self.applied).finish_non_exhaustive()
-    }
-}
-
-/// A part of the base, from either end.
-pub(super) struct BaseRange {
-    range: redb::Range<'static, &'static [u8], &'static [u8]>,
-    shared: Arc<Shared>,
-}
-
-impl BaseRange {
-    pub(super) fn step(&mut self, backwards: bool) -> Result<Option<BasePair>> {
-        let range = &mut self.range;
-        guarded(&self.shared, || {
-            let next = if backwards { range.next_back() } else { range.next() };
-            Ok(next.transpose()?.map(|(key, value)| BasePair { key, value }))
-        })
-    }
-}
-
-/// A key and its value on a page of the base.
-pub(super) struct BasePair {
-    key: AccessGuard<'static, &'static [u8]>,
-    value: AccessGuard<'static, &'static [u8]>,
-}
-
-impl BasePair {
-    pub(super) fn key(&self) -> &[u8] {
-        self.key.value()
-    }
-
-    pub(super) fn value(&self) -> &[u8] {
-        self.value.value()
-    }
 }
 
 /// Runs redb and gives its errors our meaning. A panic in it (it asserts what it reads from its pages) is damage.

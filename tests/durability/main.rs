@@ -10,6 +10,7 @@ mod points;
 mod power;
 mod reclaim;
 mod rig;
+mod shapes;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,9 +7,11 @@ use millpond::disk::sim::Rng;
 use millpond::id::{FieldId, RecordId};
 use millpond::model::command::{Command, Op, Write};
 use millpond::model::guard::Guard;
-use millpond::model::once::{Fingerprint, Once};
+use millpond::model::once::{Fingerprint, Keep, Once};
 use millpond::model::schema::{Collection, Index, IndexField, IndexState};
 use millpond::model::value::{Fields, Value};
+
+use super::shapes::{self, Shape};
 
 /// `a.name`, unique if set.
 pub(crate) const NAME: FieldId = FieldId(1);
@@ -51,9 +53,14 @@ pub(crate) struct Transaction {
     pub(crate) key: Option<u8>,
 }
 
-/// All records, and what was done under each key.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Model(pub(crate) BTreeMap<(Which, u8), Fields>, BTreeMap<u8, String>);
+/// All records, what was done under each key, and the definitions that hold.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Model {
+    /// In the form that all shapes have in common.
+    pub(crate) records: BTreeMap<(Which, u8), Fields>,
+    done: BTreeMap<u8, String>,
+    pub(crate) shape: Shape,
+}
 
 /// What must come of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,19 +78,24 @@ pub(crate) const IDS: u8 = 8;
 const KEYS: u64 = 12;
 
 impl Model {
+    /// No records, in the shape of [`DEFINITIONS`].
+    pub(crate) fn empty() -> Model {
+        Model { records: BTreeMap::new(), done: BTreeMap::new(), shape: shapes::FIRST }
+    }
+
     /// As [`Model::after`], of a transaction that may bear a key. Whether there is an entry of it: what bears a key has
     /// one also when it changes nothing.
     pub(crate) fn after_once(&self, transaction: &Transaction, unique_n: bool) -> (Expected, Option<Model>) {
         let Transaction { requests, key } = transaction;
         let body = format!("{requests:?}");
-        match key.and_then(|key| self.1.get(&key)) {
+        match key.and_then(|key| self.done.get(&key)) {
             Some(done) if *done == body => return (Expected::Replayed, None),
             Some(_) => return (Expected::Refused, None),
             None => {}
         }
         let Some((mut next, changed)) = self.after(requests, unique_n) else { return (Expected::Refused, None) };
         if let Some(key) = key {
-            next.1.insert(*key, body);
+            next.done.insert(*key, body);
         }
         (Expected::Done, (changed || key.is_some()).then_some(next))
     }
@@ -106,7 +118,7 @@ impl Model {
 
     /// Whether two records of `a` have the same `n`.
     pub(crate) fn has_twins(&self) -> bool {
-        let all = self.0.iter().filter(|((which, _), _)| *which == Which::A).map(|(_, fields)| fields.get(N));
+        let all = self.records.iter().filter(|((which, _), _)| *which == Which::A).map(|(_, fields)| fields.get(N));
         let mut seen = Vec::new();
         all.filter(|n| !n.is_null()).any(|n| {
             let twin = seen.contains(&n);
@@ -115,36 +127,52 @@ impl Model {
         })
     }
 
+    /// What the records become once definitions of another shape hold; `None` where one stands against them.
+    pub(crate) fn reshaped(&self, to: Shape) -> Option<Model> {
+        let mut next = Model { shape: to, ..self.clone() };
+        for ((which, _), fields) in &mut next.records {
+            *fields = to.reshaped(self.shape, *which, fields)?;
+        }
+        Some(next)
+    }
+
     /// Without the records of one collection, and those of `b` that point at one of `a`.
     pub(crate) fn emptied(&self, emptied: Which) -> Model {
         let mut next = self.clone();
-        next.0.retain(|(which, _), fields| *which != emptied && (*which == Which::A || fields.get(A).is_null()));
+        next.records.retain(|(which, _), fields| *which != emptied && (*which == Which::A || fields.get(A).is_null()));
         next
     }
 
     fn take(&mut self, request: &Request) -> bool {
         match request {
             Request::Create(which, id, fields) => {
-                !self.0.contains_key(&(*which, *id)) && self.put(*which, *id, fields.clone())
+                !self.records.contains_key(&(*which, *id)) && self.put(*which, *id, self.whole(*which, fields))
             }
-            Request::Put(which, id, fields) => self.put(*which, *id, fields.clone()),
-            Request::Merge(which, id, field, value) => match self.0.get(&(*which, *id)) {
+            Request::Put(which, id, fields) => self.put(*which, *id, self.whole(*which, fields)),
+            Request::Merge(which, id, field, value) => match self.records.get(&(*which, *id)) {
                 Some(old) => {
                     let mut fields = old.clone();
-                    fields.set(*field, value.clone());
+                    if let Some(value) = self.shape.sent(*which, *field, value) {
+                        fields.set(*field, value);
+                    }
                     self.put(*which, *id, fields)
                 }
                 None => false,
             },
             Request::Delete(which, id) => {
-                let there = self.0.remove(&(*which, *id)).is_some();
+                let there = self.records.remove(&(*which, *id)).is_some();
                 if *which == Which::A {
                     let gone = Value::text(name(*id));
-                    self.0.retain(|(which, _), fields| *which == Which::A || *fields.get(A) != gone);
+                    self.records.retain(|(which, _), fields| *which == Which::A || *fields.get(A) != gone);
                 }
                 there
             }
         }
+    }
+
+    /// A whole record that was sent.
+    fn whole(&self, which: Which, fields: &Fields) -> Fields {
+        self.shape.filled(which, self.shape.sent_whole(which, fields))
     }
 
     fn put(&mut self, which: Which, id: u8, fields: Fields) -> bool {
@@ -152,17 +180,17 @@ impl Model {
             Which::A => {
                 let name = fields.get(NAME);
                 name.is_null()
-                    || !self.0.iter().any(|((other, other_id), held)| {
+                    || !self.records.iter().any(|((other, other_id), held)| {
                         *other == Which::A && *other_id != id && held.get(NAME) == name
                     })
             }
             Which::B => match fields.get(A).as_text() {
-                Some(target) => self.0.keys().any(|(which, id)| *which == Which::A && name(*id) == target),
+                Some(target) => self.records.keys().any(|(which, id)| *which == Which::A && name(*id) == target),
                 None => true,
             },
         };
         if fits {
-            self.0.insert((which, id), fields);
+            self.records.insert((which, id), fields);
         }
         fits
     }
@@ -177,11 +205,13 @@ pub(crate) fn add_index(to: &mut Collection, shape: u64) {
         _ => (&[(N, true), (NAME, true)], false),
     };
     to.last_index.0 += 1;
-    let fields = fields.iter().map(|(field, descending)| IndexField { field: *field, descending: *descending });
+    let id = |field: &FieldId| shapes::id_in(to, *field).expect("they are never removed");
+    let fields: Vec<IndexField> =
+        fields.iter().map(|(field, descending)| IndexField { field: id(field), descending: *descending }).collect();
     to.indexes.push(Index {
         id: to.last_index,
         name: format!("x{}", to.last_index).into(),
-        fields: fields.collect(),
+        fields,
         unique,
         system: false,
         state: IndexState::Ready,
@@ -245,31 +275,43 @@ pub(crate) fn transaction(asked: &mut Vec<Transaction>, rng: &mut Rng) -> Transa
 }
 
 /// The command that asks the server for it.
-pub(crate) fn command(collections: &[Collection; 2], transaction: &Transaction) -> Command {
-    let write = write(collections, &transaction.requests);
+pub(crate) fn command(collections: &[Collection; 2], shape: Shape, transaction: &Transaction) -> Command {
+    let write = write(collections, shape, &transaction.requests);
     let Some(key) = transaction.key else { return write };
     let body = xxhash_rust::xxh3::xxh3_128(format!("{:?}", transaction.requests).as_bytes());
     let once = Once { key: Fingerprint([key; 16]), body: Fingerprint(body.to_be_bytes()) };
-    Command::Once(once, Box::new(write))
+    Command::Once(once, Keep::All, Box::new(write))
 }
 
-fn write(collections: &[Collection; 2], requests: &[Request]) -> Command {
+fn write(collections: &[Collection; 2], shape: Shape, requests: &[Request]) -> Command {
+    let whole = |which: Which, fields: &Fields| -> Fields {
+        let definition = &collections[which as usize];
+        let sent = shape.sent_whole(which, fields);
+        sent.iter().filter_map(|(field, value)| shapes::encoded(definition, field, value)).collect()
+    };
+    let part = |which: Which, field: FieldId, value: &Value| {
+        let sent = shape.sent(which, field, value)?;
+        shapes::encoded(&collections[which as usize], field, &sent)
+    };
     let write = |request: &Request| {
         let (which, op) = match request.clone() {
-            Request::Create(which, id, fields) => (which, Op::Create { id: record_id(id), fields }),
+            Request::Create(which, id, fields) => {
+                (which, Op::Create { id: record_id(id), fields: whole(which, &fields) })
+            }
             Request::Merge(which, id, field, value) => (
                 which,
                 Op::Merge {
                     id: record_id(id),
-                    patch: vec![(field, value)],
+                    patch: part(which, field, &value).into_iter().collect(),
                     merges: Vec::new(),
                     adjusts: Vec::new(),
                     if_match: None,
                 },
             ),
-            Request::Put(which, id, fields) => {
-                (which, Op::Put { id: record_id(id), fields, if_match: None, create_only: false })
-            }
+            Request::Put(which, id, fields) => (
+                which,
+                Op::Put { id: record_id(id), fields: whole(which, &fields), if_match: None, create_only: false },
+            ),
             Request::Delete(which, id) => (which, Op::Delete { id: record_id(id), if_match: None }),
         };
         let collection = &collections[which as usize];

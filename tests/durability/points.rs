@@ -1,7 +1,9 @@
 //! F2: every crash point of every workload of up to three requests, with nothing, everything and anything lost; every
 //! other time under keys, and then asked for again.
 
+use std::fmt::Debug;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use millpond::disk::Disk;
@@ -11,6 +13,7 @@ use millpond::model::value::{Fields, Value};
 
 use super::model::{self, A, N, NAME, Request, TEXT, Transaction, Which, name};
 use super::rig::{self, Known};
+use super::shapes::{self, Shape, Text};
 use super::{cores, results};
 
 fn alphabet() -> Vec<Request> {
@@ -25,48 +28,54 @@ fn alphabet() -> Vec<Request> {
     ]
 }
 
-/// All sequences of one to `longest` requests.
-fn workloads(longest: u32) -> Vec<Vec<Request>> {
-    let alphabet = alphabet();
-    let mut all = Vec::new();
-    for length in 1..=longest {
-        for mut code in 0..alphabet.len().pow(length) {
-            let mut workload = Vec::new();
-            for _ in 0..length {
-                workload.push(alphabet[code % alphabet.len()].clone());
-                code /= alphabet.len();
+/// All sequences of that many of some things, in no order.
+fn sequences<T: Clone>(of: &[T], length: u32) -> Vec<Vec<T>> {
+    let nth = |mut code: usize| {
+        let mut next = || {
+            let one = of[code % of.len()].clone();
+            code /= of.len();
+            one
+        };
+        (0..length).map(|_| next()).collect()
+    };
+    (0..of.len().pow(length)).map(nth).collect()
+}
+
+/// Crashes each case at its first operation, its second and so on, with nothing, everything and anything lost, until one
+/// ends before its power loss, as `crash` says. How many crashes there were.
+fn at_every_point<C: Debug + Sync>(
+    cases: &[C],
+    seed: u64,
+    crash: impl Fn(&C, u64, Loss, u64) -> Result<bool, String> + Sync,
+) -> u64 {
+    let points = AtomicU64::new(0);
+    cores::on_all_cores(cases.len() as u64, |at| {
+        let case = &cases[at as usize];
+        for op in 1.. {
+            let mut beyond = true;
+            for loss in [Loss::All, Loss::Nothing, Loss::Random] {
+                let told = |error| format!("{case:?}, operation {op}, loss {loss:?}, MILLPOND_SEED={seed}: {error}");
+                beyond &= crash(case, op, loss, seed.wrapping_add(op)).map_err(told)?;
+                points.fetch_add(1, Ordering::Relaxed);
             }
-            all.push(workload);
+            if beyond {
+                break;
+            }
         }
-    }
-    all
+        Ok(())
+    });
+    points.into_inner()
 }
 
 #[test]
 fn every_crash_point_of_every_short_workload_recovers() {
-    let seed = results::seed();
-    let started = Instant::now();
-    let longest = results::size(3, 3, 4);
-    let workloads = workloads(longest);
+    let (seed, started) = (results::seed(), Instant::now());
+    let workloads: Vec<Vec<Request>> =
+        (1..=results::size(3, 3, 4)).flat_map(|length| sequences(&alphabet(), length)).collect();
     let (disk, known) = rig::template();
-    let points = std::sync::atomic::AtomicU64::new(0);
-    cores::on_all_cores(workloads.len() as u64, |at| {
-        let workload = &workloads[at as usize];
-        let mut op = 0;
-        loop {
-            op += 1;
-            let mut beyond = true;
-            for loss in [Loss::All, Loss::Nothing, Loss::Random] {
-                beyond &= crash_at(&disk, &known, workload, op, loss, seed.wrapping_add(op))
-                    .map_err(|error| format!("{workload:?} at operation {op}, loss {loss:?}: {error}"))?;
-                points.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
-            if beyond {
-                return Ok(());
-            }
-        }
-    });
-    results::record("F2", points.into_inner(), 0, started, seed);
+    let points =
+        at_every_point(&workloads, seed, |workload, op, loss, seed| crash_at(&disk, &known, workload, op, loss, seed));
+    results::record("F2", points, 0, started, seed);
 }
 
 /// What the server is asked for beside writes, and what it does by itself.
@@ -74,47 +83,79 @@ fn every_crash_point_of_every_short_workload_recovers() {
 enum Deed {
     /// A unique index over `n`, or without the last one that came.
     Index(u64),
+    /// Definitions of another shape.
+    Shape(Which, Shape),
     Work,
     Write(u8, i64),
     Truncate,
 }
 
-#[test]
-fn every_crash_point_of_every_short_build_recovers() {
-    let seed = results::seed();
-    let deeds = [Deed::Index(1), Deed::Index(0), Deed::Work, Deed::Work, Deed::Write(1, 4), Deed::Truncate];
+/// Three records, to be seen to in pieces.
+fn three_records() -> (SimDisk, Known) {
     let (disk, mut known) = rig::template();
-    // Three records to build an index of, two by two.
     let mut parts = rig::open(&disk).expect("a healthy disk");
     for id in 1..=3 {
-        let fields = [(N, Value::Int(i64::from(id)))].into_iter().collect();
-        known.commit(&mut parts, &[plain(Request::Create(Which::A, id, fields))]).expect("a healthy disk");
+        let a = [(N, Value::Int(i64::from(id)))].into_iter().collect();
+        let b = [(A, Value::text(name(id))), (TEXT, Value::text("t"))].into_iter().collect();
+        for request in [Request::Create(Which::A, id, a), Request::Create(Which::B, id, b)] {
+            known.commit(&mut parts, &[plain(request)]).expect("a healthy disk");
+        }
     }
-    known.redefine(&mut parts, 1).expect("a healthy disk");
+    close(parts);
+    (disk, known)
+}
+
+fn close(parts: rig::Parts) {
     parts.applier.close(true).expect("a healthy disk");
     parts.writer.close().expect("a healthy disk");
-    let count = deeds.len().pow(results::size(2, 3, 4)) as u64;
-    cores::on_all_cores(count, |code| {
-        let workload: Vec<Deed> = (0..results::size(2, 3, 4))
-            .map(|place| deeds[(code / (deeds.len() as u64).pow(place)) as usize % deeds.len()])
-            .collect();
-        let mut op = 0;
-        loop {
-            op += 1;
-            let mut beyond = true;
-            for loss in [Loss::All, Loss::Nothing, Loss::Random] {
-                beyond &= build_at(&disk, &known, &workload, op, loss, seed.wrapping_add(op))
-                    .map_err(|error| format!("{workload:?} at operation {op}, loss {loss:?}: {error}"))?;
-            }
-            if beyond {
-                return Ok(());
-            }
-        }
-    });
+}
+
+#[test]
+fn every_crash_point_of_every_short_build_recovers() {
+    let (seed, started) = (results::seed(), Instant::now());
+    let deeds = [Deed::Index(1), Deed::Index(0), Deed::Work, Deed::Work, Deed::Write(1, 4), Deed::Truncate];
+    let (disk, mut known) = three_records();
+    let mut parts = rig::open(&disk).expect("a healthy disk");
+    known.redefine(&mut parts, 1).expect("a healthy disk");
+    close(parts);
+    let workloads = sequences(&deeds, results::size(2, 3, 4));
+    let points =
+        at_every_point(&workloads, seed, |workload, op, loss, seed| work_at(&disk, &known, workload, op, loss, seed));
+    results::record("F2", points, 0, started, seed);
+}
+
+#[test]
+fn every_crash_point_of_every_short_reshape_recovers() {
+    let (seed, started) = (results::seed(), Instant::now());
+    let first = shapes::FIRST;
+    let bounded = Shape { n_bounded: true, ..first };
+    let changes = [
+        (Which::A, Shape { n: shapes::Kind::Text, ..first }),
+        (Which::A, bounded),
+        (Which::B, Shape { text: Some(Text { name: "note", bounded: true, filled: false }), ..first }),
+        (Which::B, Shape { text: None, ..first }),
+    ];
+    let deeds = [
+        Deed::Work,
+        Deed::Work,
+        Deed::Write(1, 4),
+        Deed::Truncate,
+        Deed::Shape(Which::A, first),
+        Deed::Shape(Which::B, Shape { text: Some(Text { name: "text", bounded: false, filled: true }), ..first }),
+    ];
+    let (disk, known) = three_records();
+    let rest = sequences(&deeds, results::size(2, 3, 4));
+    let workloads: Vec<Vec<Deed>> = changes
+        .iter()
+        .flat_map(|(which, to)| rest.iter().map(|rest| [&[Deed::Shape(*which, *to)], &rest[..]].concat()))
+        .collect();
+    let points =
+        at_every_point(&workloads, seed, |workload, op, loss, seed| work_at(&disk, &known, workload, op, loss, seed));
+    results::record("F2", points, 0, started, seed);
 }
 
 /// As [`crash_at`], of such deeds. What is left to do after the loss is done, and comes to an end.
-fn build_at(
+fn work_at(
     template: &SimDisk,
     known: &Known,
     workload: &[Deed],
@@ -129,6 +170,7 @@ fn build_at(
         for deed in workload {
             let done = match deed {
                 Deed::Index(shape) => known.redefine(&mut parts, *shape),
+                Deed::Shape(which, to) => known.reshape(&mut parts, *which, *to),
                 Deed::Work => known.work(&mut parts).map(drop),
                 Deed::Write(id, n) => {
                     let merge = Request::Merge(Which::A, *id, N, Value::Int(*n));
@@ -148,6 +190,9 @@ fn build_at(
     while known.work(&mut parts).map_err(|kind| format!("{kind:?} on a healthy disk"))? {}
     known.verify(&parts)?;
     let view = parts.writer.published().load_full();
+    if let Some(collection) = view.schema.iter().find(|collection| collection.staged.is_some()) {
+        return Err(format!("with all done {} has a definition staged", collection.name));
+    }
     match view.schema.iter().flat_map(|collection| &collection.indexes).find(|index| index.is_building()) {
         Some(index) => Err(format!("with all done {index:?} is still being built")),
         None => Ok(beyond),
@@ -215,8 +260,7 @@ fn overfull() -> (SimDisk, Known) {
         known.commit(&mut parts, &[plain(model::request(&mut rng))]).expect("a healthy disk");
     }
     rig::flush(&mut parts).expect("a healthy disk");
-    parts.applier.close(true).expect("a healthy disk");
-    parts.writer.close().expect("a healthy disk");
+    close(parts);
     (disk, known)
 }
 
@@ -225,25 +269,14 @@ fn every_crash_point_of_a_snapshot_a_trim_and_a_move_to_a_smaller_file_recovers(
     let seed = results::seed();
     let started = Instant::now();
     let (disk, known) = overfull();
-    let points = std::sync::atomic::AtomicU64::new(0);
-    // Stretches of operations, one a case: each goes on until the work ends before its power loss.
+    // Every so manieth operation from another one on, for as many cores.
     const LANES: u64 = 8;
-    cores::on_all_cores(LANES, |lane| {
-        for op in (1 + lane..).step_by(LANES as usize) {
-            let mut beyond = true;
-            for loss in [Loss::All, Loss::Nothing, Loss::Random] {
-                let case = || format!("operation {op}, loss {loss:?}, MILLPOND_SEED={seed}");
-                beyond &= crash_while_keeping(&disk, &known, op, loss, seed.wrapping_add(op))
-                    .map_err(|error| format!("{}: {error}", case()))?;
-                points.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
-            if beyond {
-                return Ok(());
-            }
-        }
-        Ok(())
+    let lanes: Vec<u64> = (1..=LANES).collect();
+    let points = at_every_point(&lanes, seed, |lane, round, loss, seed| {
+        let op = lane + (round - 1) * LANES;
+        crash_while_keeping(&disk, &known, op, loss, seed.wrapping_add(op))
     });
-    results::record("F2", points.into_inner(), 0, started, seed);
+    results::record("F2", points, 0, started, seed);
 }
 
 /// Takes a snapshot, trims, writes on, compacts, takes the next; loses power at one operation. Whether it ended before that.

@@ -14,13 +14,14 @@ use millpond::error::Kind;
 use millpond::id::{DatabaseId, NodeId, Seq};
 use millpond::log;
 use millpond::model::command::{Command, Committed};
-use millpond::model::definition;
-use millpond::model::schema::{Collection, Index};
+use millpond::model::definition::{self, Rows};
+use millpond::model::schema::{Collection, Index, Staged};
 use millpond::model::value::Fields;
 use millpond::state;
 use millpond::time::Millis;
 
 use super::model::{self, DEFINITIONS, Expected, Model, Transaction, Which};
+use super::shapes::{self, Shape};
 
 const DIR: &str = "/data";
 const NOW: Millis = Millis(1_000_000_000_000);
@@ -74,12 +75,26 @@ pub(crate) struct Known {
     first: Seq,
     /// The model after the entries `first`, `first + 1`, …
     history: Vec<Model>,
+    /// What the last of them may be instead: the definitions that are staged hold from there.
+    or: Vec<Model>,
     /// The last entry that was acknowledged.
     acked: Seq,
     /// Transactions with a key that were asked for, whatever came of them: to be asked for again, also after a loss.
     asked: Vec<Transaction>,
     /// What was answered under each key.
     answers: BTreeMap<u8, Committed>,
+    /// What came of definitions that were staged.
+    pub(crate) of_staged: StagedSeen,
+}
+
+/// How often something came of definitions that were staged.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StagedSeen {
+    /// Found so when a core was opened.
+    pub(crate) found: u64,
+    /// They hold now.
+    pub(crate) held: u64,
+    pub(crate) refused: u64,
 }
 
 /// A disk with the two collections defined and nothing in them.
@@ -96,8 +111,8 @@ pub(crate) fn template() -> (SimDisk, Known) {
     let first = parts.writer.position().seq;
     parts.applier.close(true).expect("a healthy disk");
     parts.writer.close().expect("a healthy disk");
-    let (history, asked, answers) = (vec![Model::default()], Vec::new(), BTreeMap::new());
-    (disk, Known { collections, first, history, acked: first, asked, answers })
+    let (history, or, asked, answers) = (vec![Model::empty()], Vec::new(), Vec::new(), BTreeMap::new());
+    (disk, Known { collections, first, history, or, acked: first, asked, answers, of_staged: StagedSeen::default() })
 }
 
 impl Known {
@@ -109,7 +124,8 @@ impl Known {
     pub(crate) fn commit(&mut self, parts: &mut Parts, transactions: &[Transaction]) -> Result<(), Kind> {
         self.see(parts);
         let commands: Vec<Command> =
-            transactions.iter().map(|transaction| model::command(&self.collections, transaction)).collect();
+            transactions.iter().map(|one| model::command(&self.collections, self.now().shape, one)).collect();
+        let staged = self.staged();
         let length = self.history.len();
         let unique_n = self.has_unique_n();
         // What each must become, if the one before it became what it must.
@@ -146,7 +162,48 @@ impl Known {
             self.history.len() as u64,
             "one entry for each change of the model"
         );
+        self.see(parts);
+        assert_eq!(self.shape(), self.now().shape, "a write of records moves no definition");
+        if let [Transaction { requests, .. }] = transactions
+            && let [_] = &requests[..]
+        {
+            self.justify(&staged);
+        }
         Ok(())
+    }
+
+    /// The shape that the definitions have.
+    fn shape(&self) -> Shape {
+        shapes::FIRST.with(Which::A, &self.collections[0]).with(Which::B, &self.collections[1])
+    }
+
+    /// The shapes that the definitions would have with each that is staged, and of which collection it is.
+    fn staged(&self) -> Vec<(Which, Shape)> {
+        let staged = [Which::A, Which::B].into_iter().map(|which| (which, &self.collections[which as usize].staged));
+        staged
+            .filter_map(|(which, staged)| Some((which, self.shape().with(which, &staged.as_ref()?.collection))))
+            .collect()
+    }
+
+    /// A staged definition that has come to nothing did so because of a record, as the model has it now.
+    fn justify(&mut self, staged: &[(Which, Shape)]) {
+        for (which, to) in staged {
+            let collection = &self.collections[*which as usize];
+            if collection.staged.is_some() {
+                continue;
+            }
+            if self.shape() == *to {
+                self.of_staged.held += 1;
+                continue;
+            }
+            self.of_staged.refused += 1;
+            let refused = collection.refused.as_ref().expect("it says why");
+            let doubled = &*refused.code == "not_unique" && collection.indexes.iter().any(|index| index.unique);
+            assert!(
+                doubled || self.now().reshaped(*to).is_none(),
+                "{refused:?}, which nothing is in the way of {to:?}"
+            );
+        }
     }
 
     /// An answer under a key is the first one's, if that came.
@@ -170,18 +227,30 @@ impl Known {
 
     /// Whether no two records of `a` may have the same `n`: only once an index over it is ready.
     fn has_unique_n(&self) -> bool {
+        let n = shapes::id_in(&self.collections[0], model::N);
+        let is_unique_n = |index: &Index| index.unique && index.fields.len() == 1 && Some(index.fields[0].field) == n;
         self.collections[0].ready_indexes().any(is_unique_n)
     }
 
-    /// Whether a unique index is being built: then a write may move the definition, and what follows it must be asked anew.
-    pub(crate) fn builds_unique(&self) -> bool {
-        self.collections[0].indexes.iter().any(|index| index.unique && index.is_building())
+    /// Whether a unique index is being built, or a definition staged: then a write may move the definition, and what
+    /// follows it must be asked anew.
+    pub(crate) fn may_move(&self) -> bool {
+        let builds = self.collections[0].indexes.iter().any(|index| index.unique && index.is_building());
+        builds || !self.staged().is_empty()
     }
 
-    /// One command that is none of a client's on records; what it makes of the model, if it is not refused.
-    pub(crate) fn commit_one(&mut self, parts: &mut Parts, command: Command, next: Model) -> Result<(), Kind> {
-        let length = self.history.len();
+    /// One command that is none of a client's on records; what it makes of the model, if it is not refused, and what else
+    /// it may make of it.
+    fn commit_one(
+        &mut self,
+        parts: &mut Parts,
+        command: Command,
+        next: Model,
+        or: Vec<Model>,
+    ) -> Result<millpond::error::Result<()>, Kind> {
+        let (length, staged) = (self.history.len(), self.staged());
         self.history.push(next);
+        self.or = or;
         let outcomes = parts.writer.commit(&[command], NOW).map_err(|error| error.kind())?;
         let outcome = outcomes.into_iter().next().expect("one");
         let logged = parts.writer.position().seq.0 - self.acked.0;
@@ -189,13 +258,31 @@ impl Known {
         self.history.truncate(length + logged as usize);
         self.acked = parts.writer.position().seq;
         self.see(parts);
+        if logged == 0 {
+            self.or.clear();
+        }
+        self.settle().expect("one of the models that it may be");
+        self.justify(&staged);
+        Ok(outcome.map(drop))
+    }
+
+    /// Takes of what the last entry may be what the definitions say it is.
+    fn settle(&mut self) -> Result<(), String> {
+        let (shape, or) = (self.shape(), std::mem::take(&mut self.or));
+        if self.now().shape != shape {
+            let last = self.history.last_mut().expect("never empty");
+            let is = or.into_iter().find(|model| model.shape == shape);
+            *last = is.ok_or_else(|| format!("the definitions are {shape:?}, not {:?}", last.shape))?;
+        }
         Ok(())
     }
 
     /// One piece of the server's own works, if there is any.
     pub(crate) fn work(&mut self, parts: &mut Parts) -> Result<bool, Kind> {
+        self.see(parts);
         let Some(command) = parts.writer.work().map_err(|error| error.kind())? else { return Ok(false) };
-        self.commit_one(parts, command, self.now().clone())?;
+        let or = self.staged().into_iter().filter_map(|(_, to)| self.now().reshaped(to)).collect();
+        drop(self.commit_one(parts, command, self.now().clone(), or)?);
         Ok(true)
     }
 
@@ -208,20 +295,51 @@ impl Known {
             Some(at) => drop(next.indexes.remove(at)),
             None => model::add_index(&mut next, shape),
         }
-        self.commit_one(parts, Command::Redefine(Box::new(next)), self.now().clone())
+        self.commit_one(parts, Command::Redefine(Box::new(next)), self.now().clone(), Vec::new()).map(drop)
     }
 
-    /// All records of one collection go, with what points at them.
+    /// The present shape, to make another of.
+    pub(crate) fn present(&mut self, parts: &Parts) -> Shape {
+        self.see(parts);
+        self.shape()
+    }
+
+    /// A change of one definition, as a client asks for it: at once, or staged.
+    pub(crate) fn reshape(&mut self, parts: &mut Parts, which: Which, to: Shape) -> Result<(), Kind> {
+        self.see(parts);
+        let view = parts.writer.published().load_full();
+        let (stored, to) = (&self.collections[which as usize], self.shape().put(which, to));
+        let body = to.body(which, stored);
+        let change = definition::change(&view.schema, stored, body.as_bytes(), NOW)
+            .unwrap_or_else(|error| panic!("{body}: {error}"));
+        let command = match change.rows {
+            Rows::Unseen => Command::Redefine(Box::new(change.collection)),
+            _ => Command::Stage(Box::new(Staged { collection: change.collection, shadows: change.shadows })),
+        };
+        let or = self.now().reshaped(to).into_iter().collect();
+        if let Err(refusal) = self.commit_one(parts, command, self.now().clone(), or)?
+            && refusal.code_str() == "refused"
+        {
+            let doubled = refusal.field_faults().iter().any(|fault| fault.code == "not_unique");
+            assert!(doubled || self.now().reshaped(to).is_none(), "{to:?}: {refusal}");
+        }
+        Ok(())
+    }
+
+    /// All records of one collection go, with what points at them. What is staged there holds at once.
     pub(crate) fn truncate(&mut self, parts: &mut Parts, which: Which) -> Result<(), Kind> {
         self.see(parts);
         let next = self.now().emptied(which);
-        self.commit_one(parts, Command::Truncate(self.collections[which as usize].id), next)
+        let staged = self.staged().into_iter().filter(|(of, _)| *of == which);
+        let or = staged.filter_map(|(_, to)| next.reshaped(to)).collect();
+        self.commit_one(parts, Command::Truncate(self.collections[which as usize].id), next, or).map(drop)
     }
 
     /// Whether one record is as the model has it now.
     pub(crate) fn expect(&self, collection: &Collection, id: u8, found: Option<Fields>) -> Result<(), String> {
         let which = if collection.id == self.collections[0].id { Which::A } else { Which::B };
-        let expected = self.now().0.get(&(which, id));
+        let expected = self.now().records.get(&(which, id));
+        let found = found.map(|row| shapes::decoded(collection, &row)).transpose()?;
         if found.as_ref() == expected { Ok(()) } else { Err(format!("{which:?} {id} is {found:?}, not {expected:?}")) }
     }
 
@@ -233,48 +351,69 @@ impl Known {
             return Err(format!("acknowledged up to {}, found up to {found}", self.acked));
         }
         let at = (found.0 - self.first.0) as usize;
-        let Some(expected) = self.history.get(at).cloned() else {
+        if at >= self.history.len() {
             return Err(format!("found up to {found}, but nothing was asked beyond {} entries", self.history.len()));
-        };
+        }
+        if at + 1 < self.history.len() {
+            self.or.clear();
+        }
+        self.history.truncate(at + 1);
         self.see(parts);
+        self.settle().map_err(|error| format!("at {found}: {error}"))?;
+        let expected = self.now();
         if self.has_unique_n() && expected.has_twins() {
             return Err(format!("at {found}: a unique index is ready over values that are not"));
         }
-        for (which, collection) in [(Which::A, &self.collections[0]), (Which::B, &self.collections[1])] {
-            let mut there = 0;
-            for id in 0..model::IDS {
-                let record =
-                    state::record(&view.stack, collection, &model::record_id(id)).map_err(|e| e.to_string())?;
-                there += u64::from(record.is_some());
-                let found = record.map(|record| record.fields);
-                if found.as_ref() != expected.0.get(&(which, id)) {
-                    return Err(format!("{which:?} {id} is {found:?} at {at}, not {:?}", expected.0.get(&(which, id))));
-                }
-            }
-            let tally = state::tally(&view.stack, collection.id, collection.generation).map_err(|e| e.to_string())?;
-            if tally.count != there {
-                return Err(format!("{which:?} counts {} records, there are {there}", tally.count));
-            }
+        for which in [Which::A, Which::B] {
+            self.verify_rows(&view.stack, which).map_err(|error| format!("at {found}: {which:?} {error}"))?;
         }
         let report = state::check(&view.stack, &view.schema).map_err(|error| error.to_string())?;
         if let Some(problem) = report.problems.first() {
             return Err(format!("at {found}: {problem}"));
         }
-        self.history.truncate(at + 1);
         self.acked = found;
+        self.of_staged.found += u64::from(!self.staged().is_empty());
         Ok(())
     }
-}
 
-fn is_unique_n(index: &Index) -> bool {
-    index.unique && index.fields.len() == 1 && index.fields[0].field == model::N
+    /// Whether the rows of one collection are the model's, also as a staged definition has those that were seen to for it.
+    fn verify_rows(&self, stack: &state::Stack, which: Which) -> Result<(), String> {
+        let (expected, collection) = (self.now(), &self.collections[which as usize]);
+        let told = |error: millpond::error::Error| error.to_string();
+        let staged = self.staged().into_iter().find(|(of, _)| *of == which);
+        let seen_to = state::reshaped(stack, collection.id, collection.generation).map_err(told)?;
+        if seen_to.is_some() != staged.is_some() {
+            return Err(format!("has {staged:?} staged, seen to {seen_to:?}"));
+        }
+        let seen_to = seen_to.and_then(|progress| progress.through);
+        let mut there = 0;
+        for id in 0..model::IDS {
+            let record = state::record(stack, collection, &model::record_id(id)).map_err(told)?;
+            there += u64::from(record.is_some());
+            let row = record.map(|record| record.fields);
+            let found = row.as_ref().map(|row| shapes::decoded(collection, row)).transpose()?;
+            let is = expected.records.get(&(which, id));
+            if found.as_ref() != is {
+                return Err(format!("{id} is {found:?}, not {is:?}"));
+            }
+            let (Some((_, to)), Some(staged)) = (staged, &collection.staged) else { continue };
+            if let (Some(row), Some(is)) = (row, is.filter(|_| seen_to.as_ref() >= Some(&model::record_id(id)))) {
+                let (will, is) = (shapes::decoded(&staged.collection, &row)?, to.reshaped(expected.shape, which, is));
+                if is.as_ref() != Some(&will) {
+                    return Err(format!("{id} was seen to and will be {will:?}, not {is:?}"));
+                }
+            }
+        }
+        let tally = state::tally(stack, collection.id, collection.generation).map_err(told)?;
+        if tally.count == there { Ok(()) } else { Err(format!("counts {} records, there are {there}", tally.count)) }
+    }
 }
 
 /// One step of a core's life. An error means that it must be given up.
 pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Result<(), Kind> {
-    match rng.below(33) {
+    match rng.below(40) {
         0..=11 => {
-            let length = if known.builds_unique() { 1 } else { 1 + rng.below(3) };
+            let length = if known.may_move() { 1 } else { 1 + rng.below(3) };
             let batch: Vec<Transaction> = (0..length).map(|_| model::transaction(&mut known.asked, rng)).collect();
             known.commit(parts, &batch)
         }
@@ -287,9 +426,13 @@ pub(crate) fn step(known: &mut Known, parts: &mut Parts, rng: &mut Rng) -> Resul
         18..=19 => keep(parts).map(drop),
         20..=22 => compact(parts).map(drop),
         23 => scrub(parts),
-        26..=29 => known.work(parts).map(drop),
+        26..=29 | 33..=35 => known.work(parts).map(drop),
         30..=31 => known.redefine(parts, rng.below(5)),
         32 => known.truncate(parts, if rng.chance(50) { Which::A } else { Which::B }),
+        36..=38 => {
+            let (which, to) = known.present(parts).another(rng);
+            known.reshape(parts, which, to)
+        }
         _ => parts.writer.idle().map_err(|error| error.kind()),
     }
 }

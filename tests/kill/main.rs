@@ -29,27 +29,39 @@ const LOAD_MS: u64 = 350;
 /// Time that a server which is killed while it starts has for it.
 const START_MS: u64 = 60;
 
-fn cycles() -> u64 {
-    match std::env::var("MILLPOND_CYCLES") {
+/// Kills in new folders, one after the other, until there were so many, or something is wrong, in words. How many there
+/// are to be is by the size of the run, or `MILLPOND_CYCLES`.
+fn kill_in_folders(
+    row: &str,
+    sizes: [u64; 3],
+    of_folder: u64,
+    mut one_folder: impl FnMut(&mut Rng, u64) -> Vec<String>,
+) {
+    let (started, seed) = (Instant::now(), results::seed());
+    let wanted = match std::env::var("MILLPOND_CYCLES") {
         Ok(cycles) => cycles.parse().expect("MILLPOND_CYCLES is a number"),
-        Err(_) => results::size(20, 200, 1_000),
+        Err(_) => results::size(sizes[0], sizes[1], sizes[2]),
+    };
+    let mut rng = Rng::new(seed);
+    let (mut killed, mut faults) = (0, Vec::new());
+    while killed < wanted && faults.is_empty() {
+        let most = of_folder.min(wanted - killed);
+        faults = one_folder(&mut rng, most);
+        killed += most;
     }
+    results::record(row, killed, u64::from(!faults.is_empty()), started, seed);
+    assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
 }
 
 /// F3. Between two kills: now and then a kill while it recovers, now and then a clean stop under load.
 #[test]
 fn an_answered_write_survives_kill_9_and_a_refused_one_is_never_there() {
-    let (started, seed, wanted) = (Instant::now(), results::seed(), cycles());
-    let mut rng = Rng::new(seed);
     let mut sum = Sum::default();
-    let mut faults = Vec::new();
-    while sum.kills < wanted && faults.is_empty() {
-        let most = (wanted - sum.kills).min(FOLDER_KILLS);
-        faults = one_folder(&mut rng, most, &mut sum);
-    }
-    println!("{sum:?}");
-    results::record("F3", sum.kills, u64::from(!faults.is_empty()), started, seed);
-    assert!(faults.is_empty(), "seed {seed}, {sum:?}:\n{}", faults.join("\n"));
+    kill_in_folders("F3", [20, 200, 1_000], FOLDER_KILLS, |rng, most| {
+        let faults = one_folder(rng, most, &mut sum);
+        println!("{sum:?}");
+        faults
+    });
 }
 
 /// What a run came to.

@@ -73,3 +73,33 @@ fn files_go_in_and_out_of_a_running_server_and_a_stopped_ones_folder() {
     ends(&["import", "things", &out, "--format", "xml", "--url", &url], 2);
     ends(&["import", "things"], 2);
 }
+
+#[test]
+fn an_import_with_a_key_is_answered_again_by_the_server_that_comes_after_a_kill() {
+    let folder = Folder::new("transfer-keyed");
+    let server = with_things(&folder);
+    let definitions = r#"{"collections":[{"name":"others","fields":[]}]}"#;
+    let lines = "{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\",\"n\":2}\n";
+    let all = |server: &Server| {
+        let asked = [
+            ("POST", "/api/collections/things/import?atomic=1", "application/x-ndjson", lines),
+            ("PUT", "/api/collections/import", "application/json", definitions),
+        ];
+        asked.map(|(method, path, kind, body)| {
+            let headers = [("content-type", kind), ("idempotency-key", "k")];
+            let answer = server.client().request(method, path, &headers, Some(body.as_bytes())).expect("an answer");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let header = |name: &str| answer.header(name).map(str::to_owned);
+            (header("idempotency-replayed"), header("millpond-seq"), answer.text().to_string())
+        })
+    };
+    let first = all(&server);
+    server.kill();
+    let server = Server::start(&folder);
+    let again = all(&server);
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!((&first.0, again.0.as_deref()), (&None, Some("true")));
+        assert_eq!((&again.1, &again.2), (&first.1, &first.2));
+    }
+    server.stop();
+}

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::kill_in_folders;
 use crate::server::{self, Folder, Server};
 use crate::support::http::{Answer, Client};
-use crate::support::results;
 use crate::support::rng::Rng;
 
 const COLLECTION: &str = "/api/collections/things";
@@ -81,25 +81,9 @@ enum Deed {
     Remove(String),
 }
 
-fn kills() -> u64 {
-    match std::env::var("MILLPOND_CYCLES") {
-        Ok(cycles) => cycles.parse().expect("MILLPOND_CYCLES is a number"),
-        Err(_) => results::size(10, 100, 500),
-    }
-}
-
 #[test]
 fn long_works_survive_kill_9_as_far_as_they_were_answered() {
-    let (started, seed, wanted) = (Instant::now(), results::seed(), kills());
-    let mut rng = Rng::new(seed);
-    let (mut killed, mut faults) = (0, Vec::new());
-    while killed < wanted && faults.is_empty() {
-        let most = FOLDER_KILLS.min(wanted - killed);
-        faults = one_folder(&mut rng, most);
-        killed += most;
-    }
-    results::record("L3", killed, u64::from(!faults.is_empty()), started, seed);
-    assert!(faults.is_empty(), "seed {seed}:\n{}", faults.join("\n"));
+    kill_in_folders("L3", [10, 100, 500], FOLDER_KILLS, one_folder);
 }
 
 fn one_folder(rng: &mut Rng, kills: u64) -> Vec<String> {

@@ -3,8 +3,8 @@
 //! Invariant: each is judged as it would be alone behind those before it. So it is never refused for what the others
 //! take of the entry or of the steps: where little is left, the load ends before it.
 
-use super::Draft;
 use super::records::{one, seen};
+use super::{Draft, TOO_COSTLY};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::command::{Loaded, Op, Refusal, Write, Written};
@@ -16,9 +16,9 @@ pub(super) fn load(draft: &mut Draft<'_>, writes: &[Write], from: usize) -> Resu
         if draft.changes.len() >= limits::ENTRY_CHANGES_PIECE || draft.bytes >= limits::ENTRY_BYTES_PIECE {
             break;
         }
-        // No definition that is on its way is given up for what the other writes take.
+        // No write is refused for what the others take to follow a definition that is on its way.
         let staged = draft.schema.get(write.collection).is_some_and(|known| known.staged.is_some());
-        if staged && draft.steps < limits::TRANSACTION_STEPS_MAX / 2 && loaded.decided > from {
+        if staged && draft.following < limits::STAGED_STEPS_MAX && loaded.decided > from {
             break;
         }
         let (changes, bytes, steps) = (draft.changes.len(), draft.bytes, draft.steps);
@@ -28,7 +28,7 @@ pub(super) fn load(draft: &mut Draft<'_>, writes: &[Write], from: usize) -> Resu
             Err(error) => {
                 debug_assert_eq!(draft.changes.len(), changes, "a refused write leaves no change");
                 draft.bytes = bytes;
-                let costly = error.code_str() == "too_costly";
+                let costly = error.code_str() == TOO_COSTLY;
                 // With all of the steps it may do better: it is the first of the next load.
                 if costly && steps < limits::TRANSACTION_STEPS_MAX {
                     break;

@@ -23,7 +23,7 @@ use crate::id::{CollectionId, IndexId, Position, RecordId, Seq};
 use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Committed};
-use crate::model::once::Kept;
+use crate::model::once::{Keep, Kept};
 use crate::model::schema::{Refused, Schema};
 use crate::model::value::Fields;
 use crate::state::{self, Overlay, Stack};
@@ -71,13 +71,13 @@ pub fn decide(
 ) -> Result<Decision> {
     let mut draft = Draft::new(schema, state, position, now, pieces);
     match command {
-        Command::Once(once, command) => {
+        Command::Once(once, keep, command) => {
             if let Some(committed) = state::answered(state, *once, now)? {
                 return Ok(Decision { entry: Entry::default(), committed });
             }
-            draft.kept = Some(Vec::new());
+            draft.kept = (*keep == Keep::All).then(Vec::new);
             act(&mut draft, command)?;
-            once::remember(&mut draft, *once)?;
+            once::remember(&mut draft, *once, keep)?;
         }
         other => act(&mut draft, other)?,
     }
@@ -126,6 +126,8 @@ struct Draft<'a> {
     kept: Option<Vec<Kept>>,
     /// Steps that evaluations may still take.
     steps: usize,
+    /// Steps that records may still take to follow staged definitions: these take none from the writes themselves.
+    following: usize,
     /// Records that got the values of another in a unique index that is being built.
     doubled: BTreeSet<(CollectionId, IndexId, RecordId)>,
     /// Collections whose staged definition a write is against, and why.
@@ -134,7 +136,8 @@ struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     fn new(schema: &'a Schema, state: &'a Stack, position: Position, now: Millis, pieces: Pieces) -> Draft<'a> {
-        let committed = Committed { position, writes: Vec::new(), collection: None, replayed: None, loaded: None };
+        let committed =
+            Committed { position, writes: Vec::new(), collection: None, replayed: None, loaded: None, told: None };
         Draft {
             schema,
             stack: state,
@@ -148,6 +151,7 @@ impl<'a> Draft<'a> {
             committed,
             kept: None,
             steps: limits::TRANSACTION_STEPS_MAX,
+            following: limits::TRANSACTION_STEPS_MAX,
             doubled: BTreeSet::new(),
             against: BTreeMap::new(),
         }
@@ -158,7 +162,8 @@ impl<'a> Draft<'a> {
     where
         'a: 'b,
     {
-        Draft { steps: self.steps, ..Draft::new(schema, self.stack, self.position, self.now, self.pieces) }
+        let (steps, following) = (self.steps, self.following);
+        Draft { steps, following, ..Draft::new(schema, self.stack, self.position, self.now, self.pieces) }
     }
 
     /// Evaluations have taken so many steps.
@@ -166,17 +171,15 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// `Unprocessable` with code `too_costly` where that is more than one transaction may take.
     fn spend(&mut self, steps: usize) -> Result<()> {
-        self.steps = self.steps.checked_sub(steps).ok_or_else(|| {
-            let message = "the expressions of one transaction take too many steps: write fewer records at once";
-            Error::new(Kind::Unprocessable, message).code("too_costly")
-        })?;
+        self.steps = self.steps.checked_sub(steps).ok_or_else(too_many_steps)?;
         Ok(())
     }
 
-    /// Adds a change, within the bounds of an entry: what is over them is never held in memory.
+    /// Adds a change, within the bounds of an entry: what is over them is never held in memory. A kept answer is not counted.
     fn push(&mut self, change: Change) -> Result<()> {
         self.bytes += bytes_at_least(&change);
-        if self.changes.len() >= limits::ENTRY_CHANGES_MAX || self.bytes > limits::ENTRY_BYTES_MAX {
+        let is_full = self.changes.len() >= limits::ENTRY_CHANGES_MAX && !matches!(change, Change::Remembered(_));
+        if is_full || self.bytes > limits::ENTRY_BYTES_MAX {
             return Err(too_many_changes());
         }
         self.changes.push(change);
@@ -229,6 +232,14 @@ fn bytes_at_least(change: &Change) -> usize {
 fn text_bytes(fields: &Fields) -> usize {
     fields.iter().map(|(_, value)| value.text_bytes()).sum()
 }
+
+fn too_many_steps() -> Error {
+    let message = "the expressions of one transaction take too many steps: write fewer records at once";
+    Error::new(Kind::Unprocessable, message).code(TOO_COSTLY)
+}
+
+/// The code of what takes more steps than it may.
+const TOO_COSTLY: &str = "too_costly";
 
 fn too_many_changes() -> Error {
     Error::new(

@@ -10,7 +10,7 @@ use crate::id::Seq;
 use crate::limits;
 use crate::model::change::Change;
 use crate::model::command::Written;
-use crate::model::once::{Fingerprint, Kept, Once, Remembered};
+use crate::model::once::{Fingerprint, Keep, Kept, Once, Remembered};
 use crate::state::{self, Answers, Line};
 use crate::time::Millis;
 
@@ -19,10 +19,15 @@ const PART_BYTES: usize = 64;
 const FIELD_BYTES: usize = 16;
 
 /// Has the answer kept, as the last change of its entry.
-pub(super) fn remember(draft: &mut Draft<'_>, once: Once) -> Result<()> {
+pub(super) fn remember(draft: &mut Draft<'_>, once: Once, keep: &Keep) -> Result<()> {
     let mut kept = draft.kept.take().unwrap_or_default();
+    match keep {
+        Keep::All => {}
+        Keep::Counts => kept.push(counts(&draft.committed.writes)),
+        Keep::Told(text) => kept.push(Kept::Told(text.clone().into())),
+    }
     kept.extend(definition(draft)?);
-    let bytes = answer_bytes(draft, &kept);
+    let bytes = answer_bytes(draft, keep, &kept);
     if bytes > limits::ANSWER_KEPT_BYTES_MAX {
         let max = limits::ANSWER_KEPT_BYTES_MAX >> 20;
         let message =
@@ -51,6 +56,11 @@ pub(super) fn remember(draft: &mut Draft<'_>, once: Once) -> Result<()> {
         forgotten: room.forgotten,
         oldest: room.oldest.unwrap_or(draft.position.seq),
     }))
+}
+
+fn counts(writes: &[Written]) -> Kept {
+    let created = writes.iter().filter(|one| matches!(one, Written::Created(_))).count();
+    Kept::Counts(created as u64, (writes.len() - created) as u64)
 }
 
 /// The definition that the command was about, as the entry leaves it.
@@ -100,20 +110,21 @@ fn make_room(
 }
 
 /// What an answer counts for.
-fn answer_bytes(draft: &Draft<'_>, kept: &[Kept]) -> usize {
-    let records = draft.committed.writes.iter().map(|written| match written {
+fn answer_bytes(draft: &Draft<'_>, keep: &Keep, kept: &[Kept]) -> usize {
+    let writes = if *keep == Keep::All { &draft.committed.writes[..] } else { &[] };
+    let records = writes.iter().map(|written| match written {
         Written::Created(record) | Written::Updated(record) => {
             text_bytes(&record.fields) + FIELD_BYTES * record.fields.iter().count()
         }
         Written::Deleted => 0,
     });
     let definitions = kept.iter().map(|kept| match kept {
-        Kept::Definition(_, _, text) => text.len(),
+        Kept::Definition(_, _, text) | Kept::Told(text) => text.len(),
         Kept::Change(at) => match draft.changes.get(*at as usize) {
             Some(Change::Defined { definition, .. }) => definition.len(),
             _ => 0,
         },
-        Kept::Record(..) | Kept::Gone(_) => 0,
+        Kept::Record(..) | Kept::Gone(_) | Kept::Counts(..) => 0,
     });
     limits::ANSWER_BYTES_MIN + PART_BYTES * kept.len() + records.sum::<usize>() + definitions.sum::<usize>()
 }
@@ -122,8 +133,8 @@ fn answer_bytes(draft: &Draft<'_>, kept: &[Kept]) -> usize {
 pub(super) fn bytes_at_least(remembered: &Remembered) -> usize {
     let kept = remembered.kept.iter().map(|kept| match kept {
         Kept::Record(_, record) => text_bytes(&record.fields),
-        Kept::Definition(_, _, text) => text.len(),
-        Kept::Change(_) | Kept::Gone(_) => 0,
+        Kept::Definition(_, _, text) | Kept::Told(text) => text.len(),
+        Kept::Change(_) | Kept::Gone(_) | Kept::Counts(..) => 0,
     });
     kept.sum::<usize>() + remembered.forgotten.len() * size_of::<Fingerprint>()
 }

@@ -91,11 +91,16 @@ pub(super) fn one(draft: &mut Draft<'_>, write: &Write) -> Result<Written> {
     }
 }
 
-/// The collection as the input was checked against, or `stale_schema`.
+/// The collection as the input was checked against, or `stale_schema`: also where the guard's rules were compiled by
+/// another definition of a collection that they look at.
 fn current(draft: &Draft<'_>, write: &Write) -> Result<Arc<Collection>> {
     let collection = draft.schema.get(write.collection).ok_or_else(no_collection)?;
-    if collection.version != write.schema {
-        return Err(Error::new(Kind::Conflict, "the collection's definition has changed").code("stale_schema"));
+    if collection.version != write.schema || !write.guard.stands_by(draft.schema) {
+        return Err(Error::new(
+            Kind::Conflict,
+            "the collection's definition has changed, or one that its rules look at",
+        )
+        .code("stale_schema"));
     }
     Ok(collection.clone())
 }

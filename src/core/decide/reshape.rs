@@ -2,19 +2,20 @@
 //! place of the one before. Of few rows all in the entry that defines it.
 //!
 //! The order of the log decides here too: a write that the present definition allows is never refused for a staged one.
-//! A write, or a row, that the staged one does not allow ends it, and the definition keeps why.
+//! A write, or a row, that the staged one does not allow ends it, and the definition keeps why. So does one row that takes
+//! more steps than any may; a transaction of many that take too much together is refused, as in fewer they can be written.
 //!
 //! Invariant: up to the progress, and in every row written since, the staged definition's fields are worked out and hold.
 
 use std::sync::Arc;
 
 use super::collections::{defined, is_made_from, no_collection, replaceable, shown_elsewhere};
-use super::{Draft, Pieces, indexes};
+use super::{Draft, Pieces, TOO_COSTLY, indexes, too_many_steps};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, Generation, RecordId};
 use crate::limits;
 use crate::model::change::Change;
-use crate::model::expr::{Input, Relations};
+use crate::model::expr::{Exhausted, Input, Relations};
 use crate::model::pipeline::{self, Writing};
 use crate::model::predicate::Sight;
 use crate::model::schema::{Collection, Field, FieldKind, Index, IndexState, Refused, Shadow, Source, Staged};
@@ -63,9 +64,9 @@ fn at_once(draft: &mut Draft<'_>, next: &Collection, staged: &Staged) -> Result<
         Err(error) => return Err(error),
     }
     succeed(&mut inner, next, staged)?;
-    let Draft { changes, bytes, steps, committed, .. } = inner;
+    let Draft { changes, bytes, following, committed, .. } = inner;
     draft.changes.extend(changes);
-    (draft.bytes, draft.steps, draft.committed) = (draft.bytes + bytes, steps, committed);
+    (draft.bytes, draft.following, draft.committed) = (draft.bytes + bytes, following, committed);
     Ok(true)
 }
 
@@ -96,9 +97,9 @@ pub(super) fn reshape(draft: &mut Draft<'_>, id: CollectionId, generation: Gener
     match refused {
         Some(refused) => draft.push(defined(&without(&collection, refused))?),
         None => {
-            let Draft { changes, bytes, steps, .. } = inner;
+            let Draft { changes, bytes, following, .. } = inner;
             draft.changes.extend(changes);
-            (draft.bytes, draft.steps) = (draft.bytes + bytes, steps);
+            (draft.bytes, draft.following) = (draft.bytes + bytes, following);
             Ok(())
         }
     }
@@ -111,7 +112,7 @@ enum Seen {
     Refused(Refused),
 }
 
-/// Sees to the next rows: at most so many, so many bytes, and about half of what a transaction may evaluate.
+/// Sees to the next rows: at most so many, so many bytes, and as long as there are steps for the most costly one.
 fn rows(
     draft: &mut Draft<'_>,
     collection: &Collection,
@@ -125,7 +126,7 @@ fn rows(
     let folds = collection.staged_indexes().any(|(_, index)| index.unique);
     let (mut progress, mut changes) = (from, Vec::new());
     for record in records {
-        if draft.steps < limits::TRANSACTION_STEPS_MAX / 2 {
+        if draft.following < limits::STAGED_STEPS_MAX {
             changes.into_iter().try_for_each(|change| draft.push(change))?;
             return Ok(Seen::Some(progress));
         }
@@ -289,7 +290,7 @@ fn is_made(staged: &Staged, field: FieldId) -> bool {
 /// Works out a record's shadows; the refusal is the staged definition's.
 ///
 /// # Errors
-/// The state's own faults.
+/// `Unprocessable` with code `too_costly` where the transaction has too few steps left to tell; the state's own faults.
 fn work_out(
     draft: &mut Draft<'_>,
     collection: &Collection,
@@ -298,7 +299,8 @@ fn work_out(
     before: Option<&Fields>,
     after: &mut Fields,
 ) -> Result<Result<()>> {
-    let (schema, now, steps) = (draft.schema, draft.now, draft.steps);
+    let (schema, now) = (draft.schema, draft.now);
+    let allowed = draft.following.min(limits::STAGED_STEPS_MAX);
     let compiled = match schema.compiled_staged(staged) {
         Ok(compiled) => compiled,
         // It reads of another collection what is no longer there.
@@ -308,18 +310,25 @@ fn work_out(
     if let Some(old) = &mut old {
         pipeline::converted(&staged.collection, &staged.shadows, old);
     }
-    let related = Related::new(draft.state()?, schema, &Sight::All).at_most(steps);
+    let related = Related::new(draft.state()?, schema, &Sight::All).at_most(allowed);
     let relations = Reshaped { related: &related, staged, present: collection };
     let input = Input { old: old.as_ref(), ..Input::at(now) };
     let of = &staged.collection;
     let writing = Writing { collection: of, compiled: &compiled, id: id.as_str(), input, relations: &relations };
     let outcome = writing.reshape(&staged.shadows, after);
-    let (outcome, steps) = (related.outcome(Ok(outcome)), related.steps_taken());
-    match draft.spend(steps).and(outcome) {
-        Ok(Ok(())) => stands(draft, collection, staged, id, after),
-        Ok(Err(refusal)) => Ok(Err(refusal)),
-        Err(error) if error.kind() == Kind::Unprocessable => Ok(Err(error)),
-        Err(error) => Err(error),
+    let (outcome, taken) = (related.outcome(Ok(outcome)), related.steps_taken());
+    draft.following = draft.following.saturating_sub(taken);
+    let outcome = match outcome {
+        Ok(Ok(())) if taken > allowed => Err(Exhausted.error()),
+        Ok(outcome) => outcome,
+        Err(error) if error.kind() == Kind::Unprocessable => Err(error),
+        Err(error) => return Err(error),
+    };
+    match outcome {
+        Ok(()) => stands(draft, collection, staged, id, after),
+        // With all that a record may take it may do better.
+        Err(refusal) if refusal.code_str() == TOO_COSTLY && allowed < limits::STAGED_STEPS_MAX => Err(too_many_steps()),
+        Err(refusal) => Ok(Err(refusal)),
     }
 }
 

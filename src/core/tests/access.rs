@@ -4,16 +4,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::expressions::{refusal, write_all_as, write_as};
+use super::expressions::{command_as, refusal, write_all_as, write_as};
 use super::fixture::{NOW, Stepped, id};
 use crate::core::Outcome;
 use crate::limits;
-use crate::model::command::{Condition, Op};
+use crate::model::command::{Command, Condition, Op};
+use crate::model::definition;
 use crate::model::expr::{Program, Scope};
 use crate::model::guard::{Action, Guard, Rows};
 use crate::model::pipeline;
 use crate::model::predicate::{Predicate, Request, Sight};
 use crate::model::query::Query;
+use crate::model::schema::{Collection, Staged};
 use crate::model::sort;
 use crate::state::query::{Budget, Page, list};
 
@@ -196,4 +198,29 @@ fn a_cursor_tells_nothing_of_a_record_that_its_caller_may_not_list() {
     });
     assert_eq!(right, wrong);
     assert_eq!(right, ["a", "c"]);
+}
+
+#[test]
+fn a_rule_is_compiled_again_where_what_it_looks_at_elsewhere_has_changed() {
+    let orgs = |of: &str| format!(r#"{{"name":"orgs","fields":[{{"name":"name","type":{of}}}]}}"#);
+    let notes = r#"{"name":"notes","fields":[{"name":"org","type":"relation","collection":"orgs"}],
+        "createRule":"org.name = 'x'","viewRule":""}"#;
+    let mut core = Stepped::with(&[&orgs(r#""text""#), notes]);
+    core.fill(&[("orgs", r#"{"id":"o","name":"x"}"#)]);
+    let make = |core: &Stepped, id: &str| vec![core.create("notes", &format!(r#"{{"id":"{id}","org":"o"}}"#))];
+    let queued = command_as(&core, None, "notes", make(&core, "a"));
+    let (before, version) = (core.collection("orgs"), core.collection("notes").version);
+    let next = orgs(r#""select","values":["x","y"]"#);
+    let change = definition::change(&core.view().schema, &before, next.as_bytes(), NOW).unwrap();
+    let staged = Staged { collection: change.collection, shadows: change.shadows };
+    core.submit(Command::Stage(Box::new(staged))).unwrap();
+    let field = |of: &Collection| of.field("name").unwrap().id;
+    assert_ne!(field(&core.collection("orgs")), field(&before), "the field has another id");
+    assert_eq!(core.collection("notes").version, version, "its own collection did not move");
+    assert_eq!(refusal(core.submit(queued)), "Conflict stale_schema");
+    let again = command_as(&core, None, "notes", make(&core, "a"));
+    core.submit(again).unwrap();
+    core.fill(&[("orgs", r#"{"id":"o2","name":"y"}"#)]);
+    let other = vec![core.create("notes", r#"{"id":"b","org":"o2"}"#)];
+    assert_eq!(refusal(write_all_as(&mut core, None, "notes", other)), "Unauthenticated unauthenticated");
 }

@@ -92,7 +92,7 @@ fn guard(core: &Stepped, name: &str, caller: Option<&str>) -> Guard {
             (None, _) => Rows::None,
         }
     });
-    Guard::for_caller(caller.is_some(), rows).of_request(request)
+    Guard::for_caller(caller.is_some(), rows).compiled_by(&view.schema).of_request(request)
 }
 
 pub(super) fn write_as(core: &mut Stepped, caller: Option<&str>, name: &str, op: Op) -> Outcome {
@@ -100,10 +100,15 @@ pub(super) fn write_as(core: &mut Stepped, caller: Option<&str>, name: &str, op:
 }
 
 pub(super) fn write_all_as(core: &mut Stepped, caller: Option<&str>, name: &str, ops: Vec<Op>) -> Outcome {
+    let command = command_as(core, caller, name, ops);
+    core.submit(command)
+}
+
+pub(super) fn command_as(core: &Stepped, caller: Option<&str>, name: &str, ops: Vec<Op>) -> Command {
     let collection = core.collection(name);
     let guard = guard(core, name, caller);
     let write = |op| Write { collection: collection.id, schema: collection.version, guard: guard.clone(), op };
-    core.submit(Command::Write(ops.into_iter().map(write).collect()))
+    Command::Write(ops.into_iter().map(write).collect())
 }
 
 #[test]

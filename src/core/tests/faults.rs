@@ -14,6 +14,7 @@ use crate::id::{DatabaseId, NodeId};
 use crate::limits;
 use crate::log;
 use crate::model::command::{Command, Op};
+use crate::model::once::{Fingerprint, Keep, Once};
 use crate::state;
 
 const BASE: &str = "/data/base";
@@ -21,6 +22,11 @@ const BALLAST: &str = "/data/ballast";
 const BLOCK: u64 = 4096;
 const NOTES: &str = r#"{"name":"notes","fields":[{"name":"text","type":"text","max":2000000},
     {"name":"up","type":"relation","collection":"notes"}]}"#;
+
+fn once(key: u8, body: u8, command: Command) -> Command {
+    let [key, body] = [key, body].map(|byte| Fingerprint([byte; 16]));
+    Command::Once(Once { key, body }, Keep::All, Box::new(command))
+}
 
 fn exists(disk: &SimDisk, path: &str) -> bool {
     disk.exists(Path::new(path)).unwrap()
@@ -324,6 +330,8 @@ fn on_a_full_disk_the_ballast_is_given_up_for_deletes_and_made_again_later() {
 fn a_batch_without_any_room_left_is_refused_whole_and_forgotten() {
     let mut core = Stepped::with(&[NOTES]);
     let disk = core.disk.clone();
+    let kept = once(1, 1, core.command(&[("notes", core.create("notes", r#"{"id":"kept"}"#))]));
+    let answer = core.submit(kept.clone()).unwrap().position;
     let text = "x".repeat(1_000);
     let records: Vec<String> = (0..200).map(|n| format!(r#"{{"id":"n{n}","text":"{text}"}}"#)).collect();
     for record in &records {
@@ -333,9 +341,14 @@ fn a_batch_without_any_room_left_is_refused_whole_and_forgotten() {
     let mut gone = 0;
     let refused = loop {
         let delete = |n: usize| core.command(&[("notes", Op::Delete { id: id(&format!("n{n}")), if_match: None })]);
-        let batch = [delete(gone), delete(gone + 1), delete(gone)];
+        let batch = [delete(gone), delete(gone + 1), delete(gone), kept.clone()];
         let (before, view) = (core.keys(), core.view());
-        let outcomes = core.writer.commit(&batch, NOW).unwrap();
+        let mut outcomes = core.writer.commit(&batch, NOW).unwrap();
+        assert_eq!(
+            outcomes.pop().unwrap().unwrap().position,
+            answer,
+            "for an answer that is kept there is no need of room"
+        );
         if outcomes.iter().all(Result::is_err) {
             assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap_err().kind() == Kind::NoSpace));
             assert_eq!((core.keys(), core.view().position), (before, view.position), "nothing was changed");
@@ -348,6 +361,25 @@ fn a_batch_without_any_room_left_is_refused_whole_and_forgotten() {
     disk.set_capacity(None);
     core.write(&[("notes", Op::Delete { id: id(&format!("n{refused}")), if_match: None })]).unwrap();
     core.assert_one_state(core.view().position.seq.before());
+}
+
+#[test]
+fn a_full_disk_keeps_no_answer_from_whoever_asks_again() {
+    let mut core = Stepped::with(&[NOTES]);
+    let make = |core: &Stepped, id: &str| {
+        let create = core.create("notes", &format!(r#"{{"id":"{id}"}}"#));
+        core.command(&[("notes", create)])
+    };
+    let kept = once(1, 1, make(&core, "a"));
+    let first = core.submit(kept.clone()).unwrap();
+    core.disk.set_capacity(Some(core.disk.used() + limits::DISK_HEADROOM_BYTES / 2));
+    let asked = [kept, once(2, 1, make(&core, "b")), once(1, 2, make(&core, "b")), make(&core, "b")];
+    let outcomes = core.writer.commit(&asked, NOW).unwrap();
+    let again = outcomes[0].as_ref().unwrap();
+    assert!(again.replayed.is_some());
+    assert_eq!((again.position, &again.writes), (first.position, &first.writes));
+    let refused = outcomes[1..].iter().map(|outcome| outcome.as_ref().unwrap_err().kind());
+    assert_eq!(refused.collect::<Vec<_>>(), [Kind::NoSpace, Kind::Unprocessable, Kind::NoSpace]);
 }
 
 #[test]

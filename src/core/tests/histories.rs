@@ -11,7 +11,7 @@ use crate::error::Kind;
 use crate::id::{CollectionId, FieldId, Position, RecordId, Seq};
 use crate::model::command::{Command, Committed, Condition, Op, Write};
 use crate::model::guard::Guard;
-use crate::model::once::{Fingerprint, Once};
+use crate::model::once::{Fingerprint, Keep, Once};
 use crate::model::schema::{Collection, Field, FieldKind};
 use crate::model::value::{Fields, Value};
 use crate::state;
@@ -175,7 +175,7 @@ fn keyed(command: Command, asked: &mut Asked, rng: &mut Rng) -> (Command, Option
     match rng.below(10) {
         0..=1 => {
             let key = Fingerprint((asked.len() as u128).to_be_bytes());
-            asked.push((Command::Once(Once { key, body: key }, Box::new(command)), None));
+            asked.push((Command::Once(Once { key, body: key }, Keep::All, Box::new(command)), None));
             (asked[asked.len() - 1].0.clone(), Some(asked.len() - 1))
         }
         2..=3 if !asked.is_empty() => {

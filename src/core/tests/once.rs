@@ -7,7 +7,8 @@ use crate::id::Seq;
 use crate::limits;
 use crate::model::change::{Change, Entry};
 use crate::model::command::{Command, Op, Written};
-use crate::model::once::{Fingerprint, Kept, Once, Remembered};
+use crate::model::definition::Import;
+use crate::model::once::{Fingerprint, Keep, Kept, Once, Remembered};
 use crate::state;
 use crate::time::Millis;
 
@@ -20,7 +21,11 @@ fn fingerprint(of: u64) -> Fingerprint {
 }
 
 fn once(key: u64, body: u64, command: Command) -> Command {
-    Command::Once(Once { key: fingerprint(key), body: fingerprint(body) }, Box::new(command))
+    keeping(key, body, Keep::All, command)
+}
+
+fn keeping(key: u64, body: u64, keep: Keep, command: Command) -> Command {
+    Command::Once(Once { key: fingerprint(key), body: fingerprint(body) }, keep, Box::new(command))
 }
 
 fn filled() -> Stepped {
@@ -61,7 +66,7 @@ fn a_command_is_done_once_and_answered_as_it_was() {
     core.write(&[("things", core.merge("things", "a", r#"{"n":50}"#, None))]).unwrap();
     let keys = core.keys();
     assert_replay(&first, &core.submit(command.clone()));
-    let Command::Once(_, inner) = command else { panic!("it is done once") };
+    let Command::Once(_, _, inner) = command else { panic!("it is done once") };
     let mismatch = (Kind::Unprocessable, "idempotency_mismatch");
     assert_eq!(refused(core.submit(once(1, 8, *inner.clone()))), mismatch);
     assert_eq!(core.keys(), keys, "nothing is done again");
@@ -199,6 +204,48 @@ fn an_answer_has_a_bound() {
     core.submit(once(1, 7, two)).unwrap();
     assert_eq!(refused(core.submit(once(2, 7, three.clone()))), (Kind::TooLarge, "answer_too_large"));
     core.submit(three).unwrap();
+}
+
+#[test]
+fn of_an_import_is_kept_what_it_came_to_whatever_its_lines_are() {
+    let mut core = filled();
+    let line = |n: usize| ("things", core.put("things", &format!("l{n}"), r#"{"n":1}"#, None, false));
+    let mut lines: Vec<(&str, Op)> = (1..limits::ATOMIC_LINES_MAX).map(line).collect();
+    lines.push(("things", core.put("things", "a", r#"{"n":5}"#, None, false)));
+    let command = keeping(1, 7, Keep::Counts, core.command(&lines));
+    let first = core.submit(command.clone()).unwrap();
+    assert_eq!((first.writes.len(), &first.loaded), (limits::ATOMIC_LINES_MAX, &None));
+    let last = core.entries().pop().unwrap();
+    // As many changes as one entry may have, and the answer beside them.
+    let [changes @ .., Change::Remembered(remembered)] = &last.entry.changes[..] else { panic!("no answer is kept") };
+    assert_eq!(changes.len(), limits::ENTRY_CHANGES_MAX);
+    assert_eq!(remembered.kept, [Kept::Counts(limits::ATOMIC_LINES_MAX as u64 - 1, 1)]);
+    assert_eq!(remembered.bytes, (limits::ANSWER_BYTES_MIN + 64) as u64, "the records don't count");
+    core.flush();
+    let mut core = Stepped::open(&core.disk.crash(9)).unwrap();
+    let again = core.submit(command).unwrap();
+    let loaded = again.loaded.unwrap();
+    assert!(again.replayed.is_some() && again.writes.is_empty());
+    assert_eq!((again.position, loaded.created, loaded.updated), (first.position, limits::ATOMIC_LINES_MAX - 1, 1));
+    let empty = keeping(2, 7, Keep::Counts, Command::Write(Vec::new()));
+    let first = core.submit(empty.clone());
+    assert_replay(&first, &core.submit(empty));
+}
+
+#[test]
+fn what_an_import_of_definitions_told_is_kept_beside_the_definition() {
+    let mut core = filled();
+    let import = Import { schema: core.view().schema.version(), ..Import::default() };
+    let apply = keeping(1, 7, Keep::Told("{}".into()), Command::Apply(Box::new(import)));
+    let redefine = Command::Redefine(Box::new((*core.collection("things")).clone()));
+    let redefine = keeping(2, 7, Keep::Told("[]".into()), redefine);
+    let first = [&apply, &redefine].map(|command| core.submit(command.clone()));
+    let mut core = Stepped::open(&core.disk.crash(9)).unwrap();
+    for (first, (command, told)) in first.iter().zip([(apply, "{}"), (redefine, "[]")]) {
+        let again = core.submit(command);
+        assert_replay(first, &again);
+        assert_eq!((&first.as_ref().unwrap().told, again.unwrap().told.as_deref()), (&None, Some(told)));
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::core::decide::Pieces;
 use crate::disk::sim::Rng;
 use crate::error::{Error, Kind};
 use crate::id::Seq;
+use crate::limits;
 use crate::model::command::{Command, Op};
 use crate::model::definition::{self, Rows};
 use crate::model::pipeline;
@@ -407,4 +408,61 @@ fn a_truncate_puts_a_staged_definition_in_its_place() {
     while run.core.work() {}
     run.core.fill(&[("things", r#"{"id":"r1","n":"one","code":"c"}"#)]);
     run.core.assert_one_state(Seq(20));
+}
+
+/// A record of so many bytes takes steps of whoever reads it.
+const LONG: usize = 1_900_000;
+
+/// Things that point at others; then also with a field that is computed so.
+fn stage_computed(core: &mut Stepped, computed: &str) {
+    let fields = r#"{"name":"to","type":"relation","collection":"things"},{"name":"t","type":"text","max":2000000},
+        {"name":"n","type":"number"}"#;
+    core.define(&format!(r#"{{"name":"things","fields":[{fields}]}}"#));
+    core.fill(&[("things", &format!(r#"{{"id":"a","n":1,"t":"{}"}}"#, "X".repeat(LONG)))]);
+    let next = format!(r#"{{"fields":[{fields},{computed}]}}"#);
+    let stored = core.collection("things");
+    let change = definition::change(&core.view().schema, &stored, next.as_bytes(), core.now).unwrap();
+    let staged = Staged { collection: change.collection, shadows: change.shadows };
+    core.submit(Command::Stage(Box::new(staged))).unwrap();
+    assert!(core.collection("things").staged.is_some());
+}
+
+fn unhurried() -> Stepped {
+    let pieces = Pieces { at_once: 0, rows: 8, bytes: 1 << 20 };
+    Stepped::open_with(&crate::disk::sim::SimDisk::new(1), pieces).unwrap()
+}
+
+#[test]
+fn a_transaction_that_costs_too_much_to_follow_is_refused_and_ends_no_staged_definition() {
+    let mut core = unhurried();
+    stage_computed(&mut core, r#"{"name":"twice","type":"number","computed":"to.n * 2"}"#);
+    let most = limits::TRANSACTION_STEPS_MAX / (LONG / 64);
+    let ops: Vec<Op> =
+        (0..most + 10).map(|at| core.create("things", &format!(r#"{{"id":"r{at}","to":"a"}}"#))).collect();
+    let all: Vec<(&str, Op)> = ops.iter().map(|op| ("things", op.clone())).collect();
+    assert_eq!(core.write(&all).unwrap_err().code_str(), "too_costly");
+    assert!(core.collection("things").staged.is_some(), "no record is to blame");
+    core.write(&all[..most / 2]).unwrap();
+    // Of a load those are written that can be.
+    let Command::Write(writes) = core.command(&all) else { panic!("writes") };
+    let loaded = core.submit(Command::Load { writes: writes.into(), from: most / 2 }).unwrap().loaded.unwrap();
+    assert!(loaded.refused.is_empty() && loaded.decided < most + 10, "{loaded:?}");
+    core.write(&all[loaded.decided..]).unwrap();
+    while core.work() {}
+    let things = core.collection("things");
+    assert_eq!((&things.staged, &things.refused), (&None, &None));
+    for at in [0, most / 2, most + 9] {
+        assert_eq!(core.shown("things", &format!("r{at}")), r#"to="a" twice=2"#);
+    }
+}
+
+#[test]
+fn a_record_that_can_never_follow_a_staged_definition_ends_it() {
+    let mut core = unhurried();
+    let lower = format!("{}t{}", "lower(".repeat(8), ")".repeat(8));
+    stage_computed(&mut core, &format!(r#"{{"name":"low","type":"text","computed":"{lower}"}}"#));
+    let create = core.create("things", &format!(r#"{{"id":"b","t":"{}"}}"#, "X".repeat(LONG)));
+    core.write(&[("things", create)]).unwrap();
+    let refused = core.collection("things").refused.clone().unwrap();
+    assert_eq!((refused.record.unwrap().as_str(), &*refused.code), ("b", "too_costly"));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fixture::{DIR, NOW, Stepped, id, judge, keys, settings};
 use crate::core::{self, Copier, Copying};
-use crate::disk::sim::SimDisk;
+use crate::disk::sim::{Fault, SimDisk};
 use crate::disk::{Disk, Open};
 use crate::error::Kind;
 use crate::id::Seq;
@@ -296,6 +296,59 @@ fn a_file_that_has_outgrown_its_content_shrinks_while_it_is_written_and_read() {
     drop(old_view);
     let core = open(&core.disk.crash(1)).unwrap();
     assert_eq!(core.keys(), expected);
+}
+
+/// Ends a copy whose operation of that number fails from then on, or is only that one: what came of it, of the core that
+/// goes on, and how many there were.
+fn end_copy_failing(template: &SimDisk, op: u64, once: bool) -> (Stepped, Result<bool, Kind>, bool) {
+    let mut core = open(&template.fork(op)).unwrap();
+    let copier = core.applier.begin_copy().expect("it is large enough");
+    let Copying::Done(filling) = copy(&mut core, copier, |_, _| {}) else { panic!("it is worth it") };
+    core.fill(&[("notes", r#"{"id":"late","text":"z"}"#)]);
+    core.flush();
+    let last = core.disk.ops() + op;
+    core.disk.fail_at(last, Fault::Eio, once);
+    let ended = core.applier.end_copy(*filling).map_err(|error| error.kind());
+    let beyond = core.disk.ops() < last;
+    core.disk.heal();
+    let moved = ended.map(|moved| moved.map(|moved| core.writer.adopt(moved)).is_some());
+    (core, moved, beyond)
+}
+
+#[test]
+fn a_copy_that_can_not_be_given_its_name_is_dropped_and_the_base_goes_on() {
+    let template = outgrown().disk.fork(1);
+    for once in [true, false] {
+        let (mut kept, mut unknown) = (0, 0);
+        for op in 1.. {
+            let (mut core, moved, beyond) = end_copy_failing(&template, op, once);
+            let expected = core.keys();
+            match moved {
+                Ok(true) => assert!(beyond, "operation {op} failed, and nobody saw it"),
+                Ok(false) => {
+                    kept += 1;
+                    assert_eq!(unknown, 0, "operation {op}: behind the rename nothing is taken back");
+                    core.fill(&[("notes", r#"{"id":"then","text":"z"}"#)]);
+                    core.flush();
+                    core.applier.checkpoint().unwrap();
+                    let (seen, core) = (core.keys(), open(&core.disk.crash(op)).unwrap());
+                    assert_eq!(core.keys(), seen, "operation {op}");
+                    judge(&core.view());
+                    continue;
+                }
+                Err(kind) => {
+                    unknown += 1;
+                    assert_eq!(kind, Kind::OutcomeUnknown, "operation {op}");
+                }
+            }
+            let core = open(&core.disk.crash(op)).unwrap();
+            assert_eq!(core.keys(), expected, "operation {op}");
+            if beyond {
+                break;
+            }
+        }
+        assert!(kept >= 2 && unknown == 1, "{kept} were dropped, of {unknown} it was not known");
+    }
 }
 
 #[test]

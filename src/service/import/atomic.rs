@@ -1,34 +1,63 @@
 //! An import that is one transaction: its lines are held until the last one has come, within the bounds of an entry.
+//!
+//! With a key, what it is known by is its body as it came and all else that says what its lines are; kept is how many
+//! records it made. An import of no lines is kept, too.
+
+use bytes::Bytes;
 
 use super::prepare::names;
 use super::work::each_piece;
 use super::{Import, Report, Source};
 use crate::error::{Error, Kind, Result};
 use crate::limits;
-use crate::model::command::{Command, Refusal, STALE_SCHEMA, Write, Written};
+use crate::model::command::{Command, Refusal, STALE_SCHEMA, Write};
 use crate::model::lines::{Form, Piece};
+use crate::model::once::Keep;
+use crate::service::once::{Begun, Claim};
 use crate::service::writes::{STALE_TRIES, keeps_changing};
 
-pub(super) fn run(import: &Import, source: &mut dyn Source, report: &mut Report) -> Result<()> {
-    let lines = Lines::gather(import, source)?;
-    for _ in 0..STALE_TRIES {
-        let (writes, numbers) = lines.prepare(import, report)?;
-        if writes.is_empty() {
+pub(super) fn run(import: &Import, claim: Option<Claim>, source: &mut dyn Source, report: &mut Report) -> Result<()> {
+    let mut source = Hashed { source, claim };
+    let lines = Lines::gather(import, &mut source)?;
+    let turn = match import.service.begin_claimed(source.claim)? {
+        Begun::Now(turn) => turn,
+        Begun::Before(committed) => {
+            report.done(&committed);
             return Ok(());
         }
-        match import.service.core().send_when_room(Command::Write(writes))?.wait() {
+    };
+    for _ in 0..STALE_TRIES {
+        let (writes, numbers) = lines.prepare(import, report)?;
+        if writes.is_empty() && !turn.is_keyed() {
+            return Ok(());
+        }
+        let command = turn.keeping(Keep::Counts, Command::Write(writes));
+        match import.service.core().send_when_room(command)?.wait() {
             Err(error) if error.code_str() == STALE_SCHEMA => {}
             Err(error) => return Err(told(error, &numbers, report)),
             Ok(committed) => {
-                let created = committed.writes.iter().filter(|one| matches!(one, Written::Created(_))).count();
-                report.created = created as u64;
-                report.updated = (committed.writes.len() - created) as u64;
-                report.position = committed.position;
+                report.done(&committed);
                 return Ok(());
             }
         }
     }
     Err(keeps_changing())
+}
+
+/// A body that is hashed as it is read, if it is to be known again.
+struct Hashed<'a> {
+    source: &'a mut dyn Source,
+    claim: Option<Claim>,
+}
+
+impl Source for Hashed<'_> {
+    fn next(&mut self) -> Result<Option<Bytes>> {
+        let next = self.source.next()?;
+        if let (Some(claim), Some(bytes)) = (&mut self.claim, &next) {
+            claim.read(bytes);
+        }
+        Ok(next)
+    }
 }
 
 /// All lines.

@@ -2,7 +2,8 @@
 //!
 //! One thread for each import reads lines and checks them (`work`) while the writer decides those before: two commands
 //! are held, never more, and the next piece of the body is asked for when there is room. Each line goes the way of a
-//! single create or put, under the caller's guard as it is then. With `atomic` all lines are one transaction (`atomic`).
+//! single create or put, under the caller's guard as it is then. With `atomic` all lines are one transaction (`atomic`),
+//! which may have a key: its body is hashed as it is read.
 //!
 //! Invariants: commands are decided in the order of their lines, the next one sent only when the last one is decided; a
 //! broken body ends the import, and what was committed stays.
@@ -23,7 +24,9 @@ use crate::id::CollectionId;
 use crate::limits;
 use crate::model::guard::Action;
 use crate::model::lines::Form;
+use crate::model::schema::{Collection, Schema};
 use crate::service::auth::API_KEYS;
+use crate::service::once::Claim;
 use crate::service::places::Place;
 use crate::service::records::find;
 use crate::service::writes::allow_one;
@@ -93,27 +96,45 @@ pub struct Ended {
 pub struct Import {
     service: Service,
     asker: Asker,
-    collection: CollectionId,
+    /// As it was named.
+    named: Box<str>,
+    /// Which that was; `None` where it may not be imported into (any more), and there is an answer from before.
+    collection: Option<CollectionId>,
     terms: Terms,
+    claim: Option<Claim>,
     _place: Place,
 }
 
 impl Service {
-    /// Sees to it that the caller may import at all, before a byte is read.
+    /// Sees to it that the caller may import at all, before a byte is read; with a claim, unless there is an answer from
+    /// before. Only what is `atomic` may have one: there is no answer to be kept in one entry of many.
     ///
     /// # Errors
     /// `NotFound` for the collection; `Unprocessable` for that of the API keys; by its rules; `Unavailable` while `limits::IMPORTS_MAX` are running.
-    pub fn import(&self, asker: &Asker, collection: &str, terms: Terms) -> Result<Import> {
-        let view = self.core().view();
-        let found = find(&view.schema, collection)?;
-        if &*found.name == API_KEYS {
-            let message = "an API key is shown to whoever makes it, so they are made one by one";
-            return Err(Error::new(Kind::Unprocessable, message).code("own_collection"));
+    pub fn import(&self, asker: &Asker, collection: &str, terms: Terms, claim: Option<Claim>) -> Result<Import> {
+        if claim.is_some() && !terms.atomic {
+            return Err(Error::internal("an import of many transactions has no key"));
         }
-        allow_one(&asker.guard(&view.schema, found)?, terms.actions())?;
+        let view = self.core().view();
+        let found = match importable(&view.schema, asker, collection, terms) {
+            Err(_) if claim.as_ref().is_some_and(Claim::is_known) => None,
+            found => Some(found?.id),
+        };
         let place = self.0.imports.take().ok_or_else(|| busy("imports", limits::IMPORTS_MAX))?;
-        Ok(Import { service: self.clone(), asker: asker.clone(), collection: found.id, terms, _place: place })
+        let (service, asker, named) = (self.clone(), asker.clone(), collection.into());
+        Ok(Import { service, asker, named, collection: found, terms, claim, _place: place })
     }
+}
+
+/// The collection of a name or an id, if the caller may import into it.
+fn importable<'a>(schema: &'a Schema, asker: &Asker, named: &str, terms: Terms) -> Result<&'a Arc<Collection>> {
+    let found = find(schema, named)?;
+    if &*found.name == API_KEYS {
+        let message = "an API key is shown to whoever makes it, so they are made one by one";
+        return Err(Error::new(Kind::Unprocessable, message).code("own_collection"));
+    }
+    allow_one(&asker.guard(schema, found)?, terms.actions())?;
+    Ok(found)
 }
 
 pub(super) fn busy(what: &str, max: usize) -> Error {
@@ -127,10 +148,11 @@ impl Import {
     /// # Errors
     /// What ended it: the source, a header or, with `atomic`, a line that can't be taken, a right that was taken away,
     /// the core's. Without `atomic` a line that can't be taken is no error: the report names it.
-    pub fn run(self, source: &mut dyn Source) -> Result<Report, Box<Ended>> {
+    pub fn run(mut self, source: &mut dyn Source) -> Result<Report, Box<Ended>> {
         let mut report = Report::new(self.service.position());
+        let claim = self.claim.take();
         let done = if self.terms.atomic {
-            atomic::run(&self, source, &mut report)
+            atomic::run(&self, claim, source, &mut report)
         } else {
             work::run(&self, source, &mut report)
         };

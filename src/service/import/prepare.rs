@@ -12,7 +12,7 @@ use crate::model::lines::{Line, Piece, Text};
 use crate::model::pipeline::{self, Columns, Row};
 use crate::model::schema::Collection;
 use crate::service::ids;
-use crate::service::import::Import;
+use crate::service::import::{Import, importable};
 use crate::service::writes::allow_one;
 
 /// The lines of a piece from some place on.
@@ -36,7 +36,10 @@ impl Import {
         let view = core.view();
         let schema = &view.schema;
         let gone = || Error::new(Kind::NotFound, "there is no such collection");
-        let collection = schema.get(self.collection).ok_or_else(gone)?;
+        let collection = match self.collection {
+            Some(id) => schema.get(id).ok_or_else(gone)?,
+            None => importable(schema, &self.asker, &self.named, self.terms)?,
+        };
         let guard = self.asker().guard(schema, collection)?;
         allow_one(&guard, self.terms.actions())?;
         let columns = names.map(|names| Columns::new(collection, names, guard.is_superuser())).transpose()?;

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::id::Position;
 use crate::limits;
-use crate::model::command::Refusal;
+use crate::model::command::{Committed, Refusal, Written};
+use crate::service::once::Commit;
 
 /// What an import has done so far.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Report {
     pub faults: Vec<LineFault>,
     /// The last commit; before there is one, what was read.
     pub position: Position,
+    /// Whether all of it had been done before under its key, and was not done again.
+    pub replayed: bool,
     /// Bytes of the reasons.
     fault_bytes: usize,
 }
@@ -36,7 +39,22 @@ pub struct LineFault {
 
 impl Report {
     pub(super) fn new(position: Position) -> Report {
-        Report { created: 0, updated: 0, refused: 0, lines: 0, faults: Vec::new(), position, fault_bytes: 0 }
+        let (replayed, fault_bytes) = (false, 0);
+        Report { created: 0, updated: 0, refused: 0, lines: 0, faults: Vec::new(), position, replayed, fault_bytes }
+    }
+
+    /// All lines were taken, in one transaction.
+    pub(super) fn done(&mut self, committed: &Committed) {
+        let (created, updated) = match &committed.loaded {
+            Some(before) => (before.created, before.updated),
+            None => {
+                let created = committed.writes.iter().filter(|one| matches!(one, Written::Created(_))).count();
+                (created, committed.writes.len() - created)
+            }
+        };
+        (self.created, self.updated, self.lines) = (created as u64, updated as u64, (created + updated) as u64);
+        let Commit { position, replayed } = Commit::of(committed);
+        (self.position, self.replayed) = (position, replayed);
     }
 
     /// A line was refused, the next one in their order.

@@ -1,0 +1,101 @@
+//! The bytes of an index value. They order as [`Value::order`] does, end by themselves, and are inverted bit by bit where
+//! the index descends:
+//!
+//! ```text
+//! 01                       null
+//! 02 | 00 or 01            bool
+//! 03 | floor f64 | u16     number: the greatest f64 not above it, and what a whole number is beyond that
+//! 04 | i64                 date
+//! 05 | bytes | 00 01       text, 00 written as 00 FF
+//! 06 | values… | 00        list   ┐
+//! 07 | bytes | 00 01       json   ├ in sort orders only: definitions keep them out of indexes
+//! 08 | f64 | u16 | f64 …   point  ┘
+//! ```
+
+use crate::model::value::Value;
+
+/// Appends a value so that bytes order as [`Value::order`] does, or the other way round.
+pub(in crate::state) fn push_value(key: &mut Vec<u8>, value: &Value, descending: bool) {
+    let start = key.len();
+    push_ascending(key, value);
+    if descending {
+        key[start..].iter_mut().for_each(|byte| *byte = !*byte);
+    }
+}
+
+fn push_ascending(key: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null => key.push(0x01),
+        Value::Bool(flag) => key.extend_from_slice(&[0x02, u8::from(*flag)]),
+        Value::Int(whole) => push_number(key, 0x03, floor_of(*whole)),
+        Value::Number(number) => push_number(key, 0x03, (*number, 0)),
+        Value::Date(at) => {
+            key.push(0x04);
+            key.extend_from_slice(&(at.0 as u64 ^ 1 << 63).to_be_bytes());
+        }
+        Value::Text(text) => push_text(key, 0x05, text),
+        Value::List(items) => {
+            key.push(0x06);
+            items.iter().for_each(|item| push_ascending(key, item));
+            key.push(0x00);
+        }
+        Value::Json(text) => push_text(key, 0x07, text),
+        Value::Point(longitude, latitude) => {
+            push_number(key, 0x08, (*longitude, 0));
+            push_number(key, 0x08, (*latitude, 0));
+        }
+    }
+}
+
+fn push_text(key: &mut Vec<u8>, tag: u8, text: &str) {
+    key.push(tag);
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == 0) {
+        key.extend_from_slice(&rest[..at]);
+        key.extend_from_slice(&[0x00, 0xFF]);
+        rest = &rest[at + 1..];
+    }
+    key.extend_from_slice(rest);
+    key.extend_from_slice(&[0x00, 0x01]);
+}
+
+fn push_number(key: &mut Vec<u8>, tag: u8, (floor, beyond): (f64, u16)) {
+    // Adding zero takes the sign from a zero.
+    let bits = (floor + 0.0).to_bits();
+    let ordered = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+    key.push(tag);
+    key.extend_from_slice(&ordered.to_be_bytes());
+    key.extend_from_slice(&beyond.to_be_bytes());
+}
+
+/// The greatest `f64` that is not above a whole number, and how far below it lies: at most 1,023, as a neighbouring
+/// `f64` below 2^63 is at most 1,024 away.
+fn floor_of(whole: i64) -> (f64, u16) {
+    let near = whole as f64;
+    let floor = if near as i128 > i128::from(whole) { near.next_down() } else { near };
+    (floor, (i128::from(whole) - floor as i128) as u16)
+}
+
+/// What lies behind the value that `bytes` begin with.
+pub(in crate::state) fn skip_value(bytes: &[u8], descending: bool) -> Option<&[u8]> {
+    let flip = if descending { 0xFF } else { 0x00 };
+    let len = match bytes.first()? ^ flip {
+        0x01 => 1,
+        0x02 => 2,
+        0x03 => 11,
+        0x04 => 9,
+        0x08 => 22,
+        0x05 => {
+            let mut at = 1;
+            loop {
+                at += bytes.get(at..)?.iter().position(|byte| byte ^ flip == 0)?;
+                if bytes.get(at + 1)? ^ flip == 0x01 {
+                    break at + 2;
+                }
+                at += 2;
+            }
+        }
+        _ => return None,
+    };
+    bytes.get(len..)
+}
