@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+
 use crate::id::{CollectionId, FieldId, Generation, Mark, Position, RecordId};
 use crate::log::Logged;
 use crate::model::change::Change;
@@ -25,9 +27,9 @@ pub struct Changed<'a> {
 pub enum What<'a> {
     /// A record.
     Record(RecordChange<'a>),
-    /// A collection came to be or has another definition; its text is that of [`Change::Defined`]. Also one that was
-    /// emptied at once: its filling is another then, and no record of the one before has a change of its own.
-    Defined(CollectionId, &'a str),
+    /// A collection came to be or has another definition. Also one that was emptied at once: its filling is another than
+    /// before, and no record of that has a change of its own.
+    Defined(CollectionId, Generation),
     /// A collection went with all of its records, which have no change of their own.
     Dropped(CollectionId),
 }
@@ -85,12 +87,22 @@ pub fn changes(logged: &Logged) -> impl Iterator<Item = Changed<'_>> {
     })
 }
 
+/// Of a stored definition.
+fn filling(definition: &str) -> Generation {
+    #[derive(Deserialize)]
+    struct Filling {
+        generation: Generation,
+    }
+    // One that can't be read ends the server when it comes to the state.
+    serde_json::from_str(definition).map_or(Generation(0), |filling: Filling| filling.generation)
+}
+
 fn what(position: Position, change: &Change) -> Option<What<'_>> {
     let (collection, generation, id) = match change {
         Change::Created { collection, generation, id, .. }
         | Change::Updated { collection, generation, id, .. }
         | Change::Deleted { collection, generation, id, .. } => (*collection, *generation, id),
-        Change::Defined { collection, definition } => return Some(What::Defined(*collection, definition)),
+        Change::Defined { collection, definition } => return Some(What::Defined(*collection, filling(definition))),
         Change::Dropped { collection, .. } => return Some(What::Dropped(*collection)),
         // Keys of the state, and what a definition to be adds to rows that nobody sees yet.
         Change::Reclaimed { .. }
