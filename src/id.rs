@@ -140,7 +140,7 @@ fn bad_position() -> Error {
 ///
 /// Its text is that of the position, with `.` and the number of the change where more of the entry follow, such as
 /// `1-9f3ac2d1-42.3`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mark {
     /// The entry.
     pub position: Position,

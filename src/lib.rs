@@ -33,12 +33,12 @@
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] [`journal`] | frames and segments · layers, indexes, the redb base, queries, snapshots · lines about requests; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
-//! | 4 flows | [`live`] | the bus of changes: topics, their rings, each listener's place |
+//! | 4 flows | [`live`] [`handlers`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
 //! | 6 edge | [`http`] | the route table, one match from error kind to status, the accept loop |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
-//! Floor 4 is what consumes the log; search, handlers, jobs and followers have their places there.
+//! Floor 4 is what consumes the log; search, jobs and followers have their places there.
 //!
 //! # Invariants
 //!
@@ -73,6 +73,7 @@ pub mod config;
 pub mod core;
 pub mod disk;
 pub mod error;
+pub mod handlers;
 pub mod http;
 pub mod id;
 pub mod journal;

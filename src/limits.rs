@@ -194,6 +194,33 @@ pub const ANSWER_KEPT_BYTES_MAX: usize = 4 << 20;
 pub const ANSWER_BYTES_MIN: usize = 512;
 /// Answers past their age that go with one that comes: more than one, so that they become fewer.
 pub const ANSWERS_FORGOTTEN: usize = 8;
+
+// Handlers.
+
+/// Handlers that there are, of every kind: one that is saved is looked at together with all others.
+pub const HANDLERS_MAX: usize = 200;
+/// Collections whose changes one handler takes: its expressions are compiled for each.
+pub const HANDLER_COLLECTIONS_MAX: usize = 50;
+/// A list or an object in a handler's definition, bytes.
+pub const HANDLER_JSON_BYTES_MAX: usize = 20_000;
+/// Headers that a webhook sends beside the server's own.
+pub const HANDLER_HEADERS_MAX: usize = 20;
+/// The value of one of them, bytes.
+pub const HANDLER_HEADER_BYTES_MAX: usize = 4_096;
+/// Patterns of a handler that drops what is kept of answers.
+pub const HANDLER_PATTERNS_MAX: usize = 100;
+/// Log that a handler reads at once, bytes.
+pub const HANDLER_BATCH_BYTES: usize = 1 << 20;
+/// Changes that a handler deals with in one entry: with what follows from them they are bounded as any entry.
+pub const HANDLER_WRITES_MAX: usize = 100;
+/// Entries that a handler passes by without a write before its cursor is logged all the same: what a restart reads again
+/// at most, and what the log is kept for.
+pub const HANDLER_PASSED_MAX: usize = 1_000;
+/// How long a webhook waits for its answer unless it says otherwise, seconds.
+pub const HANDLER_TIMEOUT_SECONDS: u64 = 10;
+/// How long it may wait at most, seconds.
+pub const HANDLER_TIMEOUT_SECONDS_MAX: u64 = 60;
+
 // What changed when.
 
 /// Slots that tell changes of collections apart: collections that share one cost each other a read.

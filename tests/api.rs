@@ -76,6 +76,7 @@ scripts! {
     import
     export
     truncate
+    handlers
 }
 
 #[test]

@@ -110,7 +110,9 @@ fn what(position: Position, change: &Change) -> Option<What<'_>> {
         | Change::Unindexed { .. }
         | Change::Remembered(_)
         | Change::Rewritten { .. }
-        | Change::Progressed { .. } => return None,
+        | Change::Progressed { .. }
+        // No handler's way is another's business: else they would wake each other for ever.
+        | Change::Advanced { .. } => return None,
     };
     Some(What::Record(RecordChange { collection, generation, id, position, change }))
 }

@@ -114,6 +114,7 @@ impl Slots {
                 | Change::Unindexed { .. }
                 | Change::Rewritten { .. }
                 | Change::Progressed { .. }
+                | Change::Advanced { .. }
                 | Change::Remembered(_) => {}
                 // A collection came, changed, was emptied or went. So does anything that is not told apart here: too
                 // much is unlearnt rather than too little.

@@ -367,6 +367,7 @@ fn frees_space(command: &Command) -> bool {
         | Command::Apply(_)
         | Command::Backfill { .. }
         | Command::Reshape { .. }
+        | Command::Advance(_)
         | Command::Once(..) => false,
     }
 }

@@ -18,6 +18,7 @@ mod edge;
 mod encode;
 mod events;
 mod export;
+mod handlers;
 mod health;
 mod idempotency;
 mod import;

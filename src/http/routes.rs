@@ -7,7 +7,9 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
 use crate::http::rates::Class;
-use crate::http::{App, auth, batch, cache, collections, export, health, import, logs, meters, realtime, records, ws};
+use crate::http::{
+    App, auth, batch, cache, collections, export, handlers, health, import, logs, meters, realtime, records, ws,
+};
 
 /// A path with a method that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +93,7 @@ fn table() -> Vec<Row> {
         (Method::POST, "/api/realtime/token", Grants, post(realtime::token)),
         (Method::GET, "/api/ws", Reads, get(ws::open)),
         (Method::GET, "/api/changes", Reads, get(realtime::changes)),
+        (Method::GET, "/api/handlers/{id}/status", Reads, get(handlers::status)),
         (Method::GET, "/api/cache", Reads, get(cache::figures)),
         (Method::POST, "/api/cache/invalidate", Forgets, post(cache::invalidate)),
     ]

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, Mark, Position, RecordId, Seq};
 use crate::model::once::Remembered;
 use crate::model::value::{Fields, Value};
 
@@ -147,5 +147,12 @@ pub enum Change {
         through: RecordId,
         /// How many, in all.
         rows: u64,
+    },
+    /// A handler has dealt with all changes up to a place of the log: what it wrote for them is in the same entry.
+    Advanced {
+        /// Which record of `_handlers`.
+        handler: RecordId,
+        /// Up to where; `None` for a handler that went.
+        through: Option<Mark>,
     },
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, FieldFault, Kind};
-use crate::id::{CollectionId, FieldId, Generation, IndexId, Position, RecordId, Seq};
+use crate::id::{CollectionId, FieldId, Generation, IndexId, Mark, Position, RecordId, Seq};
 use crate::model::definition::Import;
 use crate::model::guard::Guard;
 use crate::model::once::{Keep, Once};
@@ -68,9 +68,36 @@ pub enum Command {
         /// The last key that went before, if it is known: the keys up to it are gone.
         after: Option<Vec<u8>>,
     },
+    /// The server's own: a handler has come further in the log, with all that it writes on the way.
+    Advance(Box<Advance>),
     /// Another command, never of this kind, done at most once: so much of its answer is kept in its own entry, and given
     /// again to whoever asks again. A refusal is not kept.
     Once(Once, Keep, Box<Command>),
+}
+
+/// A handler's way from one place of the log to another. Refused as a whole where the handler is not where it was, so what
+/// it writes is written exactly once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advance {
+    /// Which record of `_handlers`.
+    pub handler: RecordId,
+    /// The version of that record by which the writes were made.
+    pub version: Position,
+    /// Where it was.
+    pub from: Mark,
+    /// Where it is then: further on.
+    pub to: Mark,
+    /// In order; a later one sees the earlier ones.
+    pub writes: Vec<Derived>,
+}
+
+/// What a handler writes for one change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derived {
+    /// An [`Op::Create`].
+    pub create: Write,
+    /// An [`Op::Merge`] of the same record, done instead where that is there.
+    pub merge: Option<Write>,
 }
 
 /// A write to one record.
@@ -267,6 +294,10 @@ impl Command {
             | Command::Reshape { .. }
             | Command::Backfill { .. }
             | Command::Reclaim { .. } => OP_BYTES,
+            Command::Advance(advance) => {
+                let ops = advance.writes.iter().flat_map(|one| std::iter::once(&one.create).chain(&one.merge));
+                OP_BYTES + ops.map(|write| write.op.bytes()).sum::<usize>()
+            }
             Command::Once(_, _, command) => OP_BYTES + command.bytes(),
         }
     }

@@ -139,7 +139,7 @@ impl Part {
 }
 
 /// Whether a value of that type may become one of the field's.
-fn fits(kind: &FieldKind, is: Type) -> bool {
+pub(crate) fn fits(kind: &FieldKind, is: Type) -> bool {
     let of = match kind {
         FieldKind::Json { .. } => return true,
         FieldKind::GeoPoint {} => Scalar::Any,

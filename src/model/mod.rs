@@ -11,6 +11,7 @@ pub mod expr;
 pub(crate) mod faults;
 pub mod field;
 pub mod guard;
+pub mod handler;
 pub mod html;
 pub mod index;
 pub mod json;

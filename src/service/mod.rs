@@ -16,6 +16,7 @@ pub mod export;
 pub mod figures;
 #[cfg(test)]
 mod fixture;
+pub mod handlers;
 pub mod ids;
 pub mod import;
 pub mod listen;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use crate::config::Settings;
 use crate::core::{Core, Published};
 use crate::error::Result;
+use crate::handlers::{Handlers, Means};
 use crate::id::Position;
 use crate::limits;
 use crate::live::Bus;
@@ -71,6 +73,8 @@ struct Inner {
     lists: Arc<lists::Kept>,
     running: once::Running,
     bus: Bus,
+    /// Its threads end before the core does.
+    handlers: Handlers,
     streams: listen::Streams,
     imports: Places,
     exports: Places,
@@ -111,6 +115,7 @@ impl Service {
             lists,
             cache,
             bus: Bus::start(core.clone())?,
+            handlers: Handlers::start(core.clone(), Means { guard: access::for_server(), new_id: ids::record_id })?,
             streams: listen::Streams::default(),
             imports: Places::new(limits::IMPORTS_MAX),
             exports: Places::new(limits::EXPORTS_MAX),

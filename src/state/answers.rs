@@ -134,6 +134,7 @@ fn part(version: Position, change: &Change) -> Option<Part> {
         | Change::Unindexed { .. }
         | Change::Rewritten { .. }
         | Change::Progressed { .. }
+        | Change::Advanced { .. }
         | Change::Remembered(_) => None,
     }
 }

@@ -1,13 +1,16 @@
 //! Recomputing what is derived: tallies from the rows, index entries from the rows, both ways. Of an index that is being
 //! built the rows behind its progress may lack entries.
 
+use std::collections::BTreeSet;
+
 use crate::error::Result;
 use crate::id::{CollectionId, Generation, RecordId, Seq};
+use crate::model::handler::HANDLERS;
 use crate::model::schema::{Collection, Index, Schema};
 use crate::model::value::Fields;
 use crate::state::stack::Read;
 use crate::state::tally::{Tally, TallyDelta, hash};
-use crate::state::{answers, build, key, lookup, row};
+use crate::state::{answers, build, cursors, key, lookup, row};
 
 /// Problems named in a report; the rest are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -53,6 +56,7 @@ pub fn check(read: &dyn Read, schema: &Schema) -> Result<Report> {
     check_fillings(read, schema, &mut report)?;
     check_marks(read, schema, &mut report)?;
     check_answers(read, &mut report)?;
+    check_cursors(read, schema, &mut report)?;
     Ok(report)
 }
 
@@ -242,6 +246,27 @@ fn check_fillings(read: &dyn Read, schema: &Schema, report: &mut Report) -> Resu
 }
 
 /// Each answer that is kept has the line of its entry, each line its answer, and none lies before the oldest.
+/// Each handler has a place in the log, and nothing else has one.
+fn check_cursors(read: &dyn Read, schema: &Schema, report: &mut Report) -> Result<()> {
+    let mut handlers = BTreeSet::new();
+    if let Some(collection) = schema.find(HANDLERS) {
+        let (from, to) = key::rows(collection.id, collection.generation);
+        for pair in read.scan(&from, &to, false)? {
+            handlers.insert(key::row_id(pair?.key())?);
+        }
+    }
+    for cursor in cursors::cursors(read)? {
+        let (id, _) = cursor?;
+        if !handlers.remove(&id) {
+            report.problem(format!("there is a cursor of the handler {id}, which is not there"));
+        }
+    }
+    for id in handlers {
+        report.problem(format!("the handler {id} has no cursor"));
+    }
+    Ok(())
+}
+
 fn check_answers(read: &dyn Read, report: &mut Report) -> Result<()> {
     let all = answers::answers(read)?;
     let (from, to) = key::answers();

@@ -9,7 +9,7 @@ mod reshape;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, FieldId, Generation, Position, RecordId};
+use crate::id::{CollectionId, FieldId, Generation, Mark, Position, RecordId};
 use crate::model::change::{Change, Entry};
 use crate::model::once::Remembered;
 use crate::model::schema::{Collection, Schema};
@@ -19,7 +19,7 @@ use crate::state::key::{self, Key};
 use crate::state::layer::Layer;
 use crate::state::stack::Read;
 use crate::state::tally::{Tally, TallyDelta, hash};
-use crate::state::{lookup, row};
+use crate::state::{cursors, lookup, row};
 
 /// What an entry does to the state.
 #[derive(Debug, Default)]
@@ -113,6 +113,7 @@ impl Work<'_> {
                 let collection = self.filled(*collection, *generation)?;
                 self.progressed(&collection, through, *rows)
             }
+            Change::Advanced { handler, through } => self.advanced(handler, *through),
         }
     }
 
@@ -261,6 +262,15 @@ impl Work<'_> {
         if done {
             self.put(&key::garbage(id, generation), None);
         }
+        Ok(())
+    }
+
+    fn advanced(&mut self, handler: &RecordId, through: Option<Mark>) -> Result<()> {
+        if through.is_some_and(|mark| mark.position.seq > self.position.seq) {
+            return Err(self.contradicts("it takes a handler past itself"));
+        }
+        let value = through.map(|mark| cursors::encode(&mark)).transpose()?;
+        self.put(&key::cursor(handler), value);
         Ok(())
     }
 

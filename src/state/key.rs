@@ -12,6 +12,7 @@
 //! 07 | collection | generation | index                   how far an index has come that is being built; 0: a staged definition
 //! 08 | fingerprint of an idempotency key                 answer that is kept for it
 //! 09 | entry, u64                                        the answer that it kept: the oldest come first
+//! 0a | record id                                         how far a handler has come
 //! ```
 //!
 //! Numbers are big-endian `u32`. The bytes of an index value, which order as values do, are [`values`]'s.
@@ -44,6 +45,7 @@ const COUNTER: u8 = 0x06;
 const PROGRESS: u8 = 0x07;
 const ANSWER: u8 = 0x08;
 const KEPT: u8 = 0x09;
+const CURSOR: u8 = 0x0a;
 
 /// Applied position of a base; local to a server, so not part of a snapshot.
 pub(super) const APPLIED: &[u8] = &[LOCAL, 0x01];
@@ -155,6 +157,21 @@ pub(super) fn kept_from(entry: Seq) -> ([u8; 9], [u8; 1]) {
 pub(super) fn split_kept(key: &[u8]) -> Result<Seq> {
     let bytes = key.get(1..).and_then(|bytes| bytes.try_into().ok());
     bytes.map(|bytes| Seq(u64::from_be_bytes(bytes))).ok_or_else(|| malformed(key))
+}
+
+/// The key of a handler's cursor.
+pub(super) fn cursor(handler: &RecordId) -> Vec<u8> {
+    [&[CURSOR], handler.as_str().as_bytes()].concat()
+}
+
+/// From the first cursor to behind the last.
+pub(super) fn cursors() -> ([u8; 1], [u8; 1]) {
+    ([CURSOR], [CURSOR + 1])
+}
+
+/// The handler of a cursor's key.
+pub(super) fn split_cursor(key: &[u8]) -> Result<RecordId> {
+    key.get(1..).and_then(id).ok_or_else(|| malformed(key))
 }
 
 /// The key of a tally.

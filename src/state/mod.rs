@@ -6,7 +6,7 @@
 //! nobody above knows how many layers there are.
 //!
 //! What an entry of the log does to the state is `effects`: dumb, pure, the same on every server. Reading is `lookup`
-//! (one record, one definition), `build` (what an index is built from), `answers` (what is kept for an idempotency key)
+//! (one record, one definition), `build` (what an index is built from), `answers` (what is kept for an idempotency key), `cursors` (how far handlers have come)
 //! and `query` (lists). `snapshot` carries a whole state to another folder and `check` recomputes what is derived.
 //!
 //! Invariants: nothing here reads a random source, the log or, but for a query's deadline, a clock; only the owner of a [`Base`] writes to it; equal
@@ -17,6 +17,7 @@ mod backend;
 mod base;
 mod build;
 mod check;
+mod cursors;
 mod effects;
 mod filling;
 mod key;
@@ -34,6 +35,7 @@ pub use answers::{Answers, Line, age_ms, answer, answered, answers, is_over_age,
 pub use base::{Applied, Base, BaseView, Opened, Pairs, ScrubPlace};
 pub use build::{Brought, Progress, building, duplicate, is_reshape, next_records, next_rows, progress, reshaped};
 pub use check::{Report, check};
+pub use cursors::{cursor, cursors};
 pub use effects::{Effects, apply, effects, settle};
 pub use filling::Filling;
 pub use key::Key;

@@ -281,7 +281,7 @@ fn the_servers_own_collections_stay_as_they_are() {
     let root = root(&mut client);
     fill(&mut client, &root, 0);
     let mut ask = |method: &str, target: &str, body: &str| send(&mut client, &root, method, target, body);
-    for name in ["_superusers", "_apiKeys"] {
+    for name in ["_superusers", "_apiKeys", "_handlers", "_deadLetters"] {
         let target = format!("/api/collections/{name}");
         for body in [r#"{"listRule":""}"#, r#"{"name":"mine"}"#, r#"{"fields":[{"name":"more","type":"text"}]}"#] {
             let refused = ask("PATCH", &target, body);
@@ -302,7 +302,7 @@ fn the_servers_own_collections_stay_as_they_are() {
     let left = ask("GET", "/api/collections", "").json();
     let names: Vec<&str> =
         left["items"].as_array().expect("items").iter().filter_map(|one| one["name"].as_str()).collect();
-    assert_eq!(names, ["_superusers", "_apiKeys"]);
+    assert_eq!(names, ["_superusers", "_apiKeys", "_handlers", "_deadLetters"]);
 }
 
 #[test]

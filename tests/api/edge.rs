@@ -148,6 +148,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("/api/collections/notes/import", "POST"),
     ("/api/collections/notes/export", "GET,HEAD"),
     ("/api/batch", "POST"),
+    ("/api/handlers/h/status", "GET,HEAD"),
     ("/api/cache", "GET,HEAD"),
     ("/api/cache/invalidate", "POST"),
 ];

@@ -437,6 +437,10 @@ fn told(schema: &mut Schema, change: &Change) -> String {
         Change::Rewritten { collection, id, .. } => format!("rewritten {} {id}", name(schema, *collection)),
         Change::Progressed { rows, .. } => format!("progressed, {rows} rows in all"),
         Change::Unindexed { keys, done, .. } => format!("unindexed {} keys, done {done}", keys.len()),
+        Change::Advanced { handler, through } => match through {
+            Some(_) => format!("advanced handler {handler}"),
+            None => format!("ended handler {handler}"),
+        },
         Change::Remembered(remembered) => format!("remembered the answer to {}", remembered.kept.len()),
     }
 }

@@ -8,6 +8,7 @@ mod apply;
 mod auth;
 mod collections;
 mod enrich;
+mod handlers;
 mod indexes;
 mod judge;
 mod load;
@@ -102,6 +103,7 @@ fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
         Command::Reclaim { collection, generation, index, after } => {
             collections::reclaim(draft, *collection, *generation, *index, after.as_deref())?;
         }
+        Command::Advance(advance) => handlers::advance(draft, advance)?,
         Command::Once(..) => return Err(Error::internal("a command is to be done once in two ways")),
     }
     indexes::fail_doubled(draft)?;
@@ -225,7 +227,8 @@ fn bytes_at_least(change: &Change) -> usize {
         | Change::Dropped { .. }
         | Change::Reclaimed { .. }
         | Change::Unindexed { .. }
-        | Change::Progressed { .. } => 0,
+        | Change::Progressed { .. }
+        | Change::Advanced { .. } => 0,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::collections::no_collection;
 use super::judge::{keep_unseen, may_change, may_create, may_replace, no_record};
-use super::{Draft, auth, enrich, reshape, text_bytes, too_many_changes};
+use super::{Draft, auth, enrich, handlers, reshape, text_bytes, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
 use crate::limits;
@@ -229,6 +229,7 @@ fn same_as_sent(collection: &Collection, before: &Fields, after: &Fields) -> boo
 }
 
 fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, mut after: Fields) -> Result<Record> {
+    handlers::judge(draft, collection, id, &after)?;
     check_record(draft, collection, id, None, &after)?;
     reshape::follow(draft, collection, id, None, &mut after)?;
     let record = Record { id: id.clone(), version: draft.position, fields: after.clone() };
@@ -238,10 +239,12 @@ fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, mut aft
         id: id.clone(),
         after,
     })?;
+    handlers::begin(draft, collection, id)?;
     Ok(record)
 }
 
 fn update(draft: &mut Draft<'_>, collection: &Collection, before: Record, mut after: Fields) -> Result<Record> {
+    handlers::judge(draft, collection, &before.id, &after)?;
     check_record(draft, collection, &before.id, Some(&before.fields), &after)?;
     reshape::follow(draft, collection, &before.id, Some(&before.fields), &mut after)?;
     draft.push(Change::Updated {
@@ -287,6 +290,7 @@ pub(super) fn fell(draft: &mut Draft<'_>, fall: &mut Fall<'_>) -> Result<()> {
             before: record.fields,
             since: record.version.seq,
         })?;
+        handlers::end(draft, &target, &id)?;
         release(draft, &target, &id, fall)?;
         if draft.changes.len() + fall.queue.len() > limits::ENTRY_CHANGES_MAX {
             return Err(too_many_changes());

@@ -12,6 +12,7 @@ mod expressions;
 mod faults;
 mod fixture;
 mod gate;
+mod handlers;
 mod histories;
 mod indexes;
 mod loads;

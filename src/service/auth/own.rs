@@ -1,4 +1,5 @@
-//! The server's own collections: `_superusers` and `_apiKeys`, defined as any other when a server starts without them.
+//! The server's own collections, `_superusers` and `_apiKeys` with those of handlers, defined as any other when a server
+//! starts without them.
 //!
 //! Their rules are null, so only superusers see them and write to them.
 
@@ -7,6 +8,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::model::command::Command;
 use crate::model::definition;
+use crate::model::handler;
 use crate::model::schema::Collection;
 use crate::state;
 
@@ -15,8 +17,9 @@ pub(super) const SUPERUSERS: &str = "_superusers";
 pub(in crate::service) const API_KEYS: &str = "_apiKeys";
 
 /// Their definitions, as a client would give them.
-fn definitions() -> [String; 2] {
+fn definitions() -> [String; 4] {
     let seconds = limits::SUPERUSER_TOKEN_SECONDS;
+    let [handlers, dead_letters] = handler::definitions();
     [
         format!(
             r#"{{"name":"{SUPERUSERS}","type":"auth","authToken":{{"duration":{seconds}}},"fields":[
@@ -37,6 +40,8 @@ fn definitions() -> [String; 2] {
             "checks":[{{"name":"whole_owner","expr":"(owner = null) = (ownerCollection = null)","field":"owner",
             "message":"owner and ownerCollection are given both or neither"}}]}}"#
         ),
+        handlers,
+        dead_letters,
     ]
 }
 

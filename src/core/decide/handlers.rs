@@ -1,0 +1,102 @@
+//! Decisions about handlers: what may be one, and how far each has come.
+//!
+//! Invariants: what a handler writes and its new place in the log are one entry, so each change is written for once and
+//! never again. A new handler begins behind the entry that made it. Handlers that write into collections make no circle.
+
+use super::Draft;
+use super::records;
+use crate::error::{Error, Kind, Result};
+use crate::id::{Mark, RecordId};
+use crate::limits;
+use crate::model::change::Change;
+use crate::model::command::{Advance, Derived, Written};
+use crate::model::handler::{Edge, HANDLERS, Handler, circle};
+use crate::model::schema::Collection;
+use crate::model::value::Fields;
+use crate::state;
+
+/// Whether a collection's records are handlers.
+fn is_handlers(collection: &Collection) -> bool {
+    collection.id.is_own() && &*collection.name == HANDLERS
+}
+
+/// A record of `_handlers` as it is to be is a handler.
+///
+/// # Errors
+/// `Invalid` with all faults; `Conflict` with code `handler_circle`; `Unprocessable` where there are too many.
+pub(super) fn judge(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: &Fields) -> Result<()> {
+    if !is_handlers(collection) {
+        return Ok(());
+    }
+    Handler::read(draft.schema, collection, after)?;
+    // One more than there may be says as much as all.
+    let max = limits::HANDLERS_MAX + 1;
+    let (stored, _) = state::next_records(draft.state()?, collection, None, max, usize::MAX)?;
+    let others: Vec<_> = stored.iter().filter(|other| other.id != *id).collect();
+    if others.len() >= limits::HANDLERS_MAX {
+        let message = format!("there are at most {} handlers", limits::HANDLERS_MAX);
+        return Err(Error::new(Kind::Unprocessable, message).code("too_many_handlers"));
+    }
+    let Some(new) = Edge::of(collection, after) else { return Ok(()) };
+    let others: Vec<Edge> = others.iter().filter_map(|other| Edge::of(collection, &other.fields)).collect();
+    let Some(way) = circle(&new, &others) else { return Ok(()) };
+    let way = way.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
+    let message = format!("what it writes would come back to it, over {way}");
+    let error = Error::new(Kind::Conflict, "handlers would go round in a circle").code("handler_circle");
+    Err(error.fault("target", "handler_circle", message))
+}
+
+/// A new handler takes what comes after it.
+pub(super) fn begin(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId) -> Result<()> {
+    if !is_handlers(collection) {
+        return Ok(());
+    }
+    let through = Some(Mark::from(draft.position));
+    draft.push(Change::Advanced { handler: id.clone(), through })
+}
+
+/// A handler that goes leaves no cursor.
+pub(super) fn end(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId) -> Result<()> {
+    if !is_handlers(collection) {
+        return Ok(());
+    }
+    draft.push(Change::Advanced { handler: id.clone(), through: None })
+}
+
+/// A handler comes further, with all that it writes on the way.
+///
+/// # Errors
+/// `Conflict` with code `handler_moved` where it is not where it was, or has changed since; that of a write, with its
+/// number.
+pub(super) fn advance(draft: &mut Draft<'_>, advance: &Advance) -> Result<()> {
+    let Advance { handler, version, from, to, writes } = advance;
+    if to <= from || to.position.seq >= draft.position.seq {
+        return Err(Error::internal("a handler comes further, and never past the log's end"));
+    }
+    let collection = draft.schema.find(HANDLERS).ok_or_else(moved)?.clone();
+    let stored = state::record(draft.state()?, &collection, handler)?.ok_or_else(moved)?;
+    if stored.version != *version || state::cursor(draft.state()?, handler)? != Some(*from) {
+        return Err(moved());
+    }
+    for (at, derived) in writes.iter().enumerate() {
+        let written = one(draft, derived).map_err(|refusal| refusal.at_write(at))?;
+        draft.committed.writes.push(written);
+    }
+    draft.push(Change::Advanced { handler: handler.clone(), through: Some(*to) })
+}
+
+/// Creates, or changes what is there.
+fn one(draft: &mut Draft<'_>, derived: &Derived) -> Result<Written> {
+    let Derived { create, merge } = derived;
+    if let Some(merge) = merge
+        && let Some(collection) = draft.schema.get(merge.collection).cloned()
+        && state::exists(draft.state()?, &collection, merge.op.id())?
+    {
+        return records::one(draft, merge);
+    }
+    records::one(draft, create)
+}
+
+fn moved() -> Error {
+    Error::new(Kind::Conflict, "the handler has changed, or has come further").code("handler_moved")
+}

@@ -1,0 +1,209 @@
+//! What handlers promise: each change is written for once whatever ends them meanwhile, and nothing holds up the others.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Handlers, Means};
+use crate::core::{self, Core, Threads};
+use crate::disk::Disk;
+use crate::disk::sim::{Rng, SimDisk};
+use crate::error::Result;
+use crate::id::RecordId;
+use crate::model::command::{Command, Op, Write};
+use crate::model::definition;
+use crate::model::guard::Guard;
+use crate::model::handler::{self, DEAD_LETTERS, HANDLERS};
+use crate::model::pipeline;
+use crate::model::record::Record;
+use crate::state;
+use crate::time::{Clock, Millis};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const ORDERS: &str =
+    r#"{"name":"orders","fields":[{"name":"total","type":"number","integer":true},{"name":"customer","type":"text"}]}"#;
+const SUMS: &str = r#"{"name":"sums","fields":[{"name":"total","type":"number","integer":true,"max":1000},{"name":"last","type":"text"}]}"#;
+const NOTES: &str = r#"{"name":"notes","fields":[{"name":"text","type":"text"}]}"#;
+const SUMMING: &str = r#"{"id":"summing","name":"summing","kind":"collection","collections":["orders"],"actions":["create"],
+    "target":"sums","key":"customer","set":{"total+":"total","last":"id"}}"#;
+
+fn id(text: &str) -> RecordId {
+    RecordId::new(text).unwrap()
+}
+
+fn means() -> Means {
+    fn new_id(_: Millis) -> Result<RecordId> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        RecordId::new(&format!("made{:06}", NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+    Means { guard: Guard::for_server(), new_id }
+}
+
+fn start() -> (Core, Threads) {
+    let disk = SimDisk::new(1);
+    disk.create_dir_all(Path::new("/data")).unwrap();
+    let settings = core::Settings { ballast_bytes: 4_096, ..core::Settings::default() };
+    let (core, threads) = core::start(Arc::new(disk), Path::new("/data"), &settings, Clock::manual(Millis(1))).unwrap();
+    let own = handler::definitions();
+    for (text, is_own) in
+        [ORDERS, SUMS, NOTES].map(|text| (text, false)).into_iter().chain(own.iter().map(|text| (&**text, true)))
+    {
+        let parse = if is_own { definition::parse_own } else { definition::parse };
+        let made = parse(&core.view().schema, text.as_bytes(), Millis(1)).unwrap();
+        submit(&core, Command::Define(Box::new(made)));
+    }
+    (core, threads)
+}
+
+fn submit(core: &Core, command: Command) {
+    core.send_when_room(command).unwrap().wait().unwrap();
+}
+
+fn create(core: &Core, collection: &str, body: &str) {
+    let view = core.view();
+    let of = view.schema.find(collection).unwrap();
+    let op = pipeline::create(of, body.as_bytes(), id("made"), true).unwrap();
+    submit(core, write(core, collection, op));
+}
+
+fn merge(core: &Core, collection: &str, record: &str, body: &str) {
+    let view = core.view();
+    let of = view.schema.find(collection).unwrap();
+    let op = pipeline::merge(of, &id(record), body.as_bytes(), None, true).unwrap();
+    submit(core, write(core, collection, op));
+}
+
+fn write(core: &Core, collection: &str, op: Op) -> Command {
+    let of = core.view().schema.find(collection).unwrap().clone();
+    Command::Write(vec![Write { collection: of.id, schema: of.version, guard: Guard::for_server(), op }])
+}
+
+fn records(core: &Core, collection: &str) -> Vec<Record> {
+    let view = core.view();
+    let of = view.schema.find(collection).unwrap();
+    state::next_records(&view.stack, of, None, usize::MAX, usize::MAX).unwrap().0
+}
+
+/// A record's fields as JSON, in the order of the definition.
+fn shown(core: &Core, collection: &str, record: &Record) -> String {
+    let of = core.view().schema.find(collection).unwrap().clone();
+    let shown = of.fields.iter().map(|field| {
+        let mut out = Vec::new();
+        pipeline::write_value(record.fields.get(field.id), &mut out);
+        String::from_utf8(out).unwrap()
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+fn all(core: &Core, collection: &str) -> String {
+    let all = records(core, collection)
+        .into_iter()
+        .map(|record| format!("{} {}", record.id, shown(core, collection, &record)));
+    all.collect::<Vec<_>>().join("; ")
+}
+
+/// Waits until all that was written so far was dealt with: a last order says so.
+fn settle(core: &Core, name: &str) {
+    create(core, "orders", &format!(r#"{{"id":"{name}","customer":"{name}","total":0}}"#));
+    let began = Instant::now();
+    while !records(core, "sums").iter().any(|record| *record.id.as_str() == *name) {
+        assert!(began.elapsed() < PATIENCE, "it never comes");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn each_change_is_written_for_once_however_often_handlers_begin_anew() {
+    let seed = 7;
+    println!("seed {seed}");
+    let mut rng = Rng::new(seed);
+    let (core, threads) = start();
+    create(&core, HANDLERS, SUMMING);
+    let mut expected = 0;
+    for round in 0..20 {
+        let handlers = Handlers::start(core.clone(), means()).unwrap();
+        for n in 0..rng.below(30) {
+            create(&core, "orders", &format!(r#"{{"id":"o{round}-{n}","customer":"ada","total":1}}"#));
+            expected += 1;
+        }
+        // Cut off wherever it is.
+        drop(handlers);
+    }
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    settle(&core, "last");
+    let ada = records(&core, "sums").into_iter().find(|record| record.id.as_str() == "ada").unwrap();
+    assert!(shown(&core, "sums", &ada).starts_with(&format!("{expected} ")), "{expected}: {}", all(&core, "sums"));
+    assert_eq!(all(&core, DEAD_LETTERS), "");
+    drop(handlers);
+    core.end_consumers();
+    drop(core);
+    threads.stop().unwrap();
+}
+
+#[test]
+fn what_is_refused_is_a_dead_letter_and_holds_up_nothing() {
+    let (core, threads) = start();
+    create(&core, HANDLERS, SUMMING);
+    let bodies = [
+        r#"{"id":"a","customer":"ada","total":900}"#,
+        // No id of a record; past the bound of the sum; fits again.
+        r#"{"id":"b","customer":"no id","total":1}"#,
+        r#"{"id":"c","customer":"ada","total":200}"#,
+        r#"{"id":"d","customer":"ada","total":100}"#,
+    ];
+    for body in bodies {
+        create(&core, "orders", body);
+    }
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    settle(&core, "last");
+    assert_eq!(all(&core, "sums"), r#"ada 1000 "d"; last 0 "last""#);
+    let letters: Vec<String> = records(&core, DEAD_LETTERS).iter().map(|one| shown(&core, DEAD_LETTERS, one)).collect();
+    assert_eq!(letters.len(), 2, "{letters:?}");
+    for (letter, record) in letters.iter().zip(["b", "c"]) {
+        assert!(letter.starts_with(r#""summing" "event" "#), "{letter}");
+        assert!(
+            letter.contains(&format!(r#"{{"action":"create","collection":"orders","id":"{record}"}}"#)),
+            "{letter}"
+        );
+    }
+    let (cursor, counts) = handlers.status(&id("summing")).unwrap().unwrap();
+    assert!(cursor.position.seq <= core.view().position.seq);
+    assert_eq!(counts.failed, 2, "{counts:?}");
+    assert_eq!(handlers.status(&id("other")).unwrap(), None);
+    drop(handlers);
+    core.end_consumers();
+    drop(core);
+    threads.stop().unwrap();
+}
+
+#[test]
+fn a_disabled_handler_stays_where_it_is_and_goes_on_from_there() {
+    let (core, threads) = start();
+    create(&core, HANDLERS, SUMMING);
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    settle(&core, "first");
+    merge(&core, HANDLERS, "summing", r#"{"enabled":false}"#);
+    create(&core, "orders", r#"{"id":"a","customer":"ada","total":5}"#);
+    // Another handler shows that changes flow meanwhile.
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"other","name":"other","kind":"collection","collections":["orders"],"target":"notes",
+        "filter":"customer = 'bob'","set":{"text":"id"}}"#,
+    );
+    create(&core, "orders", r#"{"id":"b","customer":"bob","total":5}"#);
+    let began = Instant::now();
+    while records(&core, "notes").is_empty() {
+        assert!(began.elapsed() < PATIENCE, "it never comes");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(all(&core, "sums"), r#"first 0 "first""#);
+    merge(&core, HANDLERS, "summing", r#"{"enabled":true}"#);
+    settle(&core, "last");
+    assert_eq!(all(&core, "sums"), r#"ada 5 "a"; bob 5 "b"; first 0 "first"; last 0 "last""#);
+    drop(handlers);
+    core.end_consumers();
+    drop(core);
+    threads.stop().unwrap();
+}

@@ -1,0 +1,20 @@
+//! The calls under `/api/handlers`: how a handler is getting on. Superusers only.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use crate::http::answer::{caller, json};
+use crate::http::params::Params;
+use crate::http::request::{accepts_json, path_part};
+use crate::http::{App, Refusal};
+
+/// Place of the handler's id in the path.
+const ID: usize = 2;
+
+/// `GET /api/handlers/{id}/status`
+pub(super) async fn status(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
+    accepts_json(request.headers())?;
+    Params::read(request.uri().query(), &[])?;
+    let id = path_part(request.uri().path(), ID)?;
+    Ok(json(app.service.handler_status(caller(request.extensions()), &id)?))
+}
