@@ -5,6 +5,7 @@
 //! refused becomes a dead letter. One more thread (here) starts them as handlers come, are enabled or changed. Handlers of
 //! the kinds `webhook` and `cache` are judged when saved and have their cursors, and nothing carries them out yet: of what
 //! sends there are the signature (`sign`), the addresses that may be sent to (`address`) and the pauses (`backoff`).
+//! Nothing is sent again by hand (`redeliver`) either, and a change of epoch makes a cursor one of another history.
 //!
 //! Invariants: there is at most one thread for each handler; nothing here makes a guard or an id, both come from above.
 
