@@ -3,6 +3,7 @@
 //! No bare integer stands for one of these in a public signature. Ids are stable for ever: a rename changes a name,
 //! never an id.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -125,7 +126,84 @@ impl FromStr for Position {
         };
         match read() {
             Some(position) if position.to_string() == text => Ok(position),
-            _ => Err(Error::invalid("not a position that this kind of server gives out").code("bad_position")),
+            _ => Err(bad_position()),
+        }
+    }
+}
+
+fn bad_position() -> Error {
+    Error::invalid("not a position that this kind of server gives out").code("bad_position")
+}
+
+/// A place in the stream of changes: behind one change of an entry, or behind all of it. What whoever follows the changes
+/// holds, and begins behind again.
+///
+/// Its text is that of the position, with `.` and the number of the change where more of the entry follow, such as
+/// `1-9f3ac2d1-42.3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark {
+    /// The entry.
+    pub position: Position,
+    /// Which of its changes, from 0; `None` for all of them.
+    pub change: Option<u32>,
+}
+
+impl Mark {
+    /// What marks of one history are ordered by.
+    fn order(&self) -> (Seq, u32) {
+        (self.position.seq, self.change.unwrap_or(u32::MAX))
+    }
+
+    /// The entry behind which everything is still to come.
+    pub fn whole(&self) -> Seq {
+        match self.change {
+            None => self.position.seq,
+            Some(_) => self.position.seq.before(),
+        }
+    }
+}
+
+/// Of one history.
+impl PartialOrd for Mark {
+    fn partial_cmp(&self, other: &Mark) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Of one history.
+impl Ord for Mark {
+    fn cmp(&self, other: &Mark) -> Ordering {
+        self.order().cmp(&other.order()).then(self.position.epoch.cmp(&other.position.epoch))
+    }
+}
+
+impl From<Position> for Mark {
+    fn from(position: Position) -> Mark {
+        Mark { position, change: None }
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.position.fmt(f)?;
+        match self.change {
+            Some(change) => write!(f, ".{change}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Mark {
+    type Err = Error;
+
+    /// # Errors
+    /// As of a [`Position`].
+    fn from_str(text: &str) -> Result<Mark> {
+        let Some((position, change)) = text.split_once('.') else { return text.parse().map(|at: Position| at.into()) };
+        let position = position.parse()?;
+        match change.parse::<u32>() {
+            Ok(number) if number.to_string() == change => Ok(Mark { position, change: Some(number) }),
+            _ => Err(bad_position()),
         }
     }
 }
@@ -203,6 +281,22 @@ mod tests {
             ["", "1", "1-2", "1-00000002-", "01-00000002-3", "1-2-3", "1-00000002-+3", "1-0000000G-3", "-1-00000002-3"]
         {
             assert!(bad.parse::<Position>().is_err(), "{bad:?} was taken for a position");
+        }
+    }
+
+    #[test]
+    fn marks_read_back_and_stand_in_the_order_of_the_changes() {
+        let position = |seq| Position { epoch: Epoch { counter: 1, node: NodeId(7) }, seq: Seq(seq) };
+        let within = |seq, change| Mark { position: position(seq), change: Some(change) };
+        let order =
+            [Mark::from(position(1)), within(2, 0), within(2, 1), within(2, 10), position(2).into(), within(3, 0)];
+        assert!(order.is_sorted_by(|a, b| a < b));
+        for mark in order {
+            assert_eq!(mark.to_string().parse::<Mark>().expect("own text"), mark);
+        }
+        assert_eq!((within(2, 0).whole(), Mark::from(position(2)).whole()), (Seq(1), Seq(2)));
+        for bad in ["1-00000007-2.", "1-00000007-2.01", "1-00000007-2.x", "1-00000007-2.+1", ".1", "1-00000007-2.1.1"] {
+            assert!(bad.parse::<Mark>().is_err(), "{bad:?} was taken for a mark");
         }
     }
 

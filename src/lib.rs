@@ -18,6 +18,9 @@
 //! A list is planned from its rule and its filter together (`state::query`) and read from one view. Imports and exports
 //! (`service::import`, `service::export`) are streams of such writes and rows, bounded in memory at any length.
 //!
+//! What changes flows on by the log alone: a consumer ([`core::Consumer`]) reads it at its own pace. [`live`] is one, for all
+//! who listen: each change is judged once for those who see the same, and a listener that is slow goes on from the log.
+//!
 //! Reads take the newest published view, a stack of layers over redb, and never wait for the writer.
 //!
 //! # The floors
@@ -29,12 +32,13 @@
 //! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] [`meter`] | kinds of errors, newtypes, every bound, the clock, counters, the file seam with its simulator |
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] [`journal`] | frames and segments · layers, indexes, the redb base, queries, snapshots · lines about requests; mutually unknown |
-//! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view |
+//! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
+//! | 4 flows | [`live`] | the bus of changes: topics, their rings, each listener's place |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
 //! | 6 edge | [`http`] | the route table, one match from error kind to status, the accept loop |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
-//! Floor 4 is kept for what consumes the log: search, live streams, handlers, jobs, followers.
+//! Floor 4 is what consumes the log; search, handlers, jobs and followers have their places there.
 //!
 //! # Invariants
 //!
@@ -50,6 +54,8 @@
 //!   left to do is found in the state, so a restart goes on, and clients' writes come between.
 //! - Hashes of passwords, token keys and hashes of API keys are in no answer and have no name in an expression; they and
 //!   all else that is random are made before the append (`service::auth`).
+//! - A stream is told of a change only what its caller may see by the rules, the definitions and the caller's own record of
+//!   the moment it is sent (`service::listen`); nothing waits for a listener.
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
 //! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.
@@ -71,6 +77,7 @@ pub mod http;
 pub mod id;
 pub mod journal;
 pub mod limits;
+pub mod live;
 pub mod log;
 pub mod meter;
 pub mod model;

@@ -335,6 +335,58 @@ pub const INLINE_TIME_MAX: Duration = Duration::from_millis(2);
 /// Time a read waits for `Millpond-Min-Seq`.
 pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
 
+// Live streams.
+
+/// Log that the bus routes at once, bytes.
+pub const LIVE_BATCH_BYTES: usize = 1 << 20;
+/// Events of one topic kept for those who are about to take them. Who is further behind reads the log.
+pub const LIVE_RING_EVENTS: usize = 1_024;
+/// The same, bytes of one topic.
+pub const LIVE_RING_BYTES: usize = 1 << 20;
+/// The same, bytes of all topics together: past it a topic keeps nothing when something comes.
+pub const LIVE_RINGS_BYTES: usize = 64 << 20;
+/// How long they are kept: whoever takes them in time does so at once.
+pub const LIVE_RING_AGE: Duration = Duration::from_secs(2);
+/// What a change may take to be judged for all listeners of a topic, once; past it each has it judged for itself.
+pub const LIVE_JUDGE_TIME_MAX: Duration = Duration::from_millis(2);
+/// Listeners that read the log at once; the others wait for their turn.
+pub const LIVE_READERS: usize = 2;
+/// Log that one of them reads at a turn, bytes, and bytes of what it takes from it.
+pub const LIVE_READ_BYTES: usize = 256 << 10;
+/// How long a turn takes.
+pub const LIVE_READ_TIME: Duration = Duration::from_millis(50);
+/// Events that are written to a client at once, bytes, but for the last one's.
+pub const LIVE_WRITE_BYTES: usize = 64 << 10;
+/// Streams of all kinds at once: some connections are left for requests. More: 503 with `Retry-After`.
+pub const STREAMS_MAX: usize = 15_000;
+/// Streams of one account or key. More: 429.
+pub const STREAMS_OF_ONE_MAX: usize = 200;
+/// Things that one stream listens to. More: 400.
+pub const SUBSCRIPTIONS_MAX: usize = 1_000;
+/// The text of one of them with its options, bytes.
+pub const SUBSCRIPTION_BYTES_MAX: usize = 8 << 10;
+/// Time of silence after which a stream shows that it is there.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a token is good that stands in a stream's address.
+pub const STREAM_TOKEN_TIME: Duration = Duration::from_secs(60);
+/// Records that a stream begins with which are held in memory, bytes; more are written down first.
+pub const STREAM_SNAPSHOT_BYTES: usize = 1 << 20;
+/// Changes of one page.
+pub const CHANGES_PAGE_MAX: usize = 1_000;
+/// The same where a client names no number.
+pub const CHANGES_PAGE_DEFAULT: usize = 100;
+/// Time in which one is made at least: of a log in which a caller sees little, it may hold nothing and lead further all the
+/// same.
+pub const CHANGES_TIME_MIN: Duration = Duration::from_secs(2);
+/// Time for which a page may be waited for.
+pub const CHANGES_WAIT_MAX: Duration = Duration::from_secs(60);
+/// A message of a WebSocket, bytes: one record's body, or a batch of that size.
+pub const WS_MESSAGE_BYTES_MAX: usize = BODY_BYTES_MAX;
+/// Requests of one WebSocket that are worked on at once; the next is read when one of them is answered.
+pub const WS_REQUESTS_MAX: usize = 16;
+/// What is read of one at once, bytes: each holds as much.
+pub const WS_READ_BYTES: usize = 4 << 10;
+
 // Import and export.
 
 /// Imports at once: each has a thread and holds two commands. More: 503 with `Retry-After`.

@@ -102,6 +102,7 @@ impl Server {
     /// # Errors
     /// What made the core end by itself.
     pub fn stop(self) -> Result<Position> {
+        self.core.end_consumers();
         drop((self.core, self.service));
         self.threads.stop()
     }
@@ -113,6 +114,7 @@ async fn bind(listen: SocketAddr) -> Result<TcpListener> {
 
 /// The core's end waits for its disk, so it is given a thread that may block.
 async fn stop_core(core: Core, service: Service, threads: Threads) -> Result<Position> {
+    core.end_consumers();
     drop((core, service));
     tokio::task::spawn_blocking(move || threads.stop())
         .await

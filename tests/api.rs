@@ -13,6 +13,8 @@ mod edge;
 mod hostile;
 #[path = "api/leaks.rs"]
 mod leaks;
+#[path = "api/live.rs"]
+mod live;
 #[path = "api/logs.rs"]
 mod logs;
 #[path = "api/related.rs"]

@@ -130,7 +130,7 @@ fn every_file_says_what_it_is_for() {
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("begin_write", &["state/base", "state/filling"]),
     ("redb::", &["state/base", "state/backend", "state/filling"]),
-    ("Guard::for_", &["service/access", "model/guard.rs", "state/tests/", "core/tests/"]),
+    ("Guard::for_", &["service/access", "model/guard.rs", "state/tests/", "core/tests/", "live/tests"]),
     ("unbounded(", &[]),
     ("SystemTime", &["time.rs"]),
     ("getrandom", &["core/open.rs", "service/ids.rs"]),

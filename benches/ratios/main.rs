@@ -15,6 +15,7 @@ mod hello;
 mod histogram;
 mod imports;
 mod lists;
+mod live;
 mod load;
 mod millpond;
 mod orders;
@@ -61,6 +62,7 @@ const ALL: &[(&str, Run)] = &[
     ("start", start::run),
     ("disk", disk::run),
     ("base", base::run),
+    ("live", live::run),
     ("reads", reads::run),
     ("reads", accounts::run),
     ("lists", lists::small),

@@ -45,9 +45,11 @@ impl Leases {
 }
 
 impl Lease {
-    /// What lies before `from` is not needed any more.
+    /// What lies before `from` is not needed any more. An earlier one than before changes nothing.
     pub fn advance(&self, from: Seq) {
-        self.leases.0.lock().from.insert(self.number, from);
+        if let Some(held) = self.leases.0.lock().from.get_mut(&self.number) {
+            *held = from.max(*held);
+        }
     }
 }
 

@@ -4,14 +4,16 @@
 //! has [`decide`] judge each against the stack of layers (so that the second sees the first), logs what was decided as
 //! one group commit with one sync, publishes the new view, then the position, then answers. The applier thread folds
 //! frozen layers into redb behind it; the [`Keeper`]'s trims the log behind both, as far as `retention` says, once a
-//! snapshot (`local`) holds what goes. Start-up ([`open`], `rebuild`) is replay: the same effects, from the log.
+//! snapshot (`local`) holds what goes. Whoever follows the changes does so by a [`Consumer`] at its own pace. Start-up ([`open`], `rebuild`) is replay: the same effects, from the log.
 //!
 //! Invariants of absence: only the [`Writer`] appends to the log and publishes; only the [`Applier`] (and replay before it
 //! exists) writes to the base; [`decide`] reads no clock, no random source and no disk but the state it is given.
 
 mod applier;
 mod ballast;
+mod changed;
 mod compaction;
+mod consumer;
 pub mod decide;
 mod desk;
 mod keeper;
@@ -30,7 +32,9 @@ mod threads;
 mod writer;
 
 pub use applier::{Applier, Flush, Flushed};
+pub use changed::{Changed, RecordChange, What, changes};
 pub use compaction::{Compact, Copier, Copying};
+pub use consumer::{Consumer, Ended, Keeps};
 pub use keeper::Keeper;
 pub use leases::{Lease, Leases};
 pub use meters::{Figures, Meters};

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::ballast::has_headroom;
 use super::compaction::Compactor;
+use super::consumer::Ending;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
 use super::{
     Applier, Figures, Flush, Flushed, Keeper, Leases, Meters, Opened, Outcome, Poison, Published, Settings, Slots,
@@ -52,6 +53,7 @@ struct Shared {
     slots: Arc<Slots>,
     reader: log::Reader,
     leases: Leases,
+    ending: Ending,
     poison: Poison,
     clock: Clock,
     meters: Arc<Meters>,
@@ -90,6 +92,7 @@ pub struct Threads {
     applier: JoinHandle<Held<Applier>>,
     preparer: JoinHandle<()>,
     keeper: JoinHandle<()>,
+    ending: Ending,
     poison: Poison,
 }
 
@@ -99,7 +102,7 @@ pub struct Threads {
 /// As [`open`]; `Internal` when the system gives no thread.
 pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock) -> Result<(Core, Threads)> {
     let Opened { writer, mut applier, mut preparer, mut keeper, reader, lock, .. } = open(disk.clone(), dir, settings)?;
-    let poison = Poison::new();
+    let (poison, ending) = (Poison::new(), Ending::default());
     applier.count_into(writer.meters());
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
@@ -115,6 +118,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         slots: writer.slots(),
         reader,
         leases: keeper.leases(),
+        ending: ending.clone(),
         poison: poison.clone(),
         clock: clock.clone(),
         meters: writer.meters(),
@@ -149,7 +153,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         clock,
     };
     let writer = spawn("writer", move || Held(desk.run(writer), lock))?;
-    Ok((core, Threads { stop: stop_in, end: End(end), writer, applier, preparer, keeper, poison }))
+    Ok((core, Threads { stop: stop_in, end: End(end), writer, applier, preparer, keeper, ending, poison }))
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
@@ -262,6 +266,15 @@ impl Core {
         &self.0.leases
     }
 
+    /// Tells every consumer to end: they come before the core at a stop.
+    pub fn end_consumers(&self) {
+        self.0.ending.end();
+    }
+
+    pub(super) fn ending(&self) -> &Ending {
+        &self.0.ending
+    }
+
     /// Set when the process has to end.
     pub fn poison(&self) -> &Poison {
         &self.0.poison
@@ -332,6 +345,7 @@ impl Threads {
     /// # Errors
     /// What made the core end by itself, or what went wrong at the end; nothing acknowledged is lost by it.
     pub fn stop(self) -> Result<Position> {
+        self.ending.end();
         // Full or gone: it is stopping already.
         let _ = self.stop.try_send(());
         drop(self.end);

@@ -101,6 +101,7 @@ impl<A: Answer> Connection<A> {
                 // Answers are small: one copy costs less than a vectored write.
                 .writev(false)
                 .serve_connection(TokioIo::new(socket), service)
+                .with_upgrades()
         );
         tokio::select! {
             ended = connection.as_mut() => Ok(ended),
@@ -214,7 +215,7 @@ async fn opening(stream: &mut TcpStream) -> io::Result<Opening> {
 }
 
 /// Returns at the stop; that the loop is gone without a word is one too.
-async fn told(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn told(stopped: &mut watch::Receiver<bool>) {
     while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {}
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, UPGRADE};
 use axum::http::{HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
 use hyper::body::Body as _;
@@ -26,6 +26,7 @@ use crate::http::inbound::Inbound;
 use crate::http::meters::Meters;
 use crate::http::problem::{self, Refusal};
 use crate::http::rates::{self, Rates};
+use crate::http::realtime::Waited;
 use crate::http::records::words;
 use crate::http::request::{REQUEST_ID, accepts_json, asks_min_seq, request_id};
 use crate::http::told::{Asked, Outcome};
@@ -48,6 +49,10 @@ pub(super) struct Edge {
     pub(super) proxies: Arc<[Net]>,
 }
 
+/// Where a request comes from whose connection goes on as something else.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address(pub(super) IpAddr);
+
 impl Answer for Edge {
     async fn answer(&self, request: Request<Inbound>, peer: SocketAddr) -> Response<Body> {
         let timed = self.meters.begin(request.uri().path());
@@ -69,7 +74,7 @@ impl Answer for Edge {
         } else {
             match caller {
                 Err(error) => Refusal(Arc::new(error)).into_response(),
-                Ok(caller) => self.answered(request, caller).await,
+                Ok(caller) => self.answered(request, caller, address).await,
             }
         };
         let (response, error) = finish(response, &asked.id);
@@ -81,19 +86,23 @@ impl Answer for Edge {
         }
         let route = self.meters.name(timed.route);
         let time = timed.end(response.status());
-        let slow = self.slow.is_some_and(|slow| time >= slow);
+        let waited = response.extensions().get::<Waited>().is_some();
+        let slow = !waited && self.slow.is_some_and(|slow| time >= slow);
         asked.tell(&self.service, Outcome { status: response.status(), error: error.as_deref(), route, time, slow });
         response
     }
 }
 
 impl Edge {
-    async fn answered(&self, mut request: Request<Inbound>, caller: Caller) -> Response<Body> {
+    async fn answered(&self, mut request: Request<Inbound>, caller: Caller, address: IpAddr) -> Response<Body> {
         if let Some(kept) = self.kept(&request, &caller) {
             return kept;
         }
         if caller.is_known() {
             request.extensions_mut().insert(caller);
+        }
+        if request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(Address(address));
         }
         self.routed(request).await
     }
@@ -161,7 +170,7 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// Runs a future to its end or its panic.
-async fn caught<F: Future>(future: F) -> std::result::Result<F::Output, Box<dyn Any + Send>> {
+pub(super) async fn caught<F: Future>(future: F) -> std::result::Result<F::Output, Box<dyn Any + Send>> {
     let mut future = pin!(future);
     // After a panic the future is dropped unpolled: nobody sees what it left half done.
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -172,7 +181,7 @@ async fn caught<F: Future>(future: F) -> std::result::Result<F::Output, Box<dyn 
     .await
 }
 
-fn from_panic(panic: &(dyn Any + Send)) -> Error {
+pub(super) fn from_panic(panic: &(dyn Any + Send)) -> Error {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     Error::internal(format!("a handler panicked: {said}"))

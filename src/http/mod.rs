@@ -16,31 +16,39 @@ mod cors;
 mod crowd;
 mod edge;
 mod encode;
+mod events;
 mod export;
 mod health;
 mod idempotency;
 mod import;
 mod inbound;
+mod inner;
 mod logs;
 mod meters;
 mod multipart;
+mod ops;
 mod params;
 mod problem;
 mod rates;
+mod realtime;
 mod records;
 mod request;
 mod routes;
 mod socket;
 mod streams;
 mod told;
+mod ws;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{Net, Settings};
+use crate::limits;
 use crate::service::Service;
 use accept::ConnectionLimits;
 use cors::Cors;
@@ -51,6 +59,9 @@ use problem::Refusal;
 use rates::Rates;
 pub use routes::{Effect, Endpoint, endpoints};
 
+/// How often it is looked, at a stop, whether all streams have ended.
+const STREAMS_TICK: Duration = Duration::from_millis(10);
+
 /// What the handlers have.
 #[derive(Clone)]
 struct App {
@@ -60,6 +71,10 @@ struct App {
     stopping: watch::Receiver<bool>,
     meters: Arc<Meters>,
     metrics_open: bool,
+    cors: Cors,
+    rates: Option<Arc<Rates>>,
+    /// The route table, for what comes over a WebSocket. Each of its handlers holds this, so it is taken out at the end.
+    router: Arc<Mutex<Option<Router>>>,
 }
 
 /// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`.
@@ -77,16 +92,23 @@ pub async fn serve(service: Service, listener: TcpListener, settings: &Settings,
         stopping,
         meters: meters.clone(),
         metrics_open: settings.metrics_open,
+        cors: Cors::new(settings),
+        rates: Rates::new(settings).map(Arc::new),
+        router: Arc::default(),
     };
+    let inner = app.router.clone();
+    let (cors, rates) = (app.cors.clone(), app.rates.clone());
+    let router = routes::router(app);
+    *inner.lock() = Some(router.clone());
     let traffic = meters.traffic.clone();
     let slow = (settings.slow_ms > 0).then(|| Duration::from_millis(settings.slow_ms));
     let edge = Edge {
-        router: routes::router(app),
-        service,
-        cors: Cors::new(settings),
+        router,
+        service: service.clone(),
+        cors,
         meters,
         slow,
-        rates: Rates::new(settings).map(Arc::new),
+        rates,
         // `Settings::validate` has read them all.
         proxies: settings.proxies().unwrap_or_default().into(),
     };
@@ -94,6 +116,12 @@ pub async fn serve(service: Service, listener: TcpListener, settings: &Settings,
     let mut exempt = settings.proxies().unwrap_or_default();
     exempt.extend(["127.0.0.0/8", "::1"].iter().filter_map(|net| net.parse::<Net>().ok()));
     let crowd = Arc::new(Crowd::new(settings.connections_per_address, exempt));
-    let limits = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
-    accept::run(listener, edge, (limits, crowd), traffic, stop).await;
+    let connections = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
+    accept::run(listener, edge, (connections, crowd), traffic, stop).await;
+    // WebSockets have left their connections.
+    let deadline = tokio::time::Instant::now() + limits::STOP_TIME_MAX;
+    while service.streams() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(STREAMS_TICK).await;
+    }
+    *inner.lock() = None;
 }

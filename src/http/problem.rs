@@ -115,7 +115,8 @@ pub(crate) fn answer(mut response: Response, error: &Error, request_id: &HeaderV
     response
 }
 
-fn body(error: &Error, request_id: &HeaderValue, done: Option<&Done>) -> Vec<u8> {
+/// The body of the answer alone.
+pub(super) fn body(error: &Error, request_id: &HeaderValue, done: Option<&Done>) -> Vec<u8> {
     let mut problem = Problem::of(error, request_id.to_str().unwrap_or_default());
     if let Some(Done(done)) = done {
         problem.data = Whose::Done(done);

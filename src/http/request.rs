@@ -8,7 +8,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{Error, Kind, Result};
-use crate::id::Position;
+use crate::id::{Mark, Position};
 use crate::service::ids;
 
 /// Both ways: the client's own id, or ours.
@@ -16,7 +16,7 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The position of a commit, on every answer to a write.
 pub(super) const SEQ: HeaderName = HeaderName::from_static("millpond-seq");
 /// The position a read waits for.
-const MIN_SEQ: HeaderName = HeaderName::from_static("millpond-min-seq");
+pub(super) const MIN_SEQ: HeaderName = HeaderName::from_static("millpond-min-seq");
 
 /// A client's own request id, bytes at most.
 const REQUEST_ID_BYTES_MAX: usize = 64;
@@ -35,7 +35,7 @@ fn is_sane(id: &[u8]) -> bool {
 }
 
 /// A random word for this process and a count: unique without asking the system each time.
-fn new_request_id() -> HeaderValue {
+pub(super) fn new_request_id() -> HeaderValue {
     /// Without random bytes the ids are only less distinct from those of other processes.
     static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(|| ids::word().unwrap_or(*b"00000000"));
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -139,7 +139,8 @@ pub(super) fn asks_min_seq(headers: &HeaderMap) -> bool {
 /// `Invalid` for what is no position.
 pub(super) fn min_seq(headers: &HeaderMap) -> Result<Option<Position>> {
     let Some(given) = headers.get(MIN_SEQ) else { return Ok(None) };
-    given.to_str().unwrap_or_default().parse().map(Some)
+    // What a stream gives out names a place within an entry.
+    given.to_str().unwrap_or_default().parse().map(|mark: Mark| Some(mark.position))
 }
 
 #[cfg(test)]

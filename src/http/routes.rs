@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
 use crate::http::rates::Class;
-use crate::http::{App, auth, batch, cache, collections, export, health, import, logs, meters, records};
+use crate::http::{App, auth, batch, cache, collections, export, health, import, logs, meters, realtime, records, ws};
 
 /// A path with a method that it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +31,11 @@ pub enum Effect {
     Grants,
     /// Nothing that is stored: it has what is kept in memory worked out anew.
     Forgets,
+    /// Nothing that is stored: what is sent on a stream.
+    Listens,
 }
 
-use Effect::{Forgets, Grants, Reads, Writes};
+use Effect::{Forgets, Grants, Listens, Reads, Writes};
 
 type Row = (Method, &'static str, Effect, MethodRouter<App>);
 
@@ -51,6 +53,7 @@ fn table() -> Vec<Row> {
     const COLLECTION: &str = "/api/collections/{collection}";
     const RECORDS: &str = "/api/collections/{collection}/records";
     const RECORD: &str = "/api/collections/{collection}/records/{id}";
+    const REALTIME: &str = "/api/realtime";
     vec![
         (Method::GET, "/livez", Reads, get(health::live)),
         (Method::GET, "/readyz", Reads, get(health::ready)),
@@ -83,6 +86,11 @@ fn table() -> Vec<Row> {
         (Method::GET, "/api/logs", Reads, get(logs::list)),
         (Method::GET, "/api/logs/stats", Reads, get(logs::stats)),
         (Method::GET, "/api/logs/{id}", Reads, get(logs::view)),
+        (Method::GET, REALTIME, Reads, get(realtime::connect)),
+        (Method::POST, REALTIME, Listens, post(realtime::subscribe)),
+        (Method::POST, "/api/realtime/token", Grants, post(realtime::token)),
+        (Method::GET, "/api/ws", Reads, get(ws::open)),
+        (Method::GET, "/api/changes", Reads, get(realtime::changes)),
         (Method::GET, "/api/cache", Reads, get(cache::figures)),
         (Method::POST, "/api/cache/invalidate", Forgets, post(cache::invalidate)),
     ]

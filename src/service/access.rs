@@ -61,6 +61,8 @@ pub struct Key {
     pub(super) collections: Option<Vec<Box<str>>>,
     /// What it is for there; `None`: all.
     pub(super) actions: Option<Vec<Action>>,
+    /// When it ends, if ever.
+    pub(super) expires: Option<Millis>,
 }
 
 impl Key {
@@ -112,6 +114,15 @@ impl Caller {
     /// The caller's own record and where it lies.
     pub(super) fn record(&self) -> Option<(CollectionId, Arc<Record>)> {
         self.account().map(|account| (account.collection, account.record.clone()))
+    }
+
+    /// When its token or key ends, if ever.
+    pub(super) fn expires(&self) -> Option<Millis> {
+        match self {
+            Caller::Anonymous | Caller::Superuser => None,
+            Caller::Account(account) => Some(account.expires),
+            Caller::Key(key) => key.expires,
+        }
     }
 
     /// A text that is the same for the same caller and another for every other; empty for nobody.
@@ -329,7 +340,13 @@ mod tests {
     fn key(owner: Option<Account>, collections: Option<&[&str]>, actions: Option<&[Action]>) -> Caller {
         let collections = collections.map(|names| names.iter().map(|name| Box::from(*name)).collect());
         let actions = actions.map(<[Action]>::to_vec);
-        Caller::Key(Arc::new(Key { id: RecordId::new("k").expect("an id"), owner, collections, actions }))
+        Caller::Key(Arc::new(Key {
+            id: RecordId::new("k").expect("an id"),
+            owner,
+            collections,
+            actions,
+            expires: None,
+        }))
     }
 
     #[test]

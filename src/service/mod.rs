@@ -18,6 +18,7 @@ pub mod figures;
 mod fixture;
 pub mod ids;
 pub mod import;
+pub mod listen;
 pub mod lists;
 pub mod logs;
 pub mod once;
@@ -42,6 +43,7 @@ use crate::core::{Core, Published};
 use crate::error::Result;
 use crate::id::Position;
 use crate::limits;
+use crate::live::Bus;
 use crate::model::predicate::{QueryPairs, Request};
 use crate::time::Millis;
 
@@ -68,6 +70,8 @@ struct Inner {
     passwords: ScanPool,
     lists: Arc<lists::Kept>,
     running: once::Running,
+    bus: Bus,
+    streams: listen::Streams,
     imports: Places,
     exports: Places,
     spools: Spools,
@@ -106,6 +110,8 @@ impl Service {
             passwords: ScanPool::for_passwords()?,
             lists,
             cache,
+            bus: Bus::start(core.clone())?,
+            streams: listen::Streams::default(),
             imports: Places::new(limits::IMPORTS_MAX),
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),

@@ -184,7 +184,7 @@ impl Asking {
         let collection = self.collection();
         let records = format!("/api/collections/{collection}/records");
         let get = |target: String| Asked { caller, method: "GET", target, body: String::new() };
-        match self.rng.below(12) {
+        match self.rng.below(13) {
             0 | 1 => {
                 let id = self.id(collection);
                 let look = self.look(collection);
@@ -211,6 +211,16 @@ impl Asking {
                     "/api/collections/people/auth-methods",
                 ])
                 .to_owned()),
+            6 => {
+                let filter = escaped(&self.filter(collection));
+                let (which, limit) = (self.one(&["", "collections=", "filter="]), 1 + self.rng.below(80));
+                let which = match which {
+                    "" => String::new(),
+                    "collections=" => format!("collections={collection}&"),
+                    _ => format!("collections={collection}&filter={filter}&"),
+                };
+                get(format!("/api/changes?{which}limit={limit}"))
+            }
             _ => {
                 let mut parts = vec![self.look(collection)];
                 if self.rng.below(3) > 0 {

@@ -50,6 +50,16 @@ impl Client {
         self.exchange(&bytes, method == "HEAD")
     }
 
+    /// Reads the head of an answer and hangs up: of one that may have no end.
+    pub fn head_of(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Answer> {
+        let mut bytes = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        for (name, value) in headers {
+            bytes.push_str(&format!("{name}: {value}\r\n"));
+        }
+        bytes.push_str("\r\n");
+        Client::new(self.address).exchange(bytes.as_bytes(), true)
+    }
+
     /// A request without a body.
     pub fn get(&mut self, target: &str) -> io::Result<Answer> {
         self.request("GET", target, &[], None)
@@ -156,6 +166,11 @@ impl Answer {
     /// The body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("the body is UTF-8")
+    }
+
+    /// The body as JSON; null where there is none.
+    pub fn json_or_null(&self) -> serde_json::Value {
+        if self.body.is_empty() { serde_json::Value::Null } else { self.json() }
     }
 
     /// The body as JSON.

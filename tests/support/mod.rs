@@ -7,3 +7,4 @@ pub mod results;
 pub mod rng;
 pub mod script;
 pub mod server;
+pub mod stream;

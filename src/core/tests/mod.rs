@@ -5,6 +5,7 @@ mod access;
 mod adjusts;
 mod auth;
 mod builds;
+mod consumer;
 mod decide;
 mod deletes;
 mod expressions;

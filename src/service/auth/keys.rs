@@ -47,7 +47,11 @@ pub(super) fn caller(view: &Published, text: &str, now: Millis) -> Result<Key> {
     let record = state::record(&view.stack, keys, &id)?.ok_or_else(bad_token)?;
     let value = |name: &str| keys.field(name).map_or(&NULL, |field| record.fields.get(field.id));
     let known = value("hash").as_text().unwrap_or_default();
-    let over = matches!(value("expires"), Value::Date(until) if *until <= now);
+    let expires = match value("expires") {
+        Value::Date(until) => Some(*until),
+        _ => None,
+    };
+    let over = expires.is_some_and(|until| until <= now);
     if !bool::from(known.as_bytes().ct_eq(stored(secret).as_bytes())) || over {
         return Err(bad_token());
     }
@@ -57,7 +61,7 @@ pub(super) fn caller(view: &Published, text: &str, now: Millis) -> Result<Key> {
         _ => return Err(bad_token()),
     };
     let (collections, actions) = (value("collections"), value("actions"));
-    Ok(Key { id, owner, collections: names(collections), actions: actions_of(actions) })
+    Ok(Key { id, owner, collections: names(collections), actions: actions_of(actions), expires })
 }
 
 /// The record that a key acts for, as it is now.

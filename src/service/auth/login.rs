@@ -140,7 +140,7 @@ impl Service {
     fn claims(&self, collection: &Collection, record: &Record, ends: Option<Millis>, refreshable: bool) -> Claims {
         let seconds = collection.auth_token.map_or(limits::TOKEN_SECONDS, |token| token.duration);
         let expires = ends.unwrap_or_else(|| self.ends(seconds));
-        Claims { collection: collection.id, id: record.id.clone(), expires, refreshable }
+        Claims { collection: collection.id, id: record.id.clone(), expires, refreshable, until: None }
     }
 
     fn ends(&self, seconds: u64) -> Millis {

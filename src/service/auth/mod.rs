@@ -11,6 +11,7 @@ mod own;
 mod seal;
 mod secret;
 mod setup;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -20,6 +21,7 @@ pub(super) use own::{API_KEYS, is_superusers};
 pub(super) use seal::Revealed;
 pub use secret::Secret;
 pub(super) use setup::Setup;
+use token::Use;
 
 use std::sync::Arc;
 
@@ -53,18 +55,21 @@ impl Service {
         let (view, now) = (self.core().view(), self.core().clock().now());
         match bare.strip_prefix(keys::PREFIX) {
             Some(key) => Ok(Caller::Key(Arc::new(keys::caller(&view, key, now)?))),
-            None => Ok(Caller::Account(Arc::new(self.account_of(&view, bare, now)?))),
+            None => Ok(Caller::Account(Arc::new(self.account_of(&view, bare, Use::Auth, now)?))),
         }
     }
 
-    fn account_of(&self, view: &Published, text: &str, now: Millis) -> Result<Account> {
-        let token = token::Token::read(text).ok_or_else(bad_token)?;
+    /// Whose token it is, if it is one for this use. One that opens a stream speaks of the account for as long as the
+    /// stream may go on.
+    fn account_of(&self, view: &Published, text: &str, of: Use, now: Millis) -> Result<Account> {
+        let token = token::Token::read(text).filter(|token| token.is_for() == of).ok_or_else(bad_token)?;
         let collection = view.schema.get(token.claims.collection).ok_or_else(bad_token)?;
         let (record, key) = record_and_key(view, collection, &token.claims.id)?.ok_or_else(bad_token)?;
         if !token.is_signed_by(&self.0.secret, &key) || token.claims.expires <= now {
             return Err(bad_token());
         }
-        let (expires, refreshable) = (token.claims.expires, token.claims.refreshable);
+        let expires = token.claims.until.unwrap_or(token.claims.expires);
+        let refreshable = token.claims.refreshable;
         let superuser = is_superusers(collection);
         Ok(Account { collection: collection.id, record: Arc::new(record), superuser, expires, refreshable })
     }

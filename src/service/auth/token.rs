@@ -15,8 +15,23 @@ use crate::time::Millis;
 
 /// `{"alg":"HS256","typ":"JWT"}` in base64.
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
-/// The only kind there is.
-const KIND: &str = "auth";
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Everything that its record may do.
+    Auth,
+    /// To open a stream, as a part of its address.
+    Stream,
+}
+
+impl Use {
+    fn name(self) -> &'static str {
+        match self {
+            Use::Auth => "auth",
+            Use::Stream => "stream",
+        }
+    }
+}
 
 /// Who a token is for, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +41,14 @@ pub(super) struct Claims {
     /// To the second.
     pub(super) expires: Millis,
     pub(super) refreshable: bool,
+    /// Of one that opens a stream: how long that may go on, to the second.
+    pub(super) until: Option<Millis>,
+}
+
+impl Claims {
+    fn is_for(&self) -> Use {
+        if self.until.is_some() { Use::Stream } else { Use::Auth }
+    }
 }
 
 /// The claims as they stand in a token.
@@ -38,6 +61,8 @@ struct Payload<'a> {
     refreshable: bool,
     #[serde(rename = "type")]
     kind: &'a str,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
 }
 
 /// A token that was shown: what it says is not yet believed.
@@ -48,7 +73,7 @@ pub(super) struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// `None` for what is no token of ours, whatever it is signed with.
+    /// `None` for what is no token of ours, whatever it is signed with. What it is for is the reader's to look at.
     pub(super) fn read(text: &'a str) -> Option<Token<'a>> {
         let (signed, signature) = text.rsplit_once('.')?;
         let payload = signed.strip_prefix(HEADER)?.strip_prefix('.')?;
@@ -59,9 +84,18 @@ impl<'a> Token<'a> {
             id: RecordId::new(payload.id).ok()?,
             expires: Millis(payload.exp.checked_mul(1_000)?),
             refreshable: payload.refreshable,
+            until: payload
+                .until
+                .map(|until| until.checked_mul(1_000).map(Millis))
+                .map_or(Some(None), |read| read.map(Some))?,
         };
         let signature = Base64UrlUnpadded::decode_vec(signature).ok()?;
-        (payload.kind == KIND).then_some(Token { claims, signed, signature })
+        (payload.kind == claims.is_for().name()).then_some(Token { claims, signed, signature })
+    }
+
+    /// Whether it is one that is shown as `Authorization`.
+    pub(super) fn is_for(&self) -> Use {
+        self.claims.is_for()
     }
 
     /// Whether it was made here, for a record with this token key.
@@ -81,7 +115,8 @@ pub(super) fn sign(secret: &Secret, key: &str, claims: &Claims) -> Result<String
         exp: claims.expires.0.div_euclid(1_000),
         id: claims.id.as_str(),
         refreshable: claims.refreshable,
-        kind: KIND,
+        kind: claims.is_for().name(),
+        until: claims.until.map(|until| until.0.div_euclid(1_000)),
     };
     let payload = serde_json::to_vec(&payload).map_err(|error| Error::internal("no token").source(error))?;
     let mut token = format!("{HEADER}.{}", Base64UrlUnpadded::encode_string(&payload));
@@ -118,7 +153,7 @@ mod tests {
 
     fn claims(id: &str, expires: i64) -> Claims {
         let id = RecordId::new(id).expect("an id");
-        Claims { collection: CollectionId(7), id, expires: Millis(expires), refreshable: true }
+        Claims { collection: CollectionId(7), id, expires: Millis(expires), refreshable: true, until: None }
     }
 
     #[test]

@@ -91,7 +91,17 @@ impl Needs {
         Some(if self.request { Sharing::Own } else { Sharing::Kin })
     }
 
-    pub(super) fn into_slots(self) -> Box<[Slot]> {
+    /// Whether it is another at another time.
+    pub(in crate::service) fn is_timed(&self) -> bool {
+        self.clock
+    }
+
+    /// Who may be told the same at one moment.
+    pub(in crate::service) fn sharing_at_once(&self) -> Sharing {
+        if self.request { Sharing::Own } else { Sharing::Kin }
+    }
+
+    pub(in crate::service) fn into_slots(self) -> Box<[Slot]> {
         self.slots.into()
     }
 }

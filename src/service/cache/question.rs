@@ -23,7 +23,7 @@ pub struct Question<'a> {
 
 /// Who may be given an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sharing {
+pub(in crate::service) enum Sharing {
     /// All callers of a kind.
     Kin,
     /// This caller with this very record.
@@ -47,7 +47,8 @@ impl<'a> Question<'a> {
         [Sharing::Kin, Sharing::Own].into_iter().filter_map(|sharing| self.key(sharing))
     }
 
-    pub(super) fn key(&self, sharing: Sharing) -> Option<Vec<u8>> {
+    /// Where its answer lies for those who share it; `None` where nothing kept is for the caller.
+    pub(in crate::service) fn key(&self, sharing: Sharing) -> Option<Vec<u8>> {
         let mut key = Vec::with_capacity(48 + self.words.len());
         key.push(self.kin? as u8);
         match (sharing, &self.own) {

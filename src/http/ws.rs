@@ -1,0 +1,321 @@
+//! `GET /api/ws`: requests and streams over one WebSocket (RFC 6455), as JSON texts.
+//!
+//! A request is `{"id", "op", …}` and is answered by `{"id", "status", "body"}`; what is listened to comes as
+//! `{"sub", "seq", "action", "record"}`. What `ops` makes of a request on records goes the way of any request over HTTP, by
+//! the same route table, so rules, errors and limits are the same. Invariant: one task reads and writes, and takes no more
+//! than it can give: a client that does not read is sent nothing, and costs what its socket holds.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, timeout};
+
+use crate::error::{Error, Kind, Result};
+use crate::http::connection::told as stopped;
+use crate::http::edge::Address;
+use crate::http::inner::Reply;
+use crate::http::ops::{self, Op};
+use crate::http::params::Params;
+use crate::http::realtime::shown;
+use crate::http::{App, Refusal};
+use crate::limits;
+use crate::live::{Event, Happened, Tell};
+use crate::model::json::write_text;
+use crate::service::Caller;
+use crate::service::listen::{Begin, Listener, Next, Notice, Snapshot, Subscription};
+
+/// Close codes (RFC 6455, section 7.4.1).
+const GOING_AWAY: u16 = 1001;
+const POLICY: u16 = 1008;
+
+/// `GET /api/ws`
+pub(super) async fn open(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
+    let (mut parts, _) = request.into_parts();
+    if !is_own_page(&app, &parts) {
+        let message = "pages of this origin are not let in: name it in cors_origins";
+        return Err(Error::new(Kind::Forbidden, message).code("foreign_origin").into());
+    }
+    let query = parts.uri.query().map(str::to_owned);
+    let params = Params::read(query.as_deref(), &["token"])?;
+    let (caller, credential) = shown(&app, &params, &parts.extensions, &parts.headers)?;
+    let address = parts.extensions.get::<Address>().copied();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|rejection| {
+        Error::invalid(format!("this path takes WebSockets only: {rejection}")).code("not_a_websocket")
+    })?;
+    let listener = app.service.listener(caller.clone(), credential.as_deref())?;
+    let session = Session {
+        app,
+        listener,
+        ambient: caller,
+        credential: credential.map(Arc::from),
+        address: address.map(|Address(ip)| ip),
+        snapshots: VecDeque::new(),
+    };
+    let upgrade = upgrade
+        .max_message_size(limits::WS_MESSAGE_BYTES_MAX)
+        .max_frame_size(limits::WS_MESSAGE_BYTES_MAX)
+        // A buffer of its own for each idle one would be most of what it takes.
+        .read_buffer_size(limits::WS_READ_BYTES);
+    Ok(upgrade.on_upgrade(|socket| session.run(socket)))
+}
+
+/// Whether a browser that sends this request does so for a page of this server or of an origin that is let in; whoever is
+/// no browser says nothing of an origin.
+fn is_own_page(app: &App, parts: &Parts) -> bool {
+    let headers: &HeaderMap = &parts.headers;
+    let Some(origin) = headers.get(ORIGIN).map(HeaderValue::as_bytes) else { return true };
+    let host = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.or_else(|| headers.get(HOST).map(HeaderValue::as_bytes));
+    let page = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    (page.is_some() && page == host) || app.cors.allowed(headers).is_some()
+}
+
+/// One WebSocket.
+struct Session {
+    app: App,
+    listener: Arc<Listener>,
+    /// Who it is without having shown anything.
+    ambient: Caller,
+    credential: Option<Arc<[u8]>>,
+    address: Option<IpAddr>,
+    /// Records that are sent before anything else is.
+    snapshots: VecDeque<(Arc<str>, Snapshot)>,
+}
+
+/// Why it ends: a close code and a word.
+type End = (u16, &'static str);
+
+impl Session {
+    async fn run(mut self, mut socket: WebSocket) {
+        let end = self.serve(&mut socket).await;
+        if let Some((code, reason)) = end {
+            let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+            // Whether it is still heard is the client's business.
+            let _ = timeout(limits::LINGER_TIME_MAX, socket.send(Message::Close(Some(frame)))).await;
+        }
+    }
+
+    /// Until the client goes, or there is a reason to end.
+    async fn serve(&mut self, socket: &mut WebSocket) -> Option<End> {
+        let mut work: JoinSet<Vec<u8>> = JoinSet::new();
+        let mut ping = interval_at(Instant::now() + limits::HEARTBEAT, limits::HEARTBEAT);
+        let mut stopping = self.app.stopping.clone();
+        let mut heard = true;
+        let end = loop {
+            let busy = work.len() >= limits::WS_REQUESTS_MAX;
+            let sent = tokio::select! {
+                () = stopped(&mut stopping) => break Some((GOING_AWAY, "stopping")),
+                Some(done) = work.join_next(), if !work.is_empty() => match done {
+                    Ok(answer) => send(socket, answer).await,
+                    Err(error) => {
+                        tracing::error!(%error, "a request over a WebSocket panicked");
+                        Ok(())
+                    }
+                },
+                records = next_of(&mut self.snapshots), if !self.snapshots.is_empty() => match records {
+                    Ok(texts) => send_all(socket, texts).await,
+                    Err(error) => {
+                        tracing::error!(%error, "a snapshot could not be sent");
+                        break Some((GOING_AWAY, "snapshot_failed"));
+                    }
+                },
+                next = self.listener.next(), if self.snapshots.is_empty() => match next {
+                    Next::Events(events) => send_all(socket, texts(&events)).await,
+                    Next::Reset(notice) => send(socket, reset(&notice)).await,
+                    Next::Ended(Some(_)) => break Some((POLICY, "token_ended")),
+                    Next::Ended(None) => break Some((GOING_AWAY, "stopping")),
+                },
+                message = socket.recv(), if !busy => match message {
+                    Some(Ok(message)) => {
+                        heard = true;
+                        match message {
+                            Message::Text(text) => self.asked(text.as_str(), socket, &mut work).await,
+                            Message::Binary(_) => {
+                                let error = Error::invalid("a message is a text of JSON").code("bad_message");
+                                send(socket, ops::answer("null", &Reply::refused(&error))).await
+                            }
+                            Message::Close(_) => return None,
+                            Message::Ping(_) | Message::Pong(_) => Ok(()),
+                        }
+                    }
+                    Some(Err(_)) | None => return None,
+                },
+                _ = ping.tick() => {
+                    if !std::mem::take(&mut heard) {
+                        return None;
+                    }
+                    socket.send(Message::Ping(Bytes::new())).await
+                }
+            };
+            if sent.is_err() {
+                return None;
+            }
+        };
+        // What was begun is answered.
+        while let Some(done) = work.join_next().await {
+            if let Ok(answer) = done
+                && send(socket, answer).await.is_err()
+            {
+                return None;
+            }
+        }
+        end
+    }
+
+    /// Does what a message asks for, or has it done beside.
+    async fn asked(
+        &mut self,
+        text: &str,
+        socket: &mut WebSocket,
+        work: &mut JoinSet<Vec<u8>>,
+    ) -> std::result::Result<(), axum::Error> {
+        let (id, op) = ops::read(text);
+        let reply = match op {
+            Ok(Op::Call(call)) => match self.caller() {
+                Ok(caller) => {
+                    let (app, address) = (self.app.clone(), self.address);
+                    work.spawn(async move {
+                        let reply = crate::http::inner::call(&app, caller, address, call).await;
+                        ops::answer(&id, &reply)
+                    });
+                    return Ok(());
+                }
+                Err(error) => Reply::refused(&error),
+            },
+            Ok(op) => match self.done(&id, op).await {
+                Ok(body) => Reply::done(body),
+                Err(error) => Reply::refused(&error),
+            },
+            Err(error) => Reply::refused(&error),
+        };
+        send(socket, ops::answer(&id, &reply)).await
+    }
+
+    /// Who asks, as it is at this moment.
+    fn caller(&self) -> Result<Caller> {
+        match &self.credential {
+            Some(credential) => self.app.service.caller_of_token(credential),
+            None => Ok(self.ambient.clone()),
+        }
+    }
+
+    /// Does what is about the stream itself; the body of its answer.
+    async fn done(&mut self, id: &str, op: Op) -> Result<Vec<u8>> {
+        match op {
+            Op::Ping | Op::Call(_) => Ok(Vec::new()),
+            Op::Auth { token } => {
+                let caller = self.app.service.caller_of_token(token.as_bytes())?;
+                self.listener.bind(caller, Some(token.as_bytes()))?;
+                self.credential = Some(token.as_bytes().into());
+                Ok(Vec::new())
+            }
+            Op::Unsubscribe { sub } => match self.listener.unsubscribe(&sub) {
+                true => {
+                    self.snapshots.retain(|(of, _)| **of != *sub);
+                    Ok(Vec::new())
+                }
+                false => Err(Error::new(Kind::NotFound, "nothing is listened to by that name").code("no_sub")),
+            },
+            Op::Subscribe { mut subscription, since, snapshot } => {
+                if subscription.name.is_empty() {
+                    subscription.name = id.trim_matches('"').into();
+                }
+                let name: Arc<str> = Arc::from(&*subscription.name);
+                self.listener.unsubscribe(&name);
+                self.subscribe(*subscription, since, snapshot).await?;
+                let mut out = b"{\"sub\":".to_vec();
+                write_text(&mut out, &name);
+                out.push(b'}');
+                Ok(out)
+            }
+        }
+    }
+
+    async fn subscribe(
+        &mut self,
+        subscription: Subscription,
+        since: Option<crate::id::Mark>,
+        snapshot: bool,
+    ) -> Result<()> {
+        let name: Arc<str> = Arc::from(&*subscription.name);
+        match since {
+            Some(mark) => self.listener.subscribe(subscription, Begin::Behind(mark)),
+            None if snapshot => {
+                let snapshot = self.listener.subscribe_with_snapshot(vec![subscription]).await?;
+                self.snapshots.push_back((name, snapshot));
+                Ok(())
+            }
+            None => self.listener.subscribe(subscription, Begin::Now),
+        }
+    }
+}
+
+/// The next records of the first snapshot, or that they are all there. Nothing is lost when it is dropped.
+async fn next_of(snapshots: &mut VecDeque<(Arc<str>, Snapshot)>) -> Result<Vec<Vec<u8>>> {
+    let Some((sub, snapshot)) = snapshots.front_mut() else { return Ok(Vec::new()) };
+    let records = snapshot.next().await?;
+    let mark = snapshot.mark.to_string();
+    if records.is_empty() {
+        let ready = text(Some(sub), &mark, "ready", b"null", None);
+        snapshots.pop_front();
+        return Ok(vec![ready]);
+    }
+    let each = records.iter().map(|(_, record)| text(Some(sub), &mark, Happened::Enter.name(), record, None));
+    Ok(each.collect())
+}
+
+async fn send(socket: &mut WebSocket, text: Vec<u8>) -> std::result::Result<(), axum::Error> {
+    // It is made of JSON's texts.
+    let text = String::from_utf8(text).map_err(axum::Error::new)?;
+    socket.send(Message::Text(text.into())).await
+}
+
+async fn send_all(socket: &mut WebSocket, texts: Vec<Vec<u8>>) -> std::result::Result<(), axum::Error> {
+    for text in texts {
+        send(socket, text).await?;
+    }
+    Ok(())
+}
+
+fn texts(events: &[(Arc<str>, Arc<Event>)]) -> Vec<Vec<u8>> {
+    events.iter().map(|(sub, event)| told(sub, event)).collect()
+}
+
+fn told(sub: &str, event: &Event) -> Vec<u8> {
+    match &event.what {
+        Tell::Record(told) => text(Some(sub), &event.mark_text, told.action.name(), &told.record, None),
+        Tell::Emptied => text(Some(sub), &event.mark_text, "reset", b"null", Some("truncated")),
+    }
+}
+
+fn reset(notice: &Notice) -> Vec<u8> {
+    text(notice.subscription.as_deref(), &notice.mark.to_string(), "reset", b"null", Some(notice.reason))
+}
+
+fn text(sub: Option<&str>, mark: &str, action: &str, record: &[u8], reason: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + mark.len() + record.len());
+    out.extend_from_slice(b"{\"sub\":");
+    match sub {
+        Some(sub) => write_text(&mut out, sub),
+        None => out.extend_from_slice(b"null"),
+    }
+    for (name, value) in [("seq", mark), ("action", action)] {
+        out.extend_from_slice(format!(",\"{name}\":\"{value}\"").as_bytes());
+    }
+    if let Some(reason) = reason {
+        out.extend_from_slice(format!(",\"reason\":\"{reason}\"").as_bytes());
+    }
+    out.extend_from_slice(b",\"record\":");
+    out.extend_from_slice(record);
+    out.push(b'}');
+    out
+}

@@ -1,0 +1,289 @@
+//! The bus: one thread that follows the log, has each change judged once for each topic it is for, and rings bells.
+//!
+//! Invariants: what lies up to [`Bus::routed`] is in the rings of all topics that were there before it was read; a topic
+//! is judged by views of its own schema only; a lens that takes too long is asked by its listeners, not here.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::index::Index;
+use super::topic::{Event, Held, Tell, Topic};
+use super::{Bell, Lens, Of};
+use crate::core::{Changed, Consumer, Core, Ended, Keeps, Published, RecordChange, What, changes};
+use crate::error::{Error, Result};
+use crate::id::{CollectionId, Mark, RecordId, Seq};
+use crate::limits;
+use crate::log::Logged;
+
+/// How often the thread looks at what it holds while nothing comes.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The handle; the thread ends when the last clone is dropped, or when the core tells its consumers to.
+#[derive(Clone, Debug)]
+pub struct Bus(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) core: Core,
+    index: Mutex<Index>,
+    /// The last entry of which every topic has what is for it.
+    routed: AtomicU64,
+    held: Held,
+    over: AtomicBool,
+    /// Listeners that may read the log at once.
+    pub(super) reading: Arc<Semaphore>,
+}
+
+impl Bus {
+    /// Starts the thread; it begins behind the newest entry.
+    ///
+    /// # Errors
+    /// `Internal` when the system gives no thread.
+    pub fn start(core: Core) -> Result<Bus> {
+        let view = core.view();
+        let held = Held::default();
+        let consumer = core
+            .consumer(view.position, Keeps::Nothing)
+            .map_err(|ended| Error::internal(format!("the log can't be followed: {ended:?}")))?;
+        let shared = Arc::new(Shared {
+            core,
+            index: Mutex::new(Index::new(&view, held.clone())),
+            routed: AtomicU64::new(view.position.seq.0),
+            held,
+            over: AtomicBool::new(false),
+            reading: Arc::new(Semaphore::new(limits::LIVE_READERS)),
+        });
+        drop(view);
+        let router = Router { shared: shared.clone(), consumer, warm: VecDeque::new() };
+        let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || router.run());
+        let thread = thread.map_err(|error| Error::internal("no thread for live streams").source(error))?;
+        Ok(Bus(Arc::new(Inner { shared, thread: Some(thread) })))
+    }
+
+    /// The core that it follows.
+    pub fn core(&self) -> &Core {
+        &self.0.shared.core
+    }
+
+    /// The topic of a lens, whose ring holds what comes from now on. `name` tells the lens from all others of the same
+    /// schema.
+    pub(super) fn join(&self, of: Of, name: Bytes, lens: Arc<dyn Lens>, bell: &Bell) -> Arc<Topic> {
+        let topic = self.0.shared.index.lock().join(of, name, lens);
+        topic.listen(bell);
+        topic
+    }
+
+    /// Gives a topic back.
+    pub(super) fn leave(&self, topic: Arc<Topic>) {
+        let key = topic.key.clone();
+        drop(topic);
+        self.0.shared.index.lock().leave(&key);
+    }
+
+    /// Has a bell rung whenever a record changes, for as long as the bell is there.
+    pub fn watch(&self, collection: CollectionId, id: RecordId, bell: &Bell) {
+        self.0.shared.index.lock().watch(collection, id, bell);
+    }
+
+    /// Has it rung for that no more.
+    pub fn unwatch(&self, collection: CollectionId, id: &RecordId, bell: &Bell) {
+        self.0.shared.index.lock().unwatch(collection, id, bell);
+    }
+
+    /// Up to which entry every topic has what is for it.
+    pub fn routed(&self) -> Mark {
+        let epoch = self.0.shared.core.view().position.epoch;
+        let seq = Seq(self.0.shared.routed.load(Ordering::Acquire));
+        crate::id::Position { epoch, seq }.into()
+    }
+
+    /// Topics that are listened to, and bytes that their rings hold.
+    pub fn figures(&self) -> (usize, usize) {
+        (self.0.shared.index.lock().len(), self.0.shared.held.get())
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::Release);
+        // It holds views of the base, which has to be free of readers at its end.
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of live streams panicked");
+        }
+    }
+}
+
+/// The thread's own.
+struct Router {
+    shared: Arc<Shared>,
+    consumer: Consumer,
+    /// Topics whose rings hold something, by when they were first filled.
+    warm: VecDeque<(Instant, Weak<Topic>)>,
+}
+
+impl Router {
+    fn run(mut self) {
+        loop {
+            let more = match self.consumer.wait(TICK) {
+                Ok(more) => more,
+                Err(ended) => return told(&ended),
+            };
+            if self.shared.over.load(Ordering::Acquire) {
+                return;
+            }
+            self.cool();
+            if !more {
+                continue;
+            }
+            match self.consumer.next_batch(limits::LIVE_BATCH_BYTES) {
+                Ok(batch) => self.route(&batch),
+                // It was so far behind that the log went, or the disk failed: each listener finds what it can for itself.
+                Err(ended @ (Ended::Trimmed(_) | Ended::Failed(_))) => match self.skip(&ended) {
+                    Ok(consumer) => self.consumer = consumer,
+                    Err(ended) => return told(&ended),
+                },
+                Err(ended) => return told(&ended),
+            }
+        }
+    }
+
+    /// Begins anew behind the newest entry: the rings hold nothing that they should.
+    fn skip(&self, why: &Ended) -> std::result::Result<Consumer, Ended> {
+        let shared = &self.shared;
+        let view = shared.core.view();
+        tracing::warn!(?why, "live streams begin anew behind the newest entry: each sees to itself up to there");
+        let closed = shared.index.lock().begin_at(&view);
+        shared.routed.store(view.position.seq.0, Ordering::Release);
+        closed.iter().for_each(|topic| shut(topic));
+        shared.core.consumer(view.position, Keeps::Nothing)
+    }
+
+    fn route(&mut self, batch: &[Arc<Logged>]) {
+        let shared = self.shared.clone();
+        let Some(last) = batch.last() else { return };
+        // Newer than all of the batch: what it says is judged by the rules of now.
+        let view = shared.core.view();
+        let (closed, work) = {
+            let mut index = shared.index.lock();
+            let closed = index.move_to(view.schema.version());
+            let work: Vec<_> = batch.iter().flat_map(|logged| wanted(&index, logged)).collect();
+            index.promised = last.position.into();
+            (closed, work)
+        };
+        let now = Instant::now();
+        let mut bells = Vec::new();
+        for Work { mark, change, topics, watchers } in work {
+            bells.extend(watchers);
+            for topic in topics {
+                if !topic.is_apart() {
+                    self.judge(&topic, &view, (mark, &change), now);
+                }
+                // Together at the end, each once: a change is for few topics, a batch often for the same.
+                topics_push(&mut bells, topic);
+            }
+        }
+        drop(view);
+        shared.routed.store(last.position.seq.0, Ordering::Release);
+        closed.iter().for_each(|topic| shut(topic));
+        for bell in bells {
+            bell.ring();
+        }
+    }
+
+    fn judge(&mut self, topic: &Arc<Topic>, view: &Published, (mark, change): (Mark, &RecordChange<'_>), now: Instant) {
+        let began = Instant::now();
+        let told = topic.lens.tell(view, change);
+        if began.elapsed() > limits::LIVE_JUDGE_TIME_MAX {
+            tracing::debug!(of = ?topic.of(), "a listener's filter or rule takes long: it is asked apart");
+            return topic.set_apart();
+        }
+        let Some(told) = told else { return };
+        topic.push(now, Event::new(mark, Tell::Record(told), view.position.seq));
+        self.warm.push_back((now, Arc::downgrade(topic)));
+    }
+
+    /// Empties rings of what whoever listens has taken by now, or takes from the log.
+    fn cool(&mut self) {
+        let now = Instant::now();
+        while let Some((since, _)) = self.warm.front()
+            && now.duration_since(*since) >= limits::LIVE_RING_AGE
+        {
+            if let Some(topic) = self.warm.pop_front().and_then(|(_, topic)| topic.upgrade()) {
+                topic.forget_older(now, limits::LIVE_RING_AGE);
+            }
+        }
+    }
+}
+
+/// A change and whom it is for.
+struct Work<'a> {
+    mark: Mark,
+    change: RecordChange<'a>,
+    topics: Vec<Arc<Topic>>,
+    watchers: Vec<Rung>,
+}
+
+/// What is rung when a batch is done.
+enum Rung {
+    Topic(Arc<Topic>),
+    Bell(Bell),
+}
+
+impl Rung {
+    fn ring(&self) {
+        match self {
+            Rung::Topic(topic) => topic.ring_bells(),
+            Rung::Bell(bell) => bell.notify_one(),
+        }
+    }
+}
+
+fn topics_push(bells: &mut Vec<Rung>, topic: Arc<Topic>) {
+    let known = |rung: &Rung| matches!(rung, Rung::Topic(other) if Arc::ptr_eq(other, &topic));
+    // The last few only: one that is rung twice finds nothing the second time.
+    if !bells.iter().rev().take(8).any(known) {
+        bells.push(Rung::Topic(topic));
+    }
+}
+
+/// The changes of an entry that are for somebody. A definition is for all, and they are told of it otherwise.
+fn wanted<'a>(index: &Index, logged: &'a Logged) -> Vec<Work<'a>> {
+    let work = |changed: Changed<'a>| {
+        let What::Record(change) = changed.what else { return None };
+        let topics: Vec<_> = index.of_record(change.collection, change.id).collect();
+        let watchers: Vec<_> = index.watchers(change.collection, change.id).map(Rung::Bell).collect();
+        let mark = changed.mark;
+        (!topics.is_empty() || !watchers.is_empty()).then_some(Work { mark, change, topics, watchers })
+    };
+    changes(logged).filter_map(work).collect()
+}
+
+fn shut(topic: &Topic) {
+    topic.close();
+    topic.ring_bells();
+}
+
+fn told(ended: &Ended) {
+    if !matches!(ended, Ended::Stopping) {
+        tracing::error!(?ended, "live streams get nothing any more");
+    }
+}
