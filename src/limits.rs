@@ -384,6 +384,8 @@ pub const CHANGES_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const WS_MESSAGE_BYTES_MAX: usize = BODY_BYTES_MAX;
 /// Requests of one WebSocket that are worked on at once; the next is read when one of them is answered.
 pub const WS_REQUESTS_MAX: usize = 16;
+/// Snapshots that one WebSocket has waiting to be sent. More is 429.
+pub const WS_SNAPSHOTS_MAX: usize = 2;
 /// What is read of one at once, bytes: each holds as much.
 pub const WS_READ_BYTES: usize = 4 << 10;
 
