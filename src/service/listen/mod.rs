@@ -1,6 +1,6 @@
 //! Streams: who listens to what, and what is sent next. Knows nothing of how it is sent.
 //!
-//! A [`Listener`] is one stream: a caller (`standing`), what it listens to (`target`), how it sees that (`lens`), and its
+//! A [`Listener`] is one stream: a caller (`service::standing`), what it listens to (`target`), how it sees that (`lens`), and its
 //! place in what changes ([`crate::live::Tail`]). [`Listener::next`] gives what is to be sent, as long as the client takes
 //! it; nothing waits for a listener that is not asked.
 //!
@@ -11,7 +11,6 @@ pub mod changes;
 mod lens;
 mod registry;
 mod snapshot;
-mod standing;
 mod target;
 
 pub(super) use registry::Streams;
@@ -31,10 +30,10 @@ use crate::limits;
 use crate::live::{Bell, Event, Gathered, Lens, Lost, SeatId, Tail};
 use crate::service::access::Caller;
 use crate::service::records::find;
+use crate::service::standing::Standing;
 use crate::service::{Asker, Service};
 use lens::Outlook;
 use registry::Entered;
-use standing::Standing;
 
 /// The least pause before a token's end is looked at again.
 const END_PAUSE_MIN: Duration = Duration::from_millis(10);
