@@ -81,8 +81,10 @@ pub const PASSWORD_THREADS: usize = 2;
 pub const PASSWORD_QUEUE: usize = 64;
 /// Time a hash may wait for a thread.
 pub const PASSWORD_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Passwords that one transaction sets. More is 413: each is some hundredths of a second of hashing.
+/// Passwords that one transaction of a superuser sets. More is 413: each is some hundredths of a second of hashing.
 pub const TRANSACTION_PASSWORDS_MAX: usize = 10;
+/// The same of everybody else, so that a request that is counted as one costs one hash.
+pub const CALLER_PASSWORDS_MAX: usize = 1;
 /// How long a token is good where its collection doesn't say, seconds: a week. Of superusers: a day.
 pub const TOKEN_SECONDS: u64 = 7 * 24 * 3_600;
 /// The same of superusers.
@@ -411,6 +413,8 @@ pub const CHANGES_WAIT_MAX: Duration = Duration::from_secs(60);
 pub const WS_MESSAGE_BYTES_MAX: usize = BODY_BYTES_MAX;
 /// Requests of one WebSocket that are worked on at once; the next is read when one of them is answered.
 pub const WS_REQUESTS_MAX: usize = 16;
+/// Snapshots that one WebSocket has waiting to be sent. More is 429.
+pub const WS_SNAPSHOTS_MAX: usize = 2;
 /// What is read of one at once, bytes: each holds as much.
 pub const WS_READ_BYTES: usize = 4 << 10;
 

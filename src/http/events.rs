@@ -71,6 +71,8 @@ impl Stream {
                     self.snapshot = None;
                     return Some(ready_frame(mark));
                 }
+                // A caller or a definition that is another since: the client has to ask anew.
+                Ok(_) if *self.stopping.borrow() || !self.listener.may_give(snapshot).unwrap_or(false) => return None,
                 Ok(records) => return Some(snapshot_frames(snapshot.mark, &records)),
                 Err(error) => {
                     tracing::error!(%error, "a snapshot could not be sent");

@@ -18,6 +18,7 @@ use crate::http::idempotency::{KEY, claim, of_commit};
 use crate::http::inbound::Pieces;
 use crate::http::params::{Params, wrong};
 use crate::http::problem::Done;
+use crate::http::realtime::credential;
 use crate::http::request::{SEQ, accepts_json, media_type, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
@@ -32,7 +33,7 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<R
     let collection = path_part(head.uri.path(), 2)?;
     let asker = asker(&app, &head.extensions, &head.method, head.uri.query());
     let claim = claim(&app, &caller(&head.extensions), &head, name(terms.form))?;
-    let import = app.service.import(&asker, &collection, terms, claim)?;
+    let import = app.service.import(&asker, &collection, terms, claim)?.known_by(credential(&head.headers));
     let (sender, pieces) = mpsc::channel(limits::IMPORT_QUEUE);
     let feeding = feed(Pieces::new(body, limits::BODY_WAIT_MAX), sender, app.stopping.clone());
     let (_, done) = tokio::join!(feeding, import.run_apart(pieces));

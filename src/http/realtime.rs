@@ -147,6 +147,7 @@ pub(super) async fn subscribe(State(app): State<App>, request: Request) -> Resul
         }
         done => done?,
     }
+    app.service.stream_begun(&client);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -140,19 +140,23 @@ impl Asked {
     }
 
     fn to_stderr(&self, done: &Outcome<'_>) {
-        let (id, method, path) = (self.id.to_str().unwrap_or_default(), &self.method, self.path());
+        let (id, method) = (self.id.to_str().unwrap_or_default(), &self.method);
+        // Asked for where a line is written only.
+        let path = || without_secrets(self.path());
         let Outcome { error, route, slow, .. } = *done;
         let (status, ms) = (done.status.as_u16(), done.time.as_millis() as u64);
-        match error.map(|error| (problem::level(error), error.code_str(), problem::told(error))) {
-            None => tracing::debug!(request_id = id, %method, path, status, "answered"),
+        match error.map(|error| (problem::level(error), error.code_str(), without_secrets(&problem::told(error)))) {
+            None => tracing::debug!(request_id = id, %method, path = path(), status, "answered"),
             Some((Level::Error, code, told)) => {
-                tracing::error!(request_id = id, %method, path, status, code, "{told}");
+                tracing::error!(request_id = id, %method, path = path(), status, code, "{told}");
             }
-            Some((Level::Warn, code, told)) => tracing::warn!(request_id = id, %method, path, status, code, "{told}"),
-            Some((_, code, told)) => tracing::info!(request_id = id, %method, path, status, code, "{told}"),
+            Some((Level::Warn, code, told)) => {
+                tracing::warn!(request_id = id, %method, path = path(), status, code, "{told}")
+            }
+            Some((_, code, told)) => tracing::info!(request_id = id, %method, path = path(), status, code, "{told}"),
         }
         if slow {
-            tracing::warn!(request_id = id, %method, path, route, status, ms, "slow");
+            tracing::warn!(request_id = id, %method, path = path(), route, status, ms, "slow");
         }
     }
 
@@ -244,6 +248,46 @@ mod tests {
             assert_eq!(url(&read), expected, "{target}");
         }
         assert_eq!(without_secrets(&format!("a {token}\n")), "a …?");
+    }
+
+    /// What is written to standard error.
+    #[derive(Clone, Default)]
+    struct Written(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn standard_error_is_told_no_secret() {
+        let key = format!("mp_{}_{}", "a".repeat(26), "B".repeat(43));
+        let request = Request::builder().uri(format!("/api/{key}/x")).body(()).expect("a request");
+        let asked = Asked::of(&request, HeaderValue::from_static("r"), false);
+        let errors = [
+            None,
+            Some(Error::internal(format!("no {key}")).source(std::io::Error::other(format!("in {key}\nx")))),
+            Some(Error::new(crate::error::Kind::Unavailable, format!("no {key}"))),
+            Some(Error::invalid(format!("no {key}"))),
+        ];
+        let written = Written::default();
+        let to = written.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE);
+        tracing::subscriber::with_default(lines.with_writer(move || to.clone()).finish(), || {
+            for error in &errors {
+                let (status, time) = (StatusCode::OK, Duration::ZERO);
+                asked.to_stderr(&Outcome { status, error: error.as_ref(), route: "other", time, slow: true });
+            }
+        });
+        let written = String::from_utf8(written.0.lock().clone()).expect("a text");
+        assert_eq!(written.lines().count(), 2 * errors.len(), "{written}");
+        assert_eq!(written.matches("/api/…/x").count(), 2 * errors.len(), "{written}");
+        assert!(written.contains("no …") && !written.contains(&key), "{written}");
     }
 
     #[test]

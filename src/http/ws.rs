@@ -17,7 +17,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::error::{Error, Kind, Result};
 use crate::http::connection::told as stopped;
@@ -108,6 +108,8 @@ impl Session {
     async fn serve(&mut self, socket: &mut WebSocket) -> Option<End> {
         let mut work: JoinSet<Vec<u8>> = JoinSet::new();
         let mut ping = interval_at(Instant::now() + limits::HEARTBEAT, limits::HEARTBEAT);
+        // Sending may take longer than that: the client has its whole time to answer after it.
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = self.app.stopping.clone();
         let mut heard = true;
         let end = loop {
@@ -121,8 +123,9 @@ impl Session {
                         Ok(())
                     }
                 },
-                records = next_of(&mut self.snapshots), if !self.snapshots.is_empty() => match records {
+                records = next_of(&self.listener, &mut self.snapshots), if !self.snapshots.is_empty() => match records {
                     Ok(texts) => send_all(socket, texts).await,
+                    Err(error) if error.kind() == Kind::Unauthenticated => break Some((POLICY, "token_ended")),
                     Err(error) => {
                         tracing::error!(%error, "a snapshot could not be sent");
                         break Some((GOING_AWAY, "snapshot_failed"));
@@ -230,6 +233,11 @@ impl Session {
                     subscription.name = id.trim_matches('"').into();
                 }
                 let name: Arc<str> = Arc::from(&*subscription.name);
+                self.snapshots.retain(|(of, _)| *of != name);
+                if snapshot && self.snapshots.len() >= limits::WS_SNAPSHOTS_MAX {
+                    let message = "snapshots asked for before are still being sent";
+                    return Err(Error::new(Kind::RateLimited, message).code("too_many_snapshots"));
+                }
                 self.listener.unsubscribe(&name);
                 self.subscribe(*subscription, since, snapshot).await?;
                 let mut out = b"{\"sub\":".to_vec();
@@ -259,11 +267,17 @@ impl Session {
     }
 }
 
-/// The next records of the first snapshot, or that they are all there. Nothing is lost when it is dropped.
-async fn next_of(snapshots: &mut VecDeque<(Arc<str>, Snapshot)>) -> Result<Vec<Vec<u8>>> {
+/// The next records of the first snapshot, or that they are all there, or that they are no longer what the caller may
+/// see. Nothing is lost when it is dropped.
+async fn next_of(listener: &Listener, snapshots: &mut VecDeque<(Arc<str>, Snapshot)>) -> Result<Vec<Vec<u8>>> {
     let Some((sub, snapshot)) = snapshots.front_mut() else { return Ok(Vec::new()) };
     let records = snapshot.next().await?;
     let mark = snapshot.mark.to_string();
+    if !listener.may_give(snapshot)? {
+        let reset = text(Some(sub), &mark, "reset", b"null", Some("changed"));
+        snapshots.pop_front();
+        return Ok(vec![reset]);
+    }
     if records.is_empty() {
         let ready = text(Some(sub), &mark, "ready", b"null", None);
         snapshots.pop_front();

@@ -3,7 +3,8 @@
 //! Invariants: what lies up to [`Bus::routed`] is in the rings of all topics that were there before it was read; a topic
 //! is judged by views of its own schema only; a lens that takes too long is asked by its listeners, not here.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -86,8 +87,9 @@ impl Bus {
         topic
     }
 
-    /// Gives a topic back.
-    pub(super) fn leave(&self, topic: Arc<Topic>) {
+    /// Gives a topic back, for which the bell was to be rung.
+    pub(super) fn leave(&self, topic: Arc<Topic>, bell: &Bell) {
+        topic.forget(bell);
         let key = topic.key.clone();
         drop(topic);
         self.0.shared.index.lock().leave(&key);
@@ -172,8 +174,8 @@ impl Router {
         let view = shared.core.view();
         tracing::warn!(?why, "live streams begin anew behind the newest entry: each sees to itself up to there");
         let closed = shared.index.lock().begin_at(&view);
-        shared.routed.store(view.position.seq.0, Ordering::Release);
         closed.iter().for_each(|topic| shut(topic));
+        shared.routed.store(view.position.seq.0, Ordering::Release);
         shared.core.consumer(view.position, Keeps::Nothing)
     }
 
@@ -182,36 +184,56 @@ impl Router {
         let Some(last) = batch.last() else { return };
         // Newer than all of the batch: what it says is judged by the rules of now.
         let view = shared.core.view();
-        let (closed, work) = {
+        let closed = {
             let mut index = shared.index.lock();
-            let closed = index.move_to(view.schema.version());
-            let work: Vec<_> = batch.iter().flat_map(|logged| wanted(&index, logged)).collect();
             index.promised = last.position.into();
-            (closed, work)
+            index.move_to(view.schema.version())
         };
         let now = Instant::now();
-        let mut bells = Vec::new();
-        for Work { mark, change, topics, watchers } in work {
-            bells.extend(watchers);
-            for topic in topics {
-                if !topic.is_apart() {
-                    self.judge(&topic, &view, (mark, &change), now);
+        let mut rung = Rung::default();
+        // Found for each change by itself: a batch may have many changes, each for many topics. A topic made meanwhile holds
+        // what comes behind the batch.
+        for Changed { mark, what, .. } in batch.iter().flat_map(|logged| changes(logged)) {
+            match what {
+                What::Record(change) => {
+                    let (topics, watchers) = {
+                        let index = shared.index.lock();
+                        let topics: Vec<_> = index.of_record(change.collection, change.id).collect();
+                        (topics, index.watchers(change.collection, change.id).collect::<Vec<_>>())
+                    };
+                    watchers.into_iter().for_each(|bell| rung.bell(bell));
+                    for topic in topics {
+                        if !topic.is_apart() {
+                            self.judge(&topic, &view, (mark, &change), now);
+                        }
+                        rung.topic(topic);
+                    }
                 }
-                // Together at the end, each once: a change is for few topics, a batch often for the same.
-                topics_push(&mut bells, topic);
+                // What it does to the records is told by the log alone.
+                What::Defined(collection, _) => {
+                    let topics: Vec<_> = shared.index.lock().of_collection(collection).collect();
+                    for topic in topics {
+                        topic.begin_behind(mark);
+                        rung.topic(topic);
+                    }
+                }
+                What::Dropped(_) => {}
             }
         }
         drop(view);
-        shared.routed.store(last.position.seq.0, Ordering::Release);
         closed.iter().for_each(|topic| shut(topic));
-        for bell in bells {
-            bell.ring();
-        }
+        shared.routed.store(last.position.seq.0, Ordering::Release);
+        rung.ring();
     }
 
     fn judge(&mut self, topic: &Arc<Topic>, view: &Published, (mark, change): (Mark, &RecordChange<'_>), now: Instant) {
         let began = Instant::now();
-        let told = topic.lens.tell(view, change);
+        // A fault in one listener's expressions is no fault of all others.
+        let told = catch_unwind(AssertUnwindSafe(|| topic.lens.tell(view, change)));
+        let Ok(told) = told else {
+            tracing::error!(of = ?topic.of(), "a listener's filter or rule panicked: it is asked apart");
+            return topic.set_apart();
+        };
         if began.elapsed() > limits::LIVE_JUDGE_TIME_MAX {
             tracing::debug!(of = ?topic.of(), "a listener's filter or rule takes long: it is asked apart");
             return topic.set_apart();
@@ -234,47 +256,26 @@ impl Router {
     }
 }
 
-/// A change and whom it is for.
-struct Work<'a> {
-    mark: Mark,
-    change: RecordChange<'a>,
-    topics: Vec<Arc<Topic>>,
-    watchers: Vec<Rung>,
-}
-
-/// What is rung when a batch is done.
-enum Rung {
-    Topic(Arc<Topic>),
-    Bell(Bell),
+/// What is rung when a batch is done, each once.
+#[derive(Default)]
+struct Rung {
+    topics: HashMap<usize, Arc<Topic>>,
+    bells: HashMap<usize, Bell>,
 }
 
 impl Rung {
-    fn ring(&self) {
-        match self {
-            Rung::Topic(topic) => topic.ring_bells(),
-            Rung::Bell(bell) => bell.notify_one(),
-        }
+    fn topic(&mut self, topic: Arc<Topic>) {
+        self.topics.entry(Arc::as_ptr(&topic).addr()).or_insert(topic);
     }
-}
 
-fn topics_push(bells: &mut Vec<Rung>, topic: Arc<Topic>) {
-    let known = |rung: &Rung| matches!(rung, Rung::Topic(other) if Arc::ptr_eq(other, &topic));
-    // The last few only: one that is rung twice finds nothing the second time.
-    if !bells.iter().rev().take(8).any(known) {
-        bells.push(Rung::Topic(topic));
+    fn bell(&mut self, bell: Bell) {
+        self.bells.entry(Arc::as_ptr(&bell).addr()).or_insert(bell);
     }
-}
 
-/// The changes of an entry that are for somebody. A definition is for all, and they are told of it otherwise.
-fn wanted<'a>(index: &Index, logged: &'a Logged) -> Vec<Work<'a>> {
-    let work = |changed: Changed<'a>| {
-        let What::Record(change) = changed.what else { return None };
-        let topics: Vec<_> = index.of_record(change.collection, change.id).collect();
-        let watchers: Vec<_> = index.watchers(change.collection, change.id).map(Rung::Bell).collect();
-        let mark = changed.mark;
-        (!topics.is_empty() || !watchers.is_empty()).then_some(Work { mark, change, topics, watchers })
-    };
-    changes(logged).filter_map(work).collect()
+    fn ring(self) {
+        self.topics.values().for_each(|topic| topic.ring_bells());
+        self.bells.values().for_each(|bell| bell.notify_one());
+    }
 }
 
 fn shut(topic: &Topic) {

@@ -119,6 +119,12 @@ impl Index {
         topics.into_iter().flat_map(|topics| &topics.of_all).chain(of_one).filter_map(Weak::upgrade)
     }
 
+    /// All topics of a collection.
+    pub(super) fn of_collection(&self, collection: CollectionId) -> impl Iterator<Item = Arc<Topic>> {
+        let topics = self.collections.get(&collection).into_iter();
+        topics.flat_map(|topics| topics.of_all.iter().chain(topics.of_one.values().flatten())).filter_map(Weak::upgrade)
+    }
+
     /// The bells of those who watch a record.
     pub(super) fn watchers(&self, collection: CollectionId, id: &RecordId) -> impl Iterator<Item = Bell> {
         // Few records are watched, those of callers: most changes are of others.

@@ -84,7 +84,7 @@ impl Tail {
         match self.seats.iter_mut().find(|seat| seat.id == id) {
             Some(seat) => {
                 let old = std::mem::replace(&mut seat.topic, topic);
-                self.bus.leave(old);
+                self.bus.leave(old, &self.bell);
             }
             None => self.seats.push(Seat { id, topic, at, generation }),
         }
@@ -93,7 +93,7 @@ impl Tail {
     /// Gives a seat up.
     pub fn unseat(&mut self, id: SeatId) {
         if let Some(at) = self.seats.iter().position(|seat| seat.id == id) {
-            self.bus.leave(self.seats.swap_remove(at).topic);
+            self.bus.leave(self.seats.swap_remove(at).topic, &self.bell);
         }
     }
 
@@ -114,10 +114,11 @@ impl Tail {
 
     /// What lies behind the seats' marks, of about that many bytes at most but at least all of one change.
     pub fn gather(&mut self, bytes_max: usize) -> Gathered {
+        // Before it is looked whether a topic is closed, as a topic is closed before this moves past what it lacks.
+        let routed = self.bus.routed();
         if self.seats.iter().any(|seat| seat.topic.is_closed()) {
             return Gathered::Stale;
         }
-        let routed = self.bus.routed();
         let slots = self.bus.core().slots();
         let mut found = Vec::new();
         for seat in &self.seats {
@@ -173,8 +174,8 @@ impl Tail {
 
 impl Drop for Tail {
     fn drop(&mut self) {
-        for seat in self.seats.drain(..) {
-            self.bus.leave(seat.topic);
+        for seat in std::mem::take(&mut self.seats) {
+            self.bus.leave(seat.topic, &self.bell);
         }
     }
 }

@@ -138,6 +138,23 @@ impl Topic {
         bells.push(Arc::downgrade(bell));
     }
 
+    /// Rings this bell once less often.
+    pub(super) fn forget(&self, bell: &Bell) {
+        let mut bells = self.bells.lock();
+        if let Some(at) = bells.iter().position(|other| other.as_ptr() == Arc::as_ptr(bell)) {
+            bells.swap_remove(at);
+        }
+    }
+
+    /// What came up to a mark is in the log, and has to be read there.
+    pub(super) fn begin_behind(&self, mark: Mark) {
+        let mut ring = self.ring.lock();
+        while !ring.events.is_empty() {
+            ring.forget_first(&self.held);
+        }
+        ring.from = mark;
+    }
+
     pub(super) fn ring_bells(&self) {
         let mut gone = false;
         let mut bells = self.bells.lock();

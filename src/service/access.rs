@@ -125,6 +125,14 @@ impl Caller {
         }
     }
 
+    /// When it is over and can't show itself for longer, if ever: a token that may be changed for a later one has no such end.
+    pub(super) fn ends(&self) -> Option<Millis> {
+        match self {
+            Caller::Account(account) if account.refreshable => None,
+            _ => self.expires(),
+        }
+    }
+
     /// A text that is the same for the same caller and another for every other; empty for nobody.
     pub fn principal(&self) -> String {
         match self {

@@ -2,15 +2,21 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Instant;
 
 use crate::config;
 use crate::core::{self, Core, Threads};
 use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
+use crate::error::Result;
+use crate::limits;
 use crate::model::look::Wanted;
 use crate::service::cache::{Answer, Question};
 use crate::service::lists::ListRequest;
+use crate::service::scan_pool::ScanPool;
 use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Caller, Paging, Secret, Service};
 use crate::time::{Clock, Millis};
@@ -18,6 +24,28 @@ use crate::time::{Clock, Millis};
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(future)
+}
+
+/// A call that has come as far as it can without waiting.
+pub(super) fn begin<'a, T>(call: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    let mut call: Pin<Box<dyn Future<Output = T> + 'a>> = Box::pin(call);
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "nothing to wait for");
+    call
+}
+
+/// Keeps all threads of a pool busy until it is dropped.
+pub(super) fn hold(pool: &ScanPool, threads: usize) -> impl Sized + '_ {
+    let (release, held) = crossbeam_channel::bounded::<()>(0);
+    let one = |_| {
+        let held = held.clone();
+        let work = move || {
+            let _ = held.recv();
+            Ok(())
+        };
+        begin(pool.run(Instant::now() + limits::QUERY_TIME_MAX, work))
+    };
+    let jobs: Vec<Pin<Box<dyn Future<Output = Result<()>> + '_>>> = (0..threads).map(one).collect();
+    (release, jobs)
 }
 
 pub(super) fn start_core() -> (Core, Threads) {

@@ -195,7 +195,8 @@ impl Service {
         work: impl FnOnce(&Lines<'_>, &mut dyn FnMut(&Line) -> Result<bool>) -> Result<Vec<u8>> + Send + 'static,
     ) -> Result<Vec<u8>> {
         let deadline = Instant::now() + limits::QUERY_TIME_MAX;
-        let (service, now) = (self.clone(), self.core().clock().now());
+        // Not the service: who drops the last of it joins this thread.
+        let (logs, now) = (self.0.logs.clone(), self.core().clock().now());
         let run = move || {
             let mut seen = 0_usize;
             let mut holds = |line: &Line| {
@@ -208,7 +209,7 @@ impl Service {
                 let row = Row { id: &id, fields: &fields };
                 filter.holds(row, &Input::at(now), &NoRelations).map_err(Exhausted::error)
             };
-            work(&Lines(service.0.logs.as_ref()), &mut holds)
+            work(&Lines(logs.as_deref()), &mut holds)
         };
         self.0.pool.run(deadline, run).await
     }
@@ -289,5 +290,27 @@ impl LinePage {
         let total = self.paging.count.then_some(self.total);
         let write = |(_, line): &(Vec<Value>, Line), out: &mut Vec<u8>| write(&self.look, line, out);
         output::page(self.paging, total, &self.found, write, None, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::service::fixture::{begin, hold, start};
+
+    #[test]
+    fn what_waits_for_a_thread_holds_no_service() {
+        let (service, threads) = start(0);
+        {
+            let _held = hold(&service.0.pool, limits::SCAN_THREADS);
+            let paging = Paging { page: 1, per_page: 1, count: false };
+            let request = LogsRequest { filter: None, sort: None, fields: None, paging };
+            let _waiting = begin(service.list_lines(Caller::Superuser, request));
+            assert_eq!(Arc::strong_count(&service.0), 1);
+        }
+        drop(service);
+        threads.stop().unwrap();
     }
 }

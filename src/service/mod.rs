@@ -31,6 +31,7 @@ mod report;
 mod scan_pool;
 mod shape;
 mod spool;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -82,7 +83,7 @@ struct Inner {
     /// `None` where the settings leave it no room.
     cache: Option<Arc<Cache>>,
     /// `None` where the settings keep no lines about requests.
-    logs: Option<logs::Logs>,
+    logs: Option<Arc<logs::Logs>>,
     started: Millis,
 }
 
@@ -121,7 +122,7 @@ impl Service {
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),
             spools: Spools::open(&core)?,
-            logs: logs::Logs::start(&core, settings)?,
+            logs: logs::Logs::start(&core, settings)?.map(Arc::new),
             started: core.clock().now(),
             core,
         })))

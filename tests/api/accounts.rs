@@ -405,10 +405,12 @@ fn passwords_of_one_transaction_are_bounded() {
     let (_server, mut client) = start();
     let root = root(&mut client);
     fill(&mut client, &root, 0);
+    let members = r#"{"name":"members","type":"auth","createRule":""}"#;
+    made(send(&mut client, &root, "POST", "/api/collections", members));
     let requests: Vec<String> = (0..=millpond::limits::TRANSACTION_PASSWORDS_MAX)
         .map(|n| {
             let body = format!(r#"{{"email":"u{n}@example.com","password":"long enough"}}"#);
-            format!(r#"{{"method":"POST","url":"/api/collections/people/records","body":{body}}}"#)
+            format!(r#"{{"method":"POST","url":"/api/collections/members/records","body":{body}}}"#)
         })
         .collect();
     let batch = |requests: &[String]| format!(r#"{{"requests":[{}]}}"#, requests.join(","));
@@ -416,6 +418,14 @@ fn passwords_of_one_transaction_are_bounded() {
     assert_eq!(over.status, 413, "{}", over.text());
     let within = send(&mut client, &root, "POST", "/api/batch", &batch(&requests[1..]));
     assert_eq!(within.status, 200, "{}", within.text());
-    let one = login(&mut client, "people", "u5@example.com", "long enough");
+    let one = login(&mut client, "members", "u5@example.com", "long enough");
     assert!(!one.is_empty());
+    // Who is no superuser has a request cost one hash.
+    let user = login(&mut client, "people", "ada@example.com", "correct horse");
+    let more: Vec<String> = requests.iter().map(|request| request.replace("\"email\":\"u", "\"email\":\"v")).collect();
+    let own = millpond::limits::CALLER_PASSWORDS_MAX;
+    let over = send(&mut client, &user, "POST", "/api/batch", &batch(&more[..=own]));
+    assert_eq!((over.status, over.json()["code"].as_str()), (413, Some("too_many_passwords")), "{}", over.text());
+    let within = send(&mut client, &user, "POST", "/api/batch", &batch(&more[..own]));
+    assert_eq!(within.status, 200, "{}", within.text());
 }

@@ -141,8 +141,17 @@ impl Known {
         }
         let outcomes = parts.writer.commit(&commands, NOW).map_err(|error| error.kind())?;
         if outcomes.iter().any(|outcome| outcome.as_ref().is_err_and(|error| error.kind() == Kind::NoSpace)) {
-            assert!(outcomes.iter().all(|o| o.is_err()), "a batch without room is refused as a whole");
             self.history.truncate(length);
+            // Nothing of it is written. Whoever asks again gets the answer that was kept before it.
+            for (outcome, transaction) in outcomes.iter().zip(transactions) {
+                let was_kept = self.now().after_once(transaction, unique_n).0 == Expected::Replayed;
+                match outcome {
+                    Ok(committed) => {
+                        assert!(committed.replayed.is_some() && was_kept, "a batch without room is not done")
+                    }
+                    Err(error) => assert!(!was_kept, "an answer is kept, but {error:?}"),
+                }
+            }
             return Ok(());
         }
         for ((outcome, expected), transaction) in outcomes.iter().zip(expected).zip(transactions) {

@@ -29,29 +29,35 @@ pub struct Events {
     pub cut_after: Option<u64>,
 }
 
+/// Sends a `GET` with these header lines and headers; what comes behind the answer's head, and its status.
+fn asked(address: SocketAddr, target: &str, lines: &str, headers: &[(&str, &str)]) -> (BufReader<TcpStream>, u16) {
+    let stream = TcpStream::connect(address).expect("connects");
+    stream.set_nodelay(true).expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let mut request = format!("GET {target} HTTP/1.1\r\nhost: {address}\r\n{lines}");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    (&stream).write_all(request.as_bytes()).expect("sends");
+    let mut from = BufReader::new(stream);
+    let mut status = 0;
+    loop {
+        let mut line = String::new();
+        from.read_line(&mut line).expect("a head");
+        if line.starts_with("HTTP/1.1 ") {
+            status = line[9..12].parse().expect("a status");
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    (from, status)
+}
+
 impl Events {
     pub fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Events {
-        let stream = TcpStream::connect(address).expect("connects");
-        stream.set_nodelay(true).expect("a socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let mut request = format!("GET {target} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n");
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        request.push_str("\r\n");
-        (&stream).write_all(request.as_bytes()).expect("sends");
-        let mut from = BufReader::new(stream);
-        let mut status = 0;
-        loop {
-            let mut line = String::new();
-            from.read_line(&mut line).expect("a head");
-            if line.starts_with("HTTP/1.1 ") {
-                status = line[9..12].parse().expect("a status");
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
+        let (from, status) = asked(address, target, "accept: text/event-stream\r\n", headers);
         Events { from, left: 0, status, id: String::new(), cut_after: None }
     }
 
@@ -150,30 +156,9 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> WebSocket {
-        let stream = TcpStream::connect(address).expect("connects");
-        stream.set_nodelay(true).expect("a socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let mut request = format!(
-            "GET {target} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        );
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        request.push_str("\r\n");
-        (&stream).write_all(request.as_bytes()).expect("sends");
-        let mut from = BufReader::new(stream);
-        let mut status = 0;
-        loop {
-            let mut line = String::new();
-            from.read_line(&mut line).expect("a head");
-            if line.starts_with("HTTP/1.1 ") {
-                status = line[9..12].parse().expect("a status");
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
+        let upgrade = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let (from, status) = asked(address, target, upgrade, headers);
         WebSocket { from, status, events: Vec::new() }
     }
 

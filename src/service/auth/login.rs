@@ -113,7 +113,7 @@ impl Service {
         self.granted(asker, collection, (*account.record).clone(), claims, look).await
     }
 
-    /// A token for any record, that can't be changed for a later one.
+    /// A token for any record, that can't be changed for a later one and doesn't outlive the caller's own.
     ///
     /// # Errors
     /// `Unauthenticated` or `Forbidden` but for a superuser; `NotFound`; `Invalid` for a duration that is none.
@@ -133,7 +133,8 @@ impl Service {
         let found = record_and_key(&view, &collection, &RecordId::new(id)?)?;
         let (record, _) = found.ok_or_else(|| Error::new(Kind::NotFound, "there is no such record"))?;
         let ends = seconds.map(|seconds| self.ends(seconds));
-        let claims = self.claims(&collection, &record, ends, false);
+        let mut claims = self.claims(&collection, &record, ends, false);
+        claims.expires = asker.caller.ends().map_or(claims.expires, |end| claims.expires.min(end));
         self.granted(asker, collection, record, claims, look).await
     }
 

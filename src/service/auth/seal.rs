@@ -37,8 +37,8 @@ impl Service {
     /// Puts into the writes what the server makes itself.
     ///
     /// # Errors
-    /// `TooLarge` for more passwords than `limits::TRANSACTION_PASSWORDS_MAX`; `Unavailable` while too many wait to be hashed;
-    /// `Internal` when the system gives no random bytes.
+    /// `TooLarge` for more passwords than `limits::TRANSACTION_PASSWORDS_MAX`, or of who is no superuser
+    /// `limits::CALLER_PASSWORDS_MAX`; `Unavailable` while too many wait to be hashed; `Internal` when the system gives no random bytes.
     pub(in crate::service) async fn seal(&self, view: &Published, writes: &mut [Write]) -> Result<Revealed> {
         let mut revealed = Revealed::new();
         let mut sealing = Vec::new();
@@ -49,9 +49,11 @@ impl Service {
             }
             sealing.extend(Sealing::of(view, collection, at, write)?);
         }
-        if sealing.len() > limits::TRANSACTION_PASSWORDS_MAX {
-            let max = limits::TRANSACTION_PASSWORDS_MAX;
-            let message = format!("one transaction sets at most {max} passwords");
+        let by_superuser = sealing.iter().all(|one| writes[one.at].guard.is_superuser());
+        let max = if by_superuser { limits::TRANSACTION_PASSWORDS_MAX } else { limits::CALLER_PASSWORDS_MAX };
+        if sealing.len() > max {
+            let many = if max == 1 { "" } else { "s" };
+            let message = format!("one transaction of yours sets at most {max} password{many}");
             return Err(Error::new(Kind::TooLarge, message).code("too_many_passwords"));
         }
         for one in sealing {

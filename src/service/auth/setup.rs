@@ -1,7 +1,7 @@
 //! How a server comes by its first superuser: from the command line, or by a link that `serve` prints and that works once.
 //!
 //! Invariant: the link's token is kept in memory only, is good for `limits::SETUP_TIME_MAX`, and is nothing any more once
-//! there is a superuser.
+//! there is a superuser; until there is one, no call that ends early uses it up.
 
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
@@ -35,12 +35,34 @@ impl std::fmt::Debug for Open {
 
 impl Setup {
     /// Takes the token, if it is this one and still good: nobody else has it then.
-    fn take(&self, token: &str, now: Millis) -> Option<Open> {
+    fn take(&self, token: &str, now: Millis) -> Option<Taken<'_>> {
         let mut open = self.0.lock();
         let good = open
             .as_ref()
             .is_some_and(|open| bool::from(open.token.as_bytes().ct_eq(token.as_bytes())) && open.until > now);
-        if good { open.take() } else { None }
+        let open = if good { open.take() } else { None };
+        open.map(|open| Taken { setup: self, open: Some(open) })
+    }
+}
+
+/// The token while it is being used. Whatever ends that, a caller that hung up too, gives it back, unless it was used.
+struct Taken<'a> {
+    setup: &'a Setup,
+    open: Option<Open>,
+}
+
+impl Taken<'_> {
+    fn used(mut self) {
+        self.open = None;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(open) = self.open.take() {
+            // One that was given out meanwhile stands.
+            self.setup.0.lock().get_or_insert(open);
+        }
     }
 }
 
@@ -67,15 +89,13 @@ impl Service {
     pub async fn set_up(&self, body: &[u8]) -> Result<Granted> {
         let [token, email, password] = texts(body, ["token", "email", "password"])?;
         let used = || Error::new(Kind::Unauthenticated, "the link is not good, or not any more").code("bad_token");
-        let open = self.0.setup.take(&token, self.core().clock().now()).ok_or_else(used)?;
+        let taken = self.0.setup.take(&token, self.core().clock().now()).ok_or_else(used)?;
         if self.has_superuser()? {
+            taken.used();
             return Err(used());
         }
-        if let Err(error) = self.create_superuser(&email, &password).await {
-            // Nothing was made of it: it may be tried again.
-            *self.0.setup.0.lock() = Some(open);
-            return Err(error);
-        }
+        self.create_superuser(&email, &password).await?;
+        taken.used();
         let asker = self.asker(Caller::Anonymous, "POST", Vec::new().into());
         let credentials = object(&[("identity", &email), ("password", &password)]);
         self.auth_with_password(&asker, own::SUPERUSERS, &credentials, Wanted::default()).await

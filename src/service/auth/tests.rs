@@ -4,9 +4,11 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::core::Threads;
+use crate::model::lines::Form;
 use crate::model::look::Wanted;
 use crate::service::Asker;
-use crate::service::fixture::{block_on, define, list_of, nobody, put, start, superuser};
+use crate::service::fixture::{begin, block_on, define, hold, list_of, nobody, put, start, superuser};
+use crate::service::import::{Source, Terms};
 use crate::time::Clock;
 
 const PEOPLE: &str = r#"{"name":"people","type":"auth","authToken":{"duration":600},"listRule":""}"#;
@@ -90,6 +92,96 @@ fn an_impersonation_is_never_good_for_longer_than_it_was_made_for() {
 }
 
 #[test]
+fn an_impersonation_does_not_outlive_the_key_or_the_token_that_made_it() {
+    let (service, threads) = with_ada();
+    let root = r#"{"email":"root@example.com","password":"long enough"}"#;
+    put(&service, "_superusers", "root", root);
+    let key = key(&service, r#""expires":"1970-01-01 00:01:00.000Z""#);
+    let made = |by: &str, id: &str| {
+        let (asker, collection) = (asker_of(&service, by), if id == "root" { "_superusers" } else { "people" });
+        let body = br#"{"duration":3600}"#;
+        token_in(&block_on(service.impersonate(&asker, collection, id, body, Wanted::default())).unwrap())
+    };
+    let by_key = made(&key, "ada");
+    let root = made(&key, "root");
+    let by_token = made(&root, "ada");
+    let lasting = {
+        let login = br#"{"identity":"root@example.com","password":"long enough"}"#;
+        let asker = nobody(&service);
+        let granted = service.auth_with_password(&asker, "_superusers", login, Wanted::default());
+        made(&token_in(&block_on(granted).unwrap()), "ada")
+    };
+    wait(&service, 58);
+    assert!([&by_key, &root, &by_token].into_iter().all(|token| is_good(&service, token)));
+    wait(&service, 2);
+    assert!(![&by_key, &root, &by_token].into_iter().any(|token| is_good(&service, token)));
+    assert!(is_good(&service, &lasting), "who may have a later token has no end");
+    drop(service);
+    threads.stop().unwrap();
+}
+
+/// A body in two parts. Something happens between them.
+struct Parted<'a> {
+    parts: usize,
+    between: &'a dyn Fn(),
+}
+
+impl Source for Parted<'_> {
+    fn next(&mut self) -> Result<Option<bytes::Bytes>> {
+        self.parts += 1;
+        if self.parts == 2 {
+            (self.between)();
+        }
+        // More than one command's lines.
+        Ok((self.parts <= 2).then(|| "{}\n".repeat(limits::ENTRY_CHANGES_PIECE * 3 / 2).into()))
+    }
+}
+
+fn delete(service: &Service, collection: &str, id: &str) {
+    block_on(service.delete_record(&superuser(service), collection, id, None, None)).unwrap();
+}
+
+#[test]
+fn an_import_ends_with_the_token_or_the_key_that_it_was_begun_by() {
+    type Way = (&'static str, fn(&Service) -> String, fn(&Service, &str), bool);
+    let owned: fn(&Service) -> String = |service| key(service, r#""owner":"ada","ownerCollection":"people""#);
+    let ways: [Way; 6] = [
+        ("nothing", login, |_, _| {}, false),
+        ("another address", login, |service, _| put(service, "people", "ada", r#"{"email":"a@example.com"}"#), false),
+        (
+            "a new password",
+            login,
+            |service, _| put(service, "people", "ada", r#"{"email":"ada@example.com","password":"battery staple"}"#),
+            true,
+        ),
+        ("its time", login, |service, _| wait(service, 600), true),
+        ("no account", owned, |service, _| delete(service, "people", "ada"), true),
+        ("no key", owned, |service, key| delete(service, API_KEYS, key[3..].split('_').next().unwrap()), true),
+    ];
+    for (what, shown, between, ends) in ways {
+        for atomic in [false, true] {
+            let (service, threads) = with_ada();
+            define(&service, r#"{"name":"things","createRule":"@request.auth.id != ''"}"#);
+            let shown = shown(&service);
+            let terms = Terms { form: Form::Ndjson, upsert: false, atomic };
+            let import = service.import(&asker_of(&service, &shown), "things", terms, None).unwrap();
+            let mut body = Parted { parts: 0, between: &|| between(&service, &shown) };
+            match import.known_by(Some(shown.as_bytes())).run(&mut body) {
+                Ok(report) => assert!(!ends && report.created == 3_000, "{what}: {report:?}"),
+                Err(ended) => {
+                    assert!(ends, "{what}: {ended:?}");
+                    let error = (ended.error.kind(), ended.error.code_str());
+                    assert_eq!(error, (Kind::Unauthenticated, "bad_token"), "{what}");
+                    assert_eq!(ended.report.created, if atomic { 0 } else { 1_000 }, "{what}");
+                }
+            }
+            drop(service);
+            threads.stop().unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_new_password_and_a_deletion_end_every_token_and_key_of_an_account() {
     let (service, threads) = with_ada();
     let (first, second) = (login(&service), login(&service));
@@ -146,6 +238,25 @@ fn the_link_for_the_first_superuser_ends_with_its_time() {
     wait(&service, most - 1);
     block_on(service.set_up(body(&token).as_bytes())).unwrap();
     assert!(service.open_setup().unwrap().is_none());
+    drop(service);
+    threads.stop().unwrap();
+}
+
+#[test]
+fn whoever_hangs_up_has_not_used_the_link() {
+    let (service, threads) = start(0);
+    block_on(service.define_own()).unwrap();
+    let token = service.open_setup().unwrap().unwrap();
+    let body = format!(r#"{{"token":"{token}","email":"a@example.com","password":"long enough"}}"#);
+    {
+        let _held = hold(&service.0.passwords, limits::PASSWORD_THREADS);
+        let first = begin(service.set_up(body.as_bytes()));
+        let second = block_on(service.set_up(body.as_bytes())).unwrap_err();
+        assert_eq!(second.code_str(), "bad_token", "one at a time");
+        drop(first);
+    }
+    block_on(service.set_up(body.as_bytes())).unwrap();
+    assert_eq!(block_on(service.set_up(body.as_bytes())).unwrap_err().code_str(), "bad_token");
     drop(service);
     threads.stop().unwrap();
 }

@@ -31,6 +31,7 @@ pub(super) fn run(import: &Import, claim: Option<Claim>, source: &mut dyn Source
         if writes.is_empty() && !turn.is_keyed() {
             return Ok(());
         }
+        import.stands()?;
         let command = turn.keeping(Keep::Counts, Command::Write(writes));
         match import.service.core().send_when_room(command)?.wait() {
             Err(error) if error.code_str() == STALE_SCHEMA => {}

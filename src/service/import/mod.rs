@@ -2,7 +2,8 @@
 //!
 //! One thread for each import reads lines and checks them (`work`) while the writer decides those before: two commands
 //! are held, never more, and the next piece of the body is asked for when there is room. Each line goes the way of a
-//! single create or put, under the caller's guard as it is then. With `atomic` all lines are one transaction (`atomic`),
+//! single create or put, under the caller's guard as it is then, and when the caller's token or key is over, so is the
+//! import. With `atomic` all lines are one transaction (`atomic`),
 //! which may have a key: its body is hashed as it is read.
 //!
 //! Invariants: commands are decided in the order of their lines, the next one sent only when the last one is decided; a
@@ -17,6 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Kind, Result};
@@ -24,11 +26,13 @@ use crate::id::CollectionId;
 use crate::limits;
 use crate::model::guard::Action;
 use crate::model::lines::Form;
+use crate::model::predicate::Request;
 use crate::model::schema::{Collection, Schema};
 use crate::service::auth::API_KEYS;
 use crate::service::once::Claim;
 use crate::service::places::Place;
 use crate::service::records::find;
+use crate::service::standing::Standing;
 use crate::service::writes::allow_one;
 use crate::service::{Asker, Service};
 
@@ -95,7 +99,9 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Import {
     service: Service,
-    asker: Asker,
+    standing: Mutex<Standing>,
+    /// What the caller's request said.
+    request: Arc<Request>,
     /// As it was named.
     named: Box<str>,
     /// Which that was; `None` where it may not be imported into (any more), and there is an answer from before.
@@ -121,8 +127,9 @@ impl Service {
             found => Some(found?.id),
         };
         let place = self.0.imports.take().ok_or_else(|| busy("imports", limits::IMPORTS_MAX))?;
-        let (service, asker, named) = (self.clone(), asker.clone(), collection.into());
-        Ok(Import { service, asker, named, collection: found, terms, claim, _place: place })
+        let standing = Mutex::new(Standing::new(self, asker.caller.clone(), None));
+        let (service, request, named) = (self.clone(), asker.request.clone(), collection.into());
+        Ok(Import { service, standing, request, named, collection: found, terms, claim, _place: place })
     }
 }
 
@@ -143,11 +150,19 @@ pub(super) fn busy(what: &str, max: usize) -> Error {
 }
 
 impl Import {
+    /// The same, of a caller who is known by what it showed: once that is over, so is the import.
+    #[must_use]
+    pub fn known_by(self, credential: Option<&[u8]>) -> Import {
+        let caller = self.standing.lock().caller().clone();
+        let standing = Mutex::new(Standing::new(&self.service, caller, credential.map(Arc::from)));
+        Import { standing, ..self }
+    }
+
     /// Imports all that `source` gives, on this thread, which must be one that may wait.
     ///
     /// # Errors
     /// What ended it: the source, a header or, with `atomic`, a line that can't be taken, a right that was taken away,
-    /// the core's. Without `atomic` a line that can't be taken is no error: the report names it.
+    /// `Unauthenticated` for a token or key that is over; the core's. Without `atomic` a line that can't be taken is no error: the report names it.
     pub fn run(mut self, source: &mut dyn Source) -> Result<Report, Box<Ended>> {
         let mut report = Report::new(self.service.position());
         let claim = self.claim.take();
@@ -184,10 +199,24 @@ impl Import {
         }
     }
 
-    /// The caller as of now: rules that ask for the time get that of the line's check.
-    fn asker(&self) -> Asker {
-        let now = self.service.core().clock().now();
-        let request = crate::model::predicate::Request { now, ..(*self.asker.request).clone() };
-        Asker { caller: self.asker.caller.clone(), request: Arc::new(request) }
+    /// The caller as of now: rules that ask for the time or the caller's record get those of the line's check.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when its token or key is over.
+    fn asker(&self) -> Result<Asker> {
+        let mut standing = self.standing.lock();
+        standing.renew(&self.service)?;
+        let caller = standing.caller().clone();
+        let (now, principal) = (self.service.core().clock().now(), caller.record());
+        let request = Request { now, principal, ..(*self.request).clone() };
+        Ok(Asker { caller, request: Arc::new(request) })
+    }
+
+    /// Sees to it that the caller still is one: what was checked for long may have outlived it.
+    ///
+    /// # Errors
+    /// As [`Import::asker`].
+    fn stands(&self) -> Result<()> {
+        self.standing.lock().renew(&self.service).map(drop)
     }
 }

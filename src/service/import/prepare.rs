@@ -30,17 +30,18 @@ impl Import {
     /// The lines of `piece` from the `from`-th on, as of now. `names` are the table's columns.
     ///
     /// # Errors
-    /// `NotFound` for a collection that is gone; by its rules; `Invalid` for columns that are none.
+    /// `Unauthenticated` when the caller's token or key is over; `NotFound` for a collection that is gone; by its rules; `Invalid` for columns that are none.
     pub(super) fn prepare(&self, piece: &Piece, from: usize, names: Option<&[String]>) -> Result<Prepared> {
         let core = self.service.core();
+        let asker = self.asker()?;
         let view = core.view();
         let schema = &view.schema;
         let gone = || Error::new(Kind::NotFound, "there is no such collection");
         let collection = match self.collection {
             Some(id) => schema.get(id).ok_or_else(gone)?,
-            None => importable(schema, &self.asker, &self.named, self.terms)?,
+            None => importable(schema, &asker, &self.named, self.terms)?,
         };
-        let guard = self.asker().guard(schema, collection)?;
+        let guard = asker.guard(schema, collection)?;
         allow_one(&guard, self.terms.actions())?;
         let columns = names.map(|names| Columns::new(collection, names, guard.is_superuser())).transpose()?;
         let mut reading =

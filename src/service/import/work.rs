@@ -87,6 +87,7 @@ impl Work<'_> {
         if from == writes.len() {
             return Ok(None);
         }
+        self.import.stands()?;
         self.import.service.core().send_when_room(Command::Load { writes: writes.clone(), from }).map(Some)
     }
 

@@ -126,6 +126,9 @@ impl ChangesPage {
     /// Adds as many as may be; `at` is the place behind all of them.
     fn add(&mut self, events: Vec<(Arc<str>, Arc<Event>)>, left: &mut usize, at: Mark) {
         for (collection, event) in events {
+            if self.body.len() >= limits::PAGE_BYTES_MAX {
+                *left = 0;
+            }
             if *left == 0 {
                 return;
             }

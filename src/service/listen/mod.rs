@@ -1,6 +1,6 @@
 //! Streams: who listens to what, and what is sent next. Knows nothing of how it is sent.
 //!
-//! A [`Listener`] is one stream: a caller (`standing`), what it listens to (`target`), how it sees that (`lens`), and its
+//! A [`Listener`] is one stream: a caller (`service::standing`), what it listens to (`target`), how it sees that (`lens`), and its
 //! place in what changes ([`crate::live::Tail`]). [`Listener::next`] gives what is to be sent, as long as the client takes
 //! it; nothing waits for a listener that is not asked.
 //!
@@ -11,7 +11,6 @@ pub mod changes;
 mod lens;
 mod registry;
 mod snapshot;
-mod standing;
 mod target;
 
 pub(super) use registry::Streams;
@@ -31,10 +30,10 @@ use crate::limits;
 use crate::live::{Bell, Event, Gathered, Lens, Lost, SeatId, Tail};
 use crate::service::access::Caller;
 use crate::service::records::find;
+use crate::service::standing::Standing;
 use crate::service::{Asker, Service};
 use lens::Outlook;
 use registry::Entered;
-use standing::Standing;
 
 /// The least pause before a token's end is looked at again.
 const END_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -59,6 +58,8 @@ struct State {
     next: SeatId,
     /// The view that everything was seated by; nothing is, if there is none.
     by: Option<Seq>,
+    /// How often all was seated again: what was made before is of another caller or definition.
+    turn: u64,
     /// What is to be told before all else.
     notices: Vec<Notice>,
     /// Why it is over.
@@ -117,7 +118,8 @@ impl Service {
         let bell: Bell = Arc::new(Notify::new());
         let standing = Standing::new(self, caller, credential.map(Arc::from));
         let tail = Tail::new(self.0.bus.clone(), bell.clone());
-        let state = State { standing, seated: Vec::new(), tail, next: 0, by: None, notices: Vec::new(), over: None };
+        let state =
+            State { standing, seated: Vec::new(), tail, next: 0, by: None, turn: 0, notices: Vec::new(), over: None };
         let listener = Listener { service: self.clone(), bell, state: Mutex::new(state), entered };
         listener.watch(&listener.state.lock().standing);
         Ok(Arc::new(listener))
@@ -177,8 +179,18 @@ impl Listener {
     /// # Errors
     /// As [`Listener::subscribe`], and as an export.
     pub async fn subscribe_with_snapshot(&self, subscriptions: Vec<Subscription>) -> Result<Snapshot> {
-        let (view, outlooks) = self.seat_all(subscriptions, Begin::Now, false)?;
-        snapshot::take(&self.service, view, outlooks).await
+        let (view, outlooks, turn) = self.seat_all(subscriptions, Begin::Now, false)?;
+        snapshot::take(&self.service, view, outlooks, turn).await
+    }
+
+    /// Whether a snapshot may still be given: the caller may go on, and neither it nor a definition is another since.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when the caller's time is over.
+    pub fn may_give(&self, snapshot: &Snapshot) -> Result<bool> {
+        let mut state = self.state.lock();
+        self.refresh(&mut state)?;
+        Ok(state.turn == snapshot.turn)
     }
 
     /// Listens to nothing of that name any more; whether something was.
@@ -196,8 +208,10 @@ impl Listener {
         subscriptions: Vec<Subscription>,
         begin: Begin,
         only: bool,
-    ) -> Result<(Arc<Published>, Vec<Arc<Outlook>>)> {
+    ) -> Result<(Arc<Published>, Vec<Arc<Outlook>>, u64)> {
         let mut state = self.state.lock();
+        // What is there and what comes is judged by one caller, that of now.
+        self.refresh(&mut state)?;
         let kept = if only { 0 } else { state.seated.len() };
         if kept + subscriptions.len() > limits::SUBSCRIPTIONS_MAX {
             let message = format!("a stream listens to at most {} things", limits::SUBSCRIPTIONS_MAX);
@@ -231,9 +245,10 @@ impl Listener {
         }
         // Of all seats the oldest.
         state.by = Some(state.by.map_or(view.position.seq, |by| by.min(view.position.seq)));
+        let turn = state.turn;
         drop(state);
         self.bell.notify_one();
-        Ok((view, outlooks))
+        Ok((view, outlooks, turn))
     }
 
     /// Where to begin.
@@ -277,6 +292,7 @@ impl Listener {
             return Ok(());
         }
         let view = self.service.core().view();
+        state.turn += 1;
         self.seat_again(state, &view)?;
         state.by = Some(view.position.seq);
         Ok(())
@@ -362,6 +378,10 @@ impl Listener {
                     match read.await {
                         Ok(Ok(read)) => {
                             let mut state = self.state.lock();
+                            // It took its time: who listens may be another by now, and what was read is then read again.
+                            if let Some(next) = self.first(&mut state) {
+                                return Some(next);
+                            }
                             let events = state.tail.adopt(read);
                             if events.is_empty() {
                                 continue;

@@ -138,14 +138,20 @@ impl Service {
         Ok(client)
     }
 
-    /// The stream of an id, and, the first time, where its client was left before.
+    /// The stream of an id, and, until it is [`Service::stream_begun`], where its client was left before.
     ///
     /// # Errors
     /// `NotFound`.
     pub fn stream_of(&self, client: &str) -> Result<(Arc<Listener>, Option<Mark>)> {
         let mut open = self.0.streams.0.lock();
-        let found =
-            open.by_client.get_mut(client).and_then(|named| Some((named.listener.upgrade()?, named.from.take())));
+        let found = open.by_client.get_mut(client).and_then(|named| Some((named.listener.upgrade()?, named.from)));
         found.ok_or_else(|| Error::new(Kind::NotFound, "there is no such stream").code("no_stream"))
+    }
+
+    /// The stream goes on from where its client was left: what comes later begins at its own time.
+    pub fn stream_begun(&self, client: &str) {
+        if let Some(named) = self.0.streams.0.lock().by_client.get_mut(client) {
+            named.from = None;
+        }
     }
 }

@@ -30,6 +30,8 @@ const LARGE: &str = "snapshot_large";
 pub struct Snapshot {
     /// Behind this everything is told as it changes.
     pub mark: Mark,
+    /// Of its listener, when it was taken.
+    pub(super) turn: u64,
     /// The lines that were read and not given yet: of each record the number of what it is listened to by, and its JSON.
     lines: BytesMut,
     rest: Option<(Arc<Spool>, u64)>,
@@ -87,7 +89,12 @@ impl Snapshot {
 ///
 /// # Errors
 /// As of an export.
-pub(super) async fn take(service: &Service, view: Arc<Published>, outlooks: Vec<Arc<Outlook>>) -> Result<Snapshot> {
+pub(super) async fn take(
+    service: &Service,
+    view: Arc<Published>,
+    outlooks: Vec<Arc<Outlook>>,
+    turn: u64,
+) -> Result<Snapshot> {
     let mark = Mark::from(view.position);
     let deadline = Instant::now() + limits::QUERY_TIME_MAX;
     let work = {
@@ -99,8 +106,8 @@ pub(super) async fn take(service: &Service, view: Arc<Published>, outlooks: Vec<
         done => done?,
     };
     Ok(match out {
-        Out::Memory(lines) => Snapshot { mark, lines: Bytes::from(lines).into(), rest: None },
-        Out::Disk(spool) => Snapshot { mark, lines: BytesMut::new(), rest: Some((Arc::new(spool), 0)) },
+        Out::Memory(lines) => Snapshot { mark, turn, lines: Bytes::from(lines).into(), rest: None },
+        Out::Disk(spool) => Snapshot { mark, turn, lines: BytesMut::new(), rest: Some((Arc::new(spool), 0)) },
     })
 }
 

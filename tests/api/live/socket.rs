@@ -132,6 +132,20 @@ fn a_caller_shows_itself_by_a_header_or_by_the_first_message() {
 }
 
 #[test]
+fn what_was_listened_to_before_is_the_callers_who_shows_itself_then() {
+    let (server, mut client, root, [ada, _]) = known();
+    let mut socket = WebSocket::open(server.address, "/api/ws", &[]);
+    assert_eq!(socket.ask(r#"{"id":1,"op":"subscribe","collection":"owned"}"#)["status"], 200);
+    // Both at once, so that nothing is sent between them.
+    socket.send(&json!({"id": 2, "op": "auth", "token": ada}).to_string());
+    socket.send(r#"{"id":3,"op":"subscribe","sub":"one","collection":"owned","record":"none"}"#);
+    assert_eq!([socket.next(), socket.next()].map(|answer| answer.expect("an answer")["status"].clone()), [204, 200]);
+    owned(&mut client, &root, "a", r#"{"owner":"ada"}"#);
+    let event = socket.next().expect("an event");
+    assert_eq!((&event["sub"], &event["record"]["id"]), (&json!("1"), &json!("a")), "{event}");
+}
+
+#[test]
 fn a_foreign_page_gets_no_socket() {
     let (server, _client) = open();
     let own = format!("http://{}", server.address);

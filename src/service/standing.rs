@@ -1,4 +1,5 @@
-//! Who a stream's caller is, looked at again whenever it may have changed: a stream is never another's than today's.
+//! Who the caller of a stream or an import is, looked at again whenever it may have changed: what goes on for long is never
+//! another's than today's.
 //!
 //! Invariant: a standing that was renewed at a position holds until a slot of its own moves past it or its time is over.
 
@@ -28,8 +29,12 @@ impl Standing {
     pub(super) fn new(service: &Service, caller: Caller, credential: Option<Arc<[u8]>>) -> Standing {
         // When it was found is not known here: whatever has moved makes it be looked at again.
         let mut standing = Standing { caller, credential, renewed: Seq::ZERO, slots: Vec::new() };
-        standing.slots = standing.records(service).iter().map(|(of, id)| Slot::of_record(*of, id)).collect();
+        standing.slots = standing.slots(service);
         standing
+    }
+
+    fn slots(&self, service: &Service) -> Vec<Slot> {
+        self.records(service).iter().map(|(of, id)| Slot::of_record(*of, id)).collect()
     }
 
     pub(super) fn caller(&self) -> &Caller {
@@ -76,6 +81,10 @@ impl Standing {
         self.renewed = at;
         let other = caller != self.caller;
         self.caller = caller;
+        if other {
+            // A key may act for another now.
+            self.slots = self.slots(service);
+        }
         Ok(other)
     }
 
