@@ -165,6 +165,7 @@ POST /api/realtime 404 404 404 404 404
 POST /api/realtime/token 401 200 403 403 200
 GET /api/ws 400 400 400 400 400
 GET /api/changes 200 200 200 200 200
+GET /api/handlers/{id}/status 401 403 403 404 404
 GET /api/cache 401 403 403 200 200
 POST /api/cache/invalidate 401 403 403 200 200
 ";
