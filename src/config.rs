@@ -54,6 +54,8 @@ pub struct Settings {
     pub rate_limit_requests: u32,
     /// Logins from one address in `limits::RATE_LOGINS_TIME`.
     pub rate_limit_logins: u32,
+    /// Whether webhooks may be sent to addresses that are not open to all: this machine's own, those of its net.
+    pub webhook_private_addresses: bool,
     /// Networks of proxies that are believed in `X-Forwarded-For`: `10.0.0.0/8`, `::1`.
     pub trusted_proxies: Vec<String>,
     /// Memory that one hash of a password fills, KiB.
@@ -142,6 +144,7 @@ impl Default for Settings {
             rate_limits: false,
             rate_limit_requests: limits::RATE_REQUESTS,
             rate_limit_logins: limits::RATE_LOGINS,
+            webhook_private_addresses: false,
             trusted_proxies: Vec::new(),
             password_memory_kib: limits::PASSWORD_MEMORY_KIB,
             request_log_lines: limits::JOURNAL_LINES,
@@ -319,7 +322,7 @@ mod tests {
              connections_max = {}\nconnections_per_address = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n\
              metrics_open = {}\nslow_ms = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
-             rate_limit_logins = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n\
+             rate_limit_logins = {}\nwebhook_private_addresses = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n\
              request_log_lines = {}\nrequest_log_hours = {}\nrequest_log_level = \"info\"\n",
             settings.data,
             settings.listen,
@@ -339,6 +342,7 @@ mod tests {
             settings.rate_limits,
             settings.rate_limit_requests,
             settings.rate_limit_logins,
+            settings.webhook_private_addresses,
             settings.trusted_proxies,
             settings.password_memory_kib,
             settings.request_log_lines,

@@ -20,6 +20,7 @@
 //!
 //! What changes flows on by the log alone: a consumer ([`core::Consumer`]) reads it at its own pace. [`live`] is one, for all
 //! who listen: each change is judged once for those who see the same, and a listener that is slow goes on from the log.
+//! [`handlers`] are others, one for each record of `_handlers`: they write what is derived, send webhooks, drop what is kept.
 //!
 //! Reads take the newest published view, a stack of layers over redb, and never wait for the writer.
 //!
@@ -56,6 +57,8 @@
 //!   all else that is random are made before the append (`service::auth`).
 //! - A stream is told of a change only what its caller may see by the rules, the definitions and the caller's own record of
 //!   the moment it is sent (`service::listen`); nothing waits for a listener.
+//! - A handler's place in the log moves by entries of the log: what a `collection` handler writes is in the same one, so it
+//!   is written once; what a webhook sends is sent at least once, with the same id each time. No write waits for a handler.
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
 //! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.

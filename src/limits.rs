@@ -220,8 +220,26 @@ pub const HANDLER_WRITES_MAX: usize = 100;
 pub const HANDLER_PASSED_MAX: usize = 1_000;
 /// How long a webhook waits for its answer unless it says otherwise, seconds.
 pub const HANDLER_TIMEOUT_SECONDS: u64 = 10;
-/// How long it may wait at most, seconds.
-pub const HANDLER_TIMEOUT_SECONDS_MAX: u64 = 60;
+/// How long it may wait at most, from the name's resolution to the answer's end, seconds.
+pub const HANDLER_TIMEOUT_SECONDS_MAX: u64 = 15;
+/// What is read of an answer to a webhook, bytes: more is cut off with the connection, and the status counts.
+pub const HANDLER_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Messages of one webhook that are under way at once; further ones wait.
+pub const HANDLER_DELIVERIES_MAX: usize = 16;
+/// Messages of one webhook that were read and are not delivered: what a restart sends again at most. While there are as
+/// many it reads no more, and the log keeps what comes.
+pub const HANDLER_WINDOW_MAX: usize = 1_000;
+/// The same, bytes of their bodies, but for the last one.
+pub const HANDLER_WINDOW_BYTES: usize = 4 << 20;
+/// Time between two entries that move one handler's cursor, of those that send.
+pub const HANDLER_CURSOR_PAUSE: Duration = Duration::from_millis(200);
+/// Threads that all webhooks send from.
+pub const HANDLER_SEND_THREADS: usize = 2;
+/// A message that is kept in a dead letter, bytes: as a text in JSON it may double, and is part of a record then. Of a
+/// longer one the letter has what names it.
+pub const HANDLER_LETTER_BYTES_MAX: usize = 900 << 10;
+/// Why a change was given up, characters: more is cut.
+pub const HANDLER_ERROR_CHARS_MAX: usize = 1_000;
 
 // What changed when.
 

@@ -24,6 +24,8 @@ mod reshapes;
 mod support;
 #[path = "api/transfers.rs"]
 mod transfers;
+#[path = "api/webhooks.rs"]
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 

@@ -168,6 +168,15 @@ pub(super) struct Flags {
     /// Logins from one address in a minute. [default: 10]
     #[arg(long, value_name = "N", env = "MILLPOND_RATE_LIMIT_LOGINS")]
     rate_limit_logins: Option<u32>,
+    /// Whether webhooks may be sent to addresses that are not open to all: this machine's, its net's. [default: false]
+    #[arg(
+        long,
+        env = "MILLPOND_WEBHOOK_PRIVATE_ADDRESSES",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    webhook_private_addresses: Option<bool>,
     /// Networks of proxies whose X-Forwarded-For says who the client is, as 10.0.0.0/8. Several by commas, or the flag
     /// again; not with --dev. [default: none]
     #[arg(long, value_name = "NETWORKS", env = "MILLPOND_TRUSTED_PROXIES", value_delimiter = ',')]
@@ -350,6 +359,7 @@ impl Flags {
             rate_limits,
             rate_limit_requests,
             rate_limit_logins,
+            webhook_private_addresses,
             trusted_proxies
         );
         // A variable that is set to nothing sets nothing.

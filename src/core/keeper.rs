@@ -21,6 +21,8 @@ use crate::disk::Disk;
 use crate::error::{Kind, Result};
 use crate::id::Seq;
 use crate::log;
+use crate::model::handler::{HANDLERS, is_enabled};
+use crate::state;
 use crate::time::Millis;
 
 /// Pause after something that failed.
@@ -115,7 +117,9 @@ impl Keeper {
     fn try_step(&mut self, now: Millis, ends: &dyn Fn() -> bool) -> Result<bool> {
         let segments = self.trimmer.segments()?;
         let safe = self.snapshot.map_or(Seq::ZERO, |snapshot| snapshot.seq.min(self.durable.get()));
-        let needs = Needs { safe, leased: self.leases.floor(), now };
+        let handlers = handlers_floor(&self.published.load())?;
+        let leased = self.leases.floor().into_iter().chain(handlers).min();
+        let needs = Needs { safe, leased, now };
         let keep_from = retention::keep_from(&segments, &self.keep, &needs);
         if self.trimmer.trim_one(keep_from)? {
             tracing::debug!(keep_from = keep_from.0, "a segment of the log is trimmed");
@@ -167,4 +171,19 @@ impl Keeper {
         self.snapshot = Some(snapshot);
         Ok(true)
     }
+}
+
+/// The first entry that an enabled handler still needs. It is looked for here, and not leased by those who carry handlers
+/// out, so that none that begins, fails or is tried again is without it for a moment.
+fn handlers_floor(view: &Published) -> Result<Option<Seq>> {
+    let Some(own) = view.schema.find(HANDLERS) else { return Ok(None) };
+    let mut floor = None;
+    for pair in state::cursors(&view.stack)? {
+        let (id, cursor) = pair?;
+        let record = state::record(&view.stack, own, &id)?;
+        if record.is_some_and(|record| is_enabled(own, &record.fields)) {
+            floor = floor.into_iter().chain([cursor.whole().next()]).min();
+        }
+    }
+    Ok(floor)
 }

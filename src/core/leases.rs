@@ -1,4 +1,5 @@
-//! Who still needs which entries of the log: handlers' cursors, followers, the archive. Each holds a lease.
+//! Who still needs which entries of the log: followers, the archive. Each holds a lease. (What handlers need stands in the
+//! state, and the keeper looks there.)
 //!
 //! Invariant: within the log's bound of bytes nothing is trimmed that a lease names; past it a lease protects nothing,
 //! and its holder finds that the log begins behind its place.

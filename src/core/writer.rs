@@ -368,6 +368,7 @@ fn frees_space(command: &Command) -> bool {
         | Command::Backfill { .. }
         | Command::Reshape { .. }
         | Command::Advance(_)
+        | Command::Rewind(_)
         | Command::Once(..) => false,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::core::{Changed, Published, RecordChange, What};
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, RecordId};
+use crate::id::RecordId;
 use crate::model::command::{Derived, Way, Write};
 use crate::model::expr::{Input, Program, Row};
 use crate::model::handler::{Actions, Deed, Handler, Source};
@@ -44,16 +44,27 @@ pub(super) fn derive(
     means: &Means,
 ) -> Result<Option<Derived>> {
     let (Deed::Collection(target), What::Record(change)) = (&handler.deed, &changed.what) else { return Ok(None) };
+    let Some(source) = wants(handler, view, changed, change)? else { return Ok(None) };
+    let target = view.schema.get(*target).ok_or_else(|| Error::invalid("the target is gone"))?;
+    Seen::new(view, change, changed.time).write(source, target, means).map(Some)
+}
+
+/// What of a handler is particular to a change's collection, where it wants that change.
+///
+/// # Errors
+/// What its filter refuses; the state's.
+pub(super) fn wants<'a>(
+    handler: &'a Handler,
+    view: &Published,
+    changed: &Changed<'_>,
+    change: &RecordChange<'_>,
+) -> Result<Option<&'a Source>> {
     let source = handler.sources.iter().find(|source| source.collection == change.collection);
     let Some(source) = source.filter(|_| is_wanted(handler.actions, action(change))) else { return Ok(None) };
-    let seen = Seen::new(view, change, changed.time);
-    if let Some(filter) = &source.filter
-        && !seen.holds(filter)?
-    {
-        return Ok(None);
+    match &source.filter {
+        Some(filter) if !Seen::new(view, change, changed.time).holds(filter)? => Ok(None),
+        _ => Ok(Some(source)),
     }
-    let target = view.schema.get(*target).ok_or_else(|| Error::invalid("the target is gone"))?;
-    seen.write(source, target, means).map(Some)
 }
 
 /// A change with all that expressions may look at.
@@ -180,53 +191,4 @@ impl Body {
         self.0.push(b'}');
         self.0
     }
-}
-
-/// What is left behind of a change that a handler gave up, as a write.
-///
-/// # Errors
-/// That there is no place for it, or no id.
-pub(super) fn dead_letter(view: &Published, handler: &RecordId, letter: &Letter, means: &Means) -> Result<Derived> {
-    let collection = view.schema.find(crate::model::handler::DEAD_LETTERS);
-    let collection = collection.ok_or_else(|| Error::internal("there is no collection of dead letters"))?;
-    let body = serde_json::json!({
-        "handler": handler.as_str(), "kind": letter.kind, "position": letter.position, "event": letter.event,
-        "error": letter.error, "attempts": 1,
-    });
-    let id = (means.new_id)(letter.time)?;
-    let op = pipeline::create(collection, body.to_string().as_bytes(), id, true)?;
-    let create = Write { collection: collection.id, schema: collection.version, guard: means.guard.clone(), op };
-    Ok(Derived { create, merge: None })
-}
-
-/// A change that was given up, or a gap.
-#[derive(Clone, Debug)]
-pub(super) struct Letter {
-    pub(super) kind: &'static str,
-    pub(super) position: String,
-    /// What names the record; nothing of what is in it.
-    pub(super) event: Option<serde_json::Value>,
-    pub(super) error: String,
-    pub(super) time: Millis,
-}
-
-impl Letter {
-    pub(super) fn of(view: &Published, changed: &Changed<'_>) -> Letter {
-        let event = match &changed.what {
-            What::Record(change) => Some(serde_json::json!({
-                "action": action(change), "collection": name(view, change.collection), "id": change.id.as_str(),
-            })),
-            _ => None,
-        };
-        let position = changed.mark.to_string();
-        Letter { kind: "event", position, event, error: String::new(), time: changed.time }
-    }
-
-    pub(super) fn because(self, error: &Error) -> Letter {
-        Letter { error: error.to_string(), ..self }
-    }
-}
-
-fn name(view: &Published, collection: CollectionId) -> String {
-    view.schema.get(collection).map_or_else(|| collection.to_string(), |found| found.name.to_string())
 }

@@ -1,44 +1,47 @@
 //! Floor 4, handlers: what is done with each change by the records of `_handlers`.
 //!
-//! Stands: handlers of kind `collection`, each on a thread of its own (`feeder`) that reads the log from its cursor, derives
-//! writes by the handler's expressions (`derive`) and has them committed with its new cursor, exactly once; what is
-//! refused becomes a dead letter. One more thread (here) starts them as handlers come, are enabled or changed. Handlers of
-//! the kinds `webhook` and `cache` are judged when saved and have their cursors, and nothing carries them out yet: of what
-//! sends there are the signature (`sign`), the addresses that may be sent to (`address`) and the pauses (`backoff`).
-//! Nothing is sent again by hand (`redeliver`) either, and a change of epoch makes a cursor one of another history.
+//! Each enabled handler has a thread of its own (`feeder`) that reads the log from its cursor and does what its kind does:
+//! [`collection`] derives writes by expressions (`derive`) and has them committed with the new cursor, exactly once;
+//! [`webhook`] sends messages, at least once; [`cache`] drops what is kept of answers. What is given up becomes a dead
+//! letter (`letter`), logged with the cursor that passes it. One more thread (here) starts them as handlers come, are
+//! enabled or changed, and starts one again that has panicked, from its cursor. While a handler is enabled, the core keeps
+//! the log from its cursor on, as far as the log's bytes allow; behind that, one dead letter names what is lost, and it
+//! goes on from the oldest entry that there is.
 //!
-//! Invariants: there is at most one thread for each handler; nothing here makes a guard or an id, both come from above.
+//! Invariants: there is at most one thread for each handler; no write waits for a handler, and no handler for another.
+//! Nothing here makes a guard or an id, both come from above.
 
-pub mod address;
-pub mod backoff;
+mod cache;
+mod collection;
 mod derive;
 mod feeder;
-pub mod sign;
+mod letter;
 #[cfg(test)]
 mod tests;
+pub mod webhook;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
 
-use crate::core::{Consumer, Core, Ended, Keeps};
-use crate::error::{Error, Result};
-use crate::id::{Mark, RecordId};
+use crate::core::{Consumer, Core, Ended, Keeps, Published};
+use crate::error::{Error, Kind, Result};
+use crate::id::{CollectionId, Mark, RecordId};
 use crate::limits;
 use crate::model::change::Change;
 use crate::model::guard::Guard;
-use crate::model::handler::{Edge, HANDLERS};
+use crate::model::handler::{Deed, HANDLERS, Handler, is_enabled};
 use crate::state;
 use crate::time::Millis;
 
-use feeder::Feeder;
-
-/// How often the thread looks whether one that it started has ended.
-const TICK: Duration = Duration::from_millis(100);
+use feeder::{Feeder, TICK};
+use webhook::backoff::Pauses;
+use webhook::{Dialer, Failure, Message};
 
 /// What handlers work with that is not theirs to make.
 #[derive(Debug)]
@@ -47,6 +50,24 @@ pub struct Means {
     pub guard: Guard,
     /// The id of a record that is made at a time.
     pub new_id: fn(Millis) -> Result<RecordId>,
+    /// Drops what is kept of answers.
+    pub invalidate: Invalidate,
+    /// How webhooks connect.
+    pub dialer: Arc<Dialer>,
+    /// When they try again.
+    pub pauses: Pauses,
+}
+
+/// Drops what patterns name of what is kept of answers.
+#[derive(Clone)]
+pub struct Invalidate(pub Arc<Invalidating>);
+
+type Invalidating = dyn Fn(&[Box<str>]) + Send + Sync;
+
+impl fmt::Debug for Invalidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Invalidate")
+    }
 }
 
 /// What a handler has done since the server started.
@@ -56,16 +77,24 @@ pub struct Status(Mutex<Counts>);
 /// The figures of a [`Status`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Writes that were made.
+    /// Writes that were made, messages that were delivered, changes that something was dropped for.
     pub acknowledged: u64,
-    /// Writes that are on their way.
+    /// Those that are on their way.
     pub in_flight: u64,
+    /// Messages that were read and are not delivered, those on their way too.
+    pub waiting: u64,
+    /// Of them those that have failed before.
+    pub retrying: u64,
     /// Up to where all was dealt with: the cursor is logged less often.
     pub reached: Option<Mark>,
+    /// When the change happened that waits longest, or else that was read last.
+    pub at: Option<Millis>,
     /// Failures.
     pub failed: u64,
     /// The last of them.
     pub last_error: Option<String>,
+    /// The last changes that the log had no longer: from behind the first up to the second.
+    pub lost: Option<(Mark, Mark)>,
 }
 
 impl Status {
@@ -84,22 +113,45 @@ impl Status {
         counts.acknowledged += if acknowledged { in_flight } else { 0 };
     }
 
-    fn reached(&self, mark: Mark) {
-        self.0.lock().reached = Some(mark);
+    fn delivered(&self) {
+        self.0.lock().acknowledged += 1;
+    }
+
+    fn standing(&self, (waiting, retrying, in_flight): (usize, usize, usize), reached: Mark, at: Option<Millis>) {
+        let mut counts = self.0.lock();
+        (counts.waiting, counts.retrying, counts.in_flight) = (waiting as u64, retrying as u64, in_flight as u64);
+        (counts.reached, counts.at) = (Some(reached), at);
+    }
+
+    fn reached(&self, mark: Mark, at: Millis) {
+        let mut counts = self.0.lock();
+        (counts.reached, counts.at) = (Some(mark), Some(at));
     }
 
     fn failed(&self, error: &Error) {
+        self.refused(&error.to_string());
+    }
+
+    fn refused(&self, error: &str) {
         let mut counts = self.0.lock();
         counts.failed += 1;
-        counts.last_error = Some(error.to_string());
+        counts.last_error = Some(error.to_owned());
+    }
+
+    fn lost(&self, from: Mark, to: Mark) {
+        self.0.lock().lost = Some((from, to));
     }
 }
+
+/// Those that there are, by their ids.
+type Known = Arc<Mutex<BTreeMap<RecordId, Arc<Status>>>>;
 
 /// The handle; its threads end when it is dropped, or when the core tells its consumers to.
 #[derive(Debug)]
 pub struct Handlers {
     core: Core,
-    known: Arc<Mutex<BTreeMap<RecordId, Arc<Status>>>>,
+    means: Arc<Means>,
+    known: Known,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -110,18 +162,18 @@ impl Handlers {
     /// # Errors
     /// `Internal` when the system gives no thread.
     pub fn start(core: Core, means: Means) -> Result<Handlers> {
-        let known = Arc::<Mutex<BTreeMap<_, _>>>::default();
-        let over = Arc::<AtomicBool>::default();
+        let (known, over, means) = (Known::default(), Arc::<AtomicBool>::default(), Arc::new(means));
         let starter = Starter {
             core: core.clone(),
-            means: Arc::new(means),
+            means: means.clone(),
             known: known.clone(),
             over: over.clone(),
             running: BTreeMap::new(),
+            runtime: None,
         };
         let thread = std::thread::Builder::new().name("handlers".to_owned()).spawn(move || starter.run());
         let thread = thread.map_err(|error| Error::internal("no thread for handlers").source(error))?;
-        Ok(Handlers { core, known, over, thread: Some(thread) })
+        Ok(Handlers { core, means, known, over, thread: Some(thread) })
     }
 
     /// What a handler has done since the server started, and how far it has come; `None` for one that is not there.
@@ -132,6 +184,38 @@ impl Handlers {
         let Some(cursor) = state::cursor(&self.core.view().stack, id)? else { return Ok(None) };
         let counts = self.known.lock().get(id).map(|status| status.counts()).unwrap_or_default();
         Ok(Some((cursor, counts)))
+    }
+
+    /// The same of all.
+    ///
+    /// # Errors
+    /// The state's.
+    pub fn all(&self) -> Result<Vec<(RecordId, Mark, Counts)>> {
+        let view = self.core.view();
+        let cursors = state::cursors(&view.stack)?.collect::<Result<Vec<_>>>()?;
+        let known = self.known.lock();
+        let counts = |id: &RecordId| known.get(id).map(|status| status.counts()).unwrap_or_default();
+        Ok(cursors.into_iter().map(|(id, cursor)| (counts(&id), id, cursor)).map(|(c, id, at)| (id, at, c)).collect())
+    }
+
+    /// Sends once, now, what a webhook gave up; what comes of it is the caller's.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such handler, `Unprocessable` where it is no webhook or has faults; `Unavailable` with
+    /// code `not_delivered` where the receiver takes it not.
+    pub async fn send(&self, handler: &RecordId, message: &Message) -> Result<()> {
+        let view = self.core.view();
+        let missing = || Error::new(Kind::NotFound, "there is no such handler");
+        let own = view.schema.find(HANDLERS).ok_or_else(missing)?;
+        let record = state::record(&view.stack, own, handler)?.ok_or_else(missing)?;
+        let faulty = |error: Error| {
+            Error::new(Kind::Unprocessable, error.message().to_owned()).faults(error.field_faults().to_vec())
+        };
+        let Deed::Webhook(webhook) = Handler::read(&view.schema, own, &record.fields).map_err(faulty)?.deed else {
+            return Err(Error::new(Kind::Unprocessable, "the handler is no webhook"));
+        };
+        let sent = webhook::send_once(webhook, self.means.dialer.clone(), message, self.core.clock().now()).await;
+        sent.map_err(|Failure { message, .. }| Error::new(Kind::Unavailable, message).code("not_delivered"))
     }
 }
 
@@ -150,9 +234,11 @@ impl Drop for Handlers {
 struct Starter {
     core: Core,
     means: Arc<Means>,
-    known: Arc<Mutex<BTreeMap<RecordId, Arc<Status>>>>,
+    known: Known,
     over: Arc<AtomicBool>,
     running: BTreeMap<RecordId, JoinHandle<()>>,
+    /// Made with the first handler.
+    runtime: Option<Runtime>,
 }
 
 impl Starter {
@@ -168,8 +254,13 @@ impl Starter {
             }
             std::thread::sleep(TICK);
         }
+        self.over.store(true, Ordering::Relaxed);
         for (_, thread) in std::mem::take(&mut self.running) {
             let _ = thread.join();
+        }
+        if let Some(runtime) = self.runtime.take() {
+            // A name that is still asked for holds up nothing.
+            runtime.shutdown_background();
         }
     }
 
@@ -205,27 +296,58 @@ impl Starter {
         })
     }
 
+    /// Forgets what has ended, and says which of it panicked.
+    fn bury(&mut self) {
+        let ended: Vec<RecordId> =
+            self.running.iter().filter(|(_, thread)| thread.is_finished()).map(|(id, _)| id.clone()).collect();
+        for id in ended {
+            if self.running.remove(&id).is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!(handler = %id, "a handler panicked: it begins again from its cursor");
+                if let Some(status) = self.known.lock().get(&id) {
+                    status.refused("the handler panicked");
+                }
+            }
+        }
+    }
+
     /// Starts what is to run and doesn't, and forgets what has ended.
     fn reconcile(&mut self) -> Result<()> {
-        self.running.retain(|_, thread| !thread.is_finished());
+        self.bury();
         let view = self.core.view();
         let Some(own) = view.schema.find(HANDLERS) else { return Ok(()) };
         let (records, _) = state::next_records(&view.stack, own, None, limits::HANDLERS_MAX, usize::MAX)?;
         self.known.lock().retain(|id, _| records.iter().any(|record| record.id == *id));
         for record in records {
-            let enabled = own
-                .field("enabled")
-                .is_some_and(|field| *record.fields.get(field.id) != crate::model::value::Value::Bool(false));
-            if !enabled || Edge::of(own, &record.fields).is_none() || self.running.contains_key(&record.id) {
+            if !is_enabled(own, &record.fields) || self.running.contains_key(&record.id) {
                 continue;
             }
             let status = self.known.lock().entry(record.id.clone()).or_default().clone();
-            let (core, means) = (self.core.clone(), self.means.clone());
-            let feeder = Feeder { core, id: record.id.clone(), means, status, over: self.over.clone() };
+            let runtime = self.runtime()?;
+            let (core, means, over) = (self.core.clone(), self.means.clone(), self.over.clone());
+            let feeder = Feeder { core, id: record.id.clone(), means, status, over, runtime };
             let thread = std::thread::Builder::new().name("handler".to_owned()).spawn(move || feeder.run());
             let thread = thread.map_err(|error| Error::internal("no thread for a handler").source(error))?;
             self.running.insert(record.id, thread);
         }
         Ok(())
     }
+
+    fn runtime(&mut self) -> Result<tokio::runtime::Handle> {
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => Builder::new_multi_thread()
+                .worker_threads(limits::HANDLER_SEND_THREADS)
+                // One for each handler that asks for a name.
+                .max_blocking_threads(limits::HANDLERS_MAX)
+                .thread_name("webhooks")
+                .enable_all()
+                .build()
+                .map_err(|error| Error::internal("no threads for webhooks").source(error))?,
+        };
+        Ok(self.runtime.insert(runtime).handle().clone())
+    }
+}
+
+fn named(view: &Published, collection: CollectionId) -> String {
+    view.schema.get(collection).map_or_else(|| collection.to_string(), |found| found.name.to_string())
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Handlers, Means};
+use super::webhook::Dialer;
+use super::webhook::backoff::Pauses;
+use super::{Handlers, Invalidate, Means};
 use crate::core::{self, Core, Threads};
 use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
@@ -37,13 +39,22 @@ fn means() -> Means {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         RecordId::new(&format!("made{:06}", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
-    Means { guard: Guard::for_server(), new_id }
+    Means {
+        guard: Guard::for_server(),
+        new_id,
+        invalidate: Invalidate(Arc::new(|_| ())),
+        dialer: Arc::new(Dialer::new(true)),
+        pauses: Pauses::default(),
+    }
 }
 
 fn start() -> (Core, Threads) {
+    start_with(core::Settings { ballast_bytes: 4_096, ..core::Settings::default() })
+}
+
+fn start_with(settings: core::Settings) -> (Core, Threads) {
     let disk = SimDisk::new(1);
     disk.create_dir_all(Path::new("/data")).unwrap();
-    let settings = core::Settings { ballast_bytes: 4_096, ..core::Settings::default() };
     let (core, threads) = core::start(Arc::new(disk), Path::new("/data"), &settings, Clock::manual(Millis(1))).unwrap();
     let own = handler::definitions();
     for (text, is_own) in
@@ -203,6 +214,126 @@ fn a_disabled_handler_stays_where_it_is_and_goes_on_from_there() {
     settle(&core, "last");
     assert_eq!(all(&core, "sums"), r#"ada 5 "a"; bob 5 "b"; first 0 "first"; last 0 "last""#);
     drop(handlers);
+    core.end_consumers();
+    drop(core);
+    threads.stop().unwrap();
+}
+
+/// A webhook to a port of this machine that nobody listens at.
+fn nowhere(id: &str) -> String {
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = free.local_addr().unwrap().port();
+    format!(
+        r#"{{"id":"{id}","name":"{id}","kind":"webhook","collections":["orders"],"url":"http://127.0.0.1:{port}/",
+        "secret":"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"}}"#
+    )
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what}: it never comes");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn end(core: Core, threads: Threads, handlers: Handlers) {
+    drop(handlers);
+    core.end_consumers();
+    drop(core);
+    threads.stop().unwrap();
+}
+
+#[test]
+fn what_is_never_taken_becomes_a_dead_letter_that_holds_the_message() {
+    let (core, threads) = start();
+    create(&core, HANDLERS, &nowhere("hook"));
+    let ms = Duration::from_millis;
+    let pauses = Pauses { first: ms(2), longest: ms(10), tries_for: ms(60) };
+    let handlers = Handlers::start(core.clone(), Means { pauses, ..means() }).unwrap();
+    for n in 0..40 {
+        create(&core, "orders", &format!(r#"{{"id":"o{n}","customer":"ada","total":{n}}}"#));
+        merge(&core, "orders", &format!("o{n}"), r#"{"customer":"bob"}"#);
+    }
+    let hook = id("hook");
+    wait_for("all given up", || records(&core, DEAD_LETTERS).len() == 80);
+    let letters: Vec<String> = records(&core, DEAD_LETTERS).iter().map(|one| shown(&core, DEAD_LETTERS, one)).collect();
+    let of = |text: &str| letters.iter().filter(|letter| letter.contains(text)).count();
+    assert_eq!(of(r#""hook" "event" "#), 80, "{letters:?}");
+    assert_eq!((of("orders.create"), of("orders.update"), of("can't be connected to")), (40, 40, 80), "{}", letters[0]);
+    let (cursor, counts) = handlers.status(&hook).unwrap().unwrap();
+    assert!(counts.failed > 160, "tried more than once: {counts:?}");
+    assert_eq!((counts.acknowledged, counts.lost), (0, None));
+    wait_for("nothing is left", || handlers.status(&hook).unwrap().unwrap().1.waiting == 0);
+    let (again, _) = handlers.status(&hook).unwrap().unwrap();
+    assert!(again >= cursor);
+    // Deleted, it ends with what it had under way.
+    create(&core, "orders", r#"{"id":"x","customer":"ada","total":1}"#);
+    let of = core.view().schema.find(HANDLERS).unwrap().clone();
+    submit(&core, write(&core, &of.name, Op::Delete { id: hook.clone(), if_match: None }));
+    wait_for("it is gone", || handlers.all().unwrap().is_empty());
+    end(core, threads, handlers);
+}
+
+#[test]
+fn the_log_is_kept_for_enabled_handlers_and_what_it_loses_is_told() {
+    let log = crate::log::Settings {
+        segment_bytes: 8 << 10,
+        first_segment_bytes: 4 << 10,
+        ring_bytes: 4 << 10,
+        ..crate::log::Settings::default()
+    };
+    let keep = core::Keep { log_keep: Duration::ZERO, log_max_bytes: 1 << 20 };
+    let (core, threads) = start_with(core::Settings { log, keep, ballast_bytes: 4_096, ..core::Settings::default() });
+    create(&core, HANDLERS, &nowhere("hook"));
+    let made = core.view().position.seq;
+    let text = "x".repeat(1_000);
+    let mut count = 0;
+    let mut fill = |bytes: usize| {
+        for _ in 0..bytes / 1_000 {
+            count += 1;
+            create(&core, "notes", &format!(r#"{{"id":"n{count}","text":"{text}"}}"#));
+        }
+    };
+    // Twice what was enough to trim, were it not for the handler; nobody carries it out, and it holds the log all the same.
+    fill(800_000);
+    assert!(core.log().first_seq() <= made.next(), "the log is kept from {}", core.log().first_seq().0);
+    // Past its bytes it is not.
+    while core.log().first_seq() <= made.next() {
+        fill(100_000);
+    }
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    let hook = id("hook");
+    wait_for("the loss is told", || handlers.status(&hook).unwrap().unwrap().1.lost.is_some());
+    let (cursor, counts) = handlers.status(&hook).unwrap().unwrap();
+    let (from, to) = counts.lost.unwrap();
+    assert!(from.position.seq == made && to > from && cursor >= to, "{counts:?}");
+    let letters: Vec<String> = records(&core, DEAD_LETTERS).iter().map(|one| shown(&core, DEAD_LETTERS, one)).collect();
+    assert!(letters.len() == 1 && letters[0].contains(r#""hook" "gap" "#), "{letters:?}");
+    end(core, threads, handlers);
+}
+
+#[test]
+fn a_disabled_handler_holds_nothing_of_the_log() {
+    let log = crate::log::Settings {
+        segment_bytes: 8 << 10,
+        first_segment_bytes: 4 << 10,
+        ring_bytes: 4 << 10,
+        ..crate::log::Settings::default()
+    };
+    let keep = core::Keep { log_keep: Duration::ZERO, log_max_bytes: 4 << 20 };
+    let (core, threads) = start_with(core::Settings { log, keep, ballast_bytes: 4_096, ..core::Settings::default() });
+    create(&core, HANDLERS, &nowhere("hook"));
+    let made = core.view().position.seq;
+    merge(&core, HANDLERS, "hook", r#"{"enabled":false}"#);
+    let text = "x".repeat(5_000);
+    let mut count = 0;
+    wait_for("the log is trimmed", || {
+        count += 1;
+        create(&core, "notes", &format!(r#"{{"id":"n{count}","text":"{text}"}}"#));
+        core.log().first_seq() > made.next()
+    });
+    assert!(count * 5_000 < 4 << 20, "before it had to be");
     core.end_consumers();
     drop(core);
     threads.stop().unwrap();

@@ -18,7 +18,7 @@ use crate::http::rates::Class;
 use crate::http::{App, Refusal};
 use crate::meter::{Counter, Gauge, Histogram, resident_bytes};
 use crate::service::Service;
-use crate::service::figures::Watched;
+use crate::service::figures::{HandlerFigures, Watched};
 
 /// Of the connections, counted where bytes are moved.
 #[derive(Debug, Default)]
@@ -241,6 +241,25 @@ impl Page {
         self.gauge("millpond_collections", "Collections.", core.collections);
         self.gauge("millpond_scans_queued", "Long queries that wait.", watched.scans_queued);
         self.gauge("millpond_totals_kept", "Totals of lists that are kept.", watched.totals_kept);
+        let deliveries = "millpond_handler_deliveries_total";
+        self.by_handler(watched, deliveries, "counter", "Messages, writes and drops that a handler made.", |of| {
+            of.acknowledged
+        });
+        let failures = "millpond_handler_failures_total";
+        self.by_handler(watched, failures, "counter", "Those that failed.", |of| of.failed);
+        let about = "Entries of the log that a handler has not dealt with.";
+        self.by_handler(watched, "millpond_handler_lag", "gauge", about, |of| of.lag);
+    }
+
+    /// A line for each handler; an id needs no escape.
+    fn by_handler(&mut self, watched: &Watched, name: &str, kind: &str, about: &str, of: fn(&HandlerFigures) -> u64) {
+        if watched.handlers.is_empty() {
+            return;
+        }
+        self.head(name, kind, about);
+        for (id, figures) in &watched.handlers {
+            self.line(format_args!("{name}{{handler=\"{id}\"}} {}", of(figures)));
+        }
     }
 }
 

@@ -94,6 +94,7 @@ fn table() -> Vec<Row> {
         (Method::GET, "/api/ws", Reads, get(ws::open)),
         (Method::GET, "/api/changes", Reads, get(realtime::changes)),
         (Method::GET, "/api/handlers/{id}/status", Reads, get(handlers::status)),
+        (Method::POST, "/api/handlers/{id}/redeliver", Writes, post(handlers::redeliver)),
         (Method::GET, "/api/cache", Reads, get(cache::figures)),
         (Method::POST, "/api/cache/invalidate", Forgets, post(cache::invalidate)),
     ]

@@ -70,6 +70,8 @@ pub enum Command {
     },
     /// The server's own: a handler has come further in the log, with all that it writes on the way.
     Advance(Box<Advance>),
+    /// A handler goes back in the log, to be given again what lies behind.
+    Rewind(Rewind),
     /// Another command, never of this kind, done at most once: so much of its answer is kept in its own entry, and given
     /// again to whoever asks again. A refusal is not kept.
     Once(Once, Keep, Box<Command>),
@@ -89,6 +91,15 @@ pub struct Advance {
     pub to: Mark,
     /// In order; a later one sees the earlier ones.
     pub writes: Vec<Derived>,
+}
+
+/// A handler's way back. Refused for one whose writes would be made twice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rewind {
+    /// Which record of `_handlers`.
+    pub handler: RecordId,
+    /// Where it is then: no further than it was.
+    pub to: Mark,
 }
 
 /// What a handler writes for one change.
@@ -293,6 +304,7 @@ impl Command {
             | Command::Truncate(_)
             | Command::Reshape { .. }
             | Command::Backfill { .. }
+            | Command::Rewind(_)
             | Command::Reclaim { .. } => OP_BYTES,
             Command::Advance(advance) => {
                 let ops = advance.writes.iter().flat_map(|one| std::iter::once(&one.create).chain(&one.merge));

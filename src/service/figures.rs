@@ -2,10 +2,11 @@
 
 use crate::core::{Figures, Meters};
 use crate::error::Result;
+use crate::id::RecordId;
 use crate::service::{Caller, Service, access};
 
 /// How the service is at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watched {
     /// The core's own.
     pub core: Figures,
@@ -13,6 +14,19 @@ pub struct Watched {
     pub scans_queued: usize,
     /// Totals of lists that are kept.
     pub totals_kept: usize,
+    /// Handlers, by their ids.
+    pub handlers: Vec<(RecordId, HandlerFigures)>,
+}
+
+/// How one handler is getting on.
+#[derive(Clone, Copy, Debug)]
+pub struct HandlerFigures {
+    /// Writes, messages and drops that were made since the server started.
+    pub acknowledged: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Entries of the log that it has not dealt with.
+    pub lag: u64,
 }
 
 impl Service {
@@ -28,7 +42,16 @@ impl Service {
             core: self.core().figures(),
             scans_queued: self.0.pool.queued(),
             totals_kept: self.0.lists.totals(),
+            handlers: self.handler_figures()?,
         })
+    }
+
+    fn handler_figures(&self) -> Result<Vec<(RecordId, HandlerFigures)>> {
+        let figures = self.0.handlers.all()?.into_iter().map(|(id, cursor, counts)| {
+            let lag = self.lag(cursor, &counts);
+            (id, HandlerFigures { acknowledged: counts.acknowledged, failed: counts.failed, lag })
+        });
+        Ok(figures.collect())
     }
 
     /// What the core counts.

@@ -43,7 +43,7 @@ use std::sync::Arc;
 use crate::config::Settings;
 use crate::core::{Core, Published};
 use crate::error::Result;
-use crate::handlers::{Handlers, Means};
+use crate::handlers::Handlers;
 use crate::id::Position;
 use crate::limits;
 use crate::live::Bus;
@@ -78,6 +78,8 @@ struct Inner {
     handlers: Handlers,
     streams: listen::Streams,
     imports: Places,
+    /// Dead letters that are sent again.
+    redeliveries: Places,
     exports: Places,
     spools: Spools,
     /// `None` where the settings leave it no room.
@@ -114,11 +116,12 @@ impl Service {
             pool: ScanPool::start()?,
             passwords: ScanPool::for_passwords()?,
             lists,
-            cache,
             bus: Bus::start(core.clone())?,
-            handlers: Handlers::start(core.clone(), Means { guard: access::for_server(), new_id: ids::record_id })?,
+            handlers: Handlers::start(core.clone(), handlers::means(&core, settings, cache.clone()))?,
+            cache,
             streams: listen::Streams::default(),
             imports: Places::new(limits::IMPORTS_MAX),
+            redeliveries: Places::new(limits::HANDLER_DELIVERIES_MAX),
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),
             spools: Spools::open(&core)?,

@@ -166,6 +166,7 @@ POST /api/realtime/token 401 200 403 403 200
 GET /api/ws 400 400 400 400 400
 GET /api/changes 200 200 200 200 200
 GET /api/handlers/{id}/status 401 403 403 404 404
+POST /api/handlers/{id}/redeliver 401 403 403 400 400
 GET /api/cache 401 403 403 200 200
 POST /api/cache/invalidate 401 403 403 200 200
 ";

@@ -149,6 +149,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("/api/collections/notes/export", "GET,HEAD"),
     ("/api/batch", "POST"),
     ("/api/handlers/h/status", "GET,HEAD"),
+    ("/api/handlers/h/redeliver", "POST"),
     ("/api/cache", "GET,HEAD"),
     ("/api/cache/invalidate", "POST"),
 ];

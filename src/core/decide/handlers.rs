@@ -9,8 +9,8 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{Mark, RecordId};
 use crate::limits;
 use crate::model::change::Change;
-use crate::model::command::{Advance, Derived, Written};
-use crate::model::handler::{Edge, HANDLERS, Handler, circle};
+use crate::model::command::{Advance, Derived, Rewind, Written};
+use crate::model::handler::{Edge, HANDLERS, Handler, circle, is_enabled};
 use crate::model::schema::Collection;
 use crate::model::value::Fields;
 use crate::state;
@@ -20,12 +20,27 @@ fn is_handlers(collection: &Collection) -> bool {
     collection.id.is_own() && &*collection.name == HANDLERS
 }
 
-/// A record of `_handlers` as it is to be is a handler.
+/// A record of `_handlers` as it is to be is a handler. One that is disabled and is otherwise what it was may have faults:
+/// what it names may be gone.
 ///
 /// # Errors
 /// `Invalid` with all faults; `Conflict` with code `handler_circle`; `Unprocessable` where there are too many.
-pub(super) fn judge(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, after: &Fields) -> Result<()> {
+pub(super) fn judge(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    id: &RecordId,
+    before: Option<&Fields>,
+    after: &Fields,
+) -> Result<()> {
     if !is_handlers(collection) {
+        return Ok(());
+    }
+    let is_same = |before: &Fields| {
+        let mut others =
+            collection.fields.iter().filter(|field| &*field.name != "enabled" && !field.is_set_by_server());
+        others.all(|field| before.get(field.id) == after.get(field.id))
+    };
+    if !is_enabled(collection, after) && before.is_some_and(is_same) {
         return Ok(());
     }
     Handler::read(draft.schema, collection, after)?;
@@ -83,6 +98,25 @@ pub(super) fn advance(draft: &mut Draft<'_>, advance: &Advance) -> Result<()> {
         draft.committed.writes.push(written);
     }
     draft.push(Change::Advanced { handler: handler.clone(), through: Some(*to) })
+}
+
+/// A webhook or one that drops what is kept goes back: it may be given a change twice.
+///
+/// # Errors
+/// `NotFound`; `Unprocessable` for one that writes; `Conflict` with code `handler_moved` where it has not come so far.
+pub(super) fn rewind(draft: &mut Draft<'_>, rewind: &Rewind) -> Result<()> {
+    let missing = || Error::new(Kind::NotFound, "there is no such handler");
+    let collection = draft.schema.find(HANDLERS).ok_or_else(missing)?.clone();
+    let stored = state::record(draft.state()?, &collection, &rewind.handler)?.ok_or_else(missing)?;
+    let cursor = state::cursor(draft.state()?, &rewind.handler)?.ok_or_else(missing)?;
+    if Edge::of(&collection, &stored.fields).is_some() {
+        let message = "what the handler writes would be written twice";
+        return Err(Error::new(Kind::Unprocessable, message).code("exactly_once"));
+    }
+    if rewind.to > cursor {
+        return Err(moved());
+    }
+    draft.push(Change::Advanced { handler: rewind.handler.clone(), through: Some(rewind.to) })
 }
 
 /// Creates, or changes what is there.

@@ -104,6 +104,7 @@ fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
             collections::reclaim(draft, *collection, *generation, *index, after.as_deref())?;
         }
         Command::Advance(advance) => handlers::advance(draft, advance)?,
+        Command::Rewind(rewind) => handlers::rewind(draft, rewind)?,
         Command::Once(..) => return Err(Error::internal("a command is to be done once in two ways")),
     }
     indexes::fail_doubled(draft)?;

@@ -229,7 +229,7 @@ fn same_as_sent(collection: &Collection, before: &Fields, after: &Fields) -> boo
 }
 
 fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, mut after: Fields) -> Result<Record> {
-    handlers::judge(draft, collection, id, &after)?;
+    handlers::judge(draft, collection, id, None, &after)?;
     check_record(draft, collection, id, None, &after)?;
     reshape::follow(draft, collection, id, None, &mut after)?;
     let record = Record { id: id.clone(), version: draft.position, fields: after.clone() };
@@ -244,7 +244,7 @@ fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, mut aft
 }
 
 fn update(draft: &mut Draft<'_>, collection: &Collection, before: Record, mut after: Fields) -> Result<Record> {
-    handlers::judge(draft, collection, &before.id, &after)?;
+    handlers::judge(draft, collection, &before.id, Some(&before.fields), &after)?;
     check_record(draft, collection, &before.id, Some(&before.fields), &after)?;
     reshape::follow(draft, collection, &before.id, Some(&before.fields), &mut after)?;
     draft.push(Change::Updated {

@@ -4,7 +4,7 @@ use super::expressions::refusal;
 use super::fixture::*;
 use crate::core::Outcome;
 use crate::id::{Mark, Position, Seq};
-use crate::model::command::{Advance, Command, Derived, Op, Way, Write};
+use crate::model::command::{Advance, Command, Derived, Op, Rewind, Way, Write};
 use crate::model::definition;
 use crate::model::guard::Guard;
 use crate::model::handler::{self, HANDLERS};
@@ -51,7 +51,7 @@ fn what_is_saved_can_be_carried_out() {
     let good = [
         format!(r#""kind":"webhook","collections":["orders"],"url":"https://example.com/in","secret":"{SECRET}""#),
         format!(
-            r#""kind":"webhook","collections":["orders","sums"],"filter":"total > 10","actions":["update"],"timeout":60,
+            r#""kind":"webhook","collections":["orders","sums"],"filter":"total > 10","actions":["update"],"timeout":15,
             "url":"http://example.com:8080/in?a=b","secret":"{SECRET}","headers":{{"Authorization":"Bearer x"}}"#
         ),
         r#""kind":"collection","collections":["orders"],"target":"sums","key":"customer","filter":"@old.paid != paid",
@@ -183,6 +183,46 @@ fn a_handler_begins_behind_itself_and_leaves_nothing() {
     core.write(&[(HANDLERS, Op::Delete { id: id("a"), if_match: None })]).unwrap();
     assert_eq!(cursor(&core, "a"), None);
     core.assert_one_state(again.seq);
+}
+
+#[test]
+fn a_handler_whose_target_is_gone_is_disabled_and_deleted_and_not_enabled() {
+    let mut core = core();
+    save(&mut core, &feeding("a", "orders", "notes")).unwrap();
+    let notes = core.collection("notes").id;
+    core.submit(Command::Drop(notes)).unwrap();
+    let faulty = "Invalid invalid target:unknown_collection";
+    let change = |core: &mut Stepped, body: &str| {
+        let op = core.merge(HANDLERS, "a", body, None);
+        core.write(&[(HANDLERS, op)])
+    };
+    assert_eq!(refusal(change(&mut core, r#"{"name":"b"}"#)), faulty);
+    assert_eq!(refusal(change(&mut core, r#"{"enabled":false,"name":"b"}"#)), faulty, "only as it is");
+    change(&mut core, r#"{"enabled":false}"#).unwrap();
+    assert_eq!(refusal(change(&mut core, r#"{"enabled":true}"#)), faulty);
+    change(&mut core, r#"{"target":"sums","set":{"text":null,"total+":"1"},"enabled":true}"#).unwrap();
+    core.submit(Command::Drop(core.collection("sums").id)).unwrap();
+    let last = core.write(&[(HANDLERS, Op::Delete { id: id("a"), if_match: None })]).unwrap().position;
+    assert_eq!(cursor(&core, "a"), None);
+    core.assert_one_state(last.seq);
+}
+
+#[test]
+fn only_what_may_be_done_twice_goes_back() {
+    let mut core = core();
+    save(&mut core, &feeding("a", "orders", "sums")).unwrap();
+    let made = save(&mut core, r#"{"id":"b","name":"b","kind":"cache","collections":["orders"],"patterns":["*"]}"#);
+    let made = Mark::from(made.unwrap().position);
+    let rewind = |handler: &str, seq: u64| {
+        let to = Mark::from(Position { seq: Seq(seq), ..made.position });
+        Command::Rewind(Rewind { handler: id(handler), to })
+    };
+    assert_eq!(refusal(core.submit(rewind("a", 1))), "Unprocessable exactly_once");
+    assert_eq!(refusal(core.submit(rewind("c", 1))), "NotFound not_found");
+    assert_eq!(refusal(core.submit(rewind("b", made.position.seq.0 + 1))), "Conflict handler_moved");
+    let last = core.submit(rewind("b", 2)).unwrap().position;
+    assert_eq!(cursor(&core, "b").map(|mark| mark.position.seq), Some(Seq(2)));
+    core.assert_one_state(last.seq);
 }
 
 /// One that adds to the sum `s`, making it where it is not there.

@@ -15,6 +15,7 @@ mod webhook;
 
 pub use circle::{Edge, circle};
 pub use own::{DEAD_LETTERS, HANDLERS, definitions};
+pub use read::is_enabled;
 
 use base64ct::{Base64, Encoding};
 

@@ -39,7 +39,8 @@ pub fn definitions() -> [String; 2] {
             {{"name":"event","type":"json"}},
             {{"name":"error","type":"text","required":true}},
             {{"name":"attempts","type":"number","integer":true}},
-            {{"name":"created","type":"autodate","onCreate":true}}]}}"#
+            {{"name":"created","type":"autodate","onCreate":true}}],
+            "indexes":[{{"name":"by_handler","fields":["handler"]}}]}}"#
         ),
     ]
 }

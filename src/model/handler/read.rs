@@ -79,12 +79,17 @@ impl Handler {
         let deed = deed.unwrap_or_else(|| Deed::Cache(Vec::new()));
         Ok(Handler {
             name: stored.text("name").unwrap_or_default().into(),
-            enabled: *stored.get("enabled") != Value::Bool(false),
+            enabled: is_enabled(own, fields),
             actions: actions(stored),
             sources,
             deed,
         })
     }
+}
+
+/// Whether a record of `own`, which is `_handlers`, is to be carried out.
+pub fn is_enabled(own: &Collection, fields: &Fields) -> bool {
+    *Stored { own, fields }.get("enabled") != Value::Bool(false)
 }
 
 impl Edge {

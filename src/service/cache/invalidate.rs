@@ -109,6 +109,16 @@ fn pattern(schema: &Schema, text: &str) -> Read {
     }
 }
 
+/// What patterns and keys name; one that names nothing is left out.
+pub(in crate::service) fn of_patterns(schema: &Schema, patterns: &[Box<str>]) -> Named {
+    let mut named = Named::default();
+    for text in patterns {
+        let found = pattern(schema, text).or_else(|_| key(schema, text));
+        found.into_iter().flatten().for_each(|one| named.add(one));
+    }
+    named
+}
+
 impl Named {
     fn add(&mut self, one: One) {
         match one {

@@ -28,7 +28,7 @@ use crate::error::Result;
 use crate::id::{CollectionId, Seq};
 use crate::limits;
 use crate::model::mask::Mask;
-use crate::model::schema::Collection;
+use crate::model::schema::{Collection, Schema};
 use crate::service::{Caller, Service, access};
 
 pub(super) use finished::Finishing;
@@ -169,6 +169,13 @@ impl Service {
         let named = invalidate::named(&self.core().view().schema, body)?;
         let entries = self.0.cache.as_ref().map_or(0, |cache| cache.drop_named(&named));
         Ok(format!("{{\"entries\":{entries}}}").into_bytes())
+    }
+}
+
+impl Cache {
+    /// Drops what patterns and keys (`*`, `orders/*`, `orders/ID`) name; what names nothing drops nothing.
+    pub(super) fn drop_patterns(&self, schema: &Schema, patterns: &[Box<str>]) {
+        self.drop_named(&invalidate::of_patterns(schema, patterns));
     }
 }
 

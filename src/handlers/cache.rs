@@ -1,0 +1,57 @@
+//! Handlers of kind `cache`: for each change that they want, what is kept of answers is dropped by their patterns.
+//!
+//! What is kept is never stale, and a restart begins without any: so a change may be dealt with twice, and the cursor is
+//! logged seldom.
+
+use super::derive::wants;
+use super::feeder::{Feeder, Over, Refused, Standing, TICK};
+use crate::core::{Consumer, What, changes};
+use crate::id::Mark;
+use crate::limits;
+
+/// Until something ends it.
+pub(super) fn follow(
+    feeder: &Feeder,
+    patterns: &[Box<str>],
+    mut standing: Standing,
+    mut consumer: Consumer,
+) -> Result<(), Over> {
+    let mut passed = 0;
+    loop {
+        let batch = consumer.next_batch(limits::HANDLER_BATCH_BYTES)?;
+        if batch.is_empty() {
+            consumer.wait(TICK)?;
+        }
+        if feeder.ends() {
+            return Err(Over::Ended);
+        }
+        let view = feeder.still(&standing)?;
+        let Some(end) = batch.last() else { continue };
+        let mut wanted = 0;
+        for logged in &batch {
+            let mut seen = false;
+            for changed in changes(logged).filter(|changed| changed.mark > standing.cursor) {
+                seen = true;
+                let What::Record(change) = &changed.what else { continue };
+                match wants(&standing.handler, &view, &changed, change) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => wanted += 1,
+                    Err(error) => feeder.status.failed(&error),
+                }
+            }
+            passed += usize::from(seen);
+        }
+        if wanted > 0 {
+            (feeder.means.invalidate.0)(patterns);
+            feeder.status.sent(wanted);
+            feeder.status.answered(true);
+        }
+        let to = Mark::from(end.position);
+        if passed >= limits::HANDLER_PASSED_MAX {
+            feeder.submit(standing.version, standing.cursor, to, Vec::new()).map_err(Refused::over)?;
+            standing.cursor = to;
+            passed = 0;
+        }
+        feeder.status.reached(to, end.time);
+    }
+}

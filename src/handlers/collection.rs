@@ -1,0 +1,144 @@
+//! Handlers of kind `collection`: what is derived for each change is written, and the cursor with it.
+//!
+//! Invariants: what is written and the cursor that says so are one command, refused as a whole where the cursor is not
+//! where it was read: nothing is written twice. A write that is refused becomes a dead letter in the same way and holds up
+//! nothing behind it.
+
+use std::sync::Arc;
+
+use super::derive::derive;
+use super::feeder::{Feeder, Over, Refused, Standing, TICK, refusal};
+use super::letter::Letter;
+use crate::core::{Changed, Consumer, Published, changes};
+use crate::error::Error;
+use crate::id::Mark;
+use crate::limits;
+use crate::log::Logged;
+use crate::model::command::Derived;
+
+/// A change that was dealt with.
+struct Item {
+    /// Behind it.
+    mark: Mark,
+    /// What is to be written for it.
+    write: Option<Derived>,
+    /// Where something is: what is left if it is refused. Where nothing is: why there could be nothing.
+    letter: Option<Letter>,
+}
+
+/// Until something ends it.
+pub(super) fn follow(feeder: &Feeder, mut standing: Standing, mut consumer: Consumer) -> Result<(), Over> {
+    let mut passed = 0;
+    loop {
+        let batch = consumer.next_batch(limits::HANDLER_BATCH_BYTES)?;
+        if batch.is_empty() {
+            consumer.wait(TICK)?;
+        }
+        if feeder.ends() {
+            return Err(Over::Ended);
+        }
+        let view = feeder.still(&standing)?;
+        let Some(end) = batch.last() else { continue };
+        let (mut items, seen) = items(feeder, &standing, &view, &batch)?;
+        passed += seen;
+        let last = items.last().map(|item| item.mark);
+        items.retain(|item| Some(item.mark) == last || item.letter.is_some());
+        if passed >= limits::HANDLER_PASSED_MAX || items.iter().any(|item| item.letter.is_some()) {
+            commit(feeder, &mut standing, &items)?;
+            passed = 0;
+        }
+        feeder.status.reached(Mark::from(end.position), end.time);
+    }
+}
+
+/// What is to be done for the changes of a batch behind the cursor, in order, and how many entries had any.
+fn items(
+    feeder: &Feeder,
+    standing: &Standing,
+    view: &Published,
+    batch: &[Arc<Logged>],
+) -> Result<(Vec<Item>, usize), Over> {
+    let (mut items, mut seen) = (Vec::new(), 0);
+    for logged in batch {
+        let before = items.len();
+        for changed in changes(logged).filter(|changed| changed.mark > standing.cursor) {
+            items.push(item(feeder, standing, view, &changed)?);
+        }
+        seen += usize::from(items.len() > before);
+    }
+    Ok((items, seen))
+}
+
+fn item(feeder: &Feeder, standing: &Standing, view: &Published, changed: &Changed<'_>) -> Result<Item, Over> {
+    let mark = changed.mark;
+    match derive(&standing.handler, view, changed, &feeder.means) {
+        Ok(None) => Ok(Item { mark, write: None, letter: None }),
+        Ok(write) => Ok(Item { mark, write, letter: Some(Letter::of(view, changed)) }),
+        Err(error) => {
+            let refusal = refusal(error)?;
+            feeder.status.failed(&refusal);
+            Ok(Item { mark, write: None, letter: Some(Letter::of(view, changed).because(&refusal)) })
+        }
+    }
+}
+
+/// Writes all that is to be written, and the cursor.
+fn commit(feeder: &Feeder, standing: &mut Standing, items: &[Item]) -> Result<(), Over> {
+    let mut rest = items;
+    let mut end = rest.len().min(limits::HANDLER_WRITES_MAX);
+    while !rest.is_empty() {
+        let mut numbers = Vec::new();
+        let mut writes = Vec::new();
+        for (at, item) in rest[..end].iter().enumerate() {
+            let write = match (&item.write, &item.letter) {
+                (Some(write), _) => write.clone(),
+                (None, Some(letter)) => written(feeder, standing, letter)?,
+                (None, None) => continue,
+            };
+            numbers.push(at);
+            writes.push(write);
+        }
+        let to = rest[end - 1].mark;
+        match submit(feeder, standing, to, writes) {
+            Ok(()) => {
+                rest = &rest[end..];
+                end = rest.len().min(limits::HANDLER_WRITES_MAX);
+            }
+            Err(Refused::Over(over)) => return Err(over),
+            Err(Refused::Write(at, refusal)) => {
+                let at = at.and_then(|at| numbers.get(at).copied()).unwrap_or(end / 2);
+                if end > 1 {
+                    // What lies before it first, then it alone.
+                    end = at.max(1);
+                } else {
+                    give_up(feeder, standing, &rest[0], &refusal)?;
+                    rest = &rest[1..];
+                    end = rest.len().min(limits::HANDLER_WRITES_MAX);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn submit(feeder: &Feeder, standing: &mut Standing, to: Mark, writes: Vec<Derived>) -> Result<(), Refused> {
+    feeder.status.sent(writes.len());
+    let outcome = feeder.submit(standing.version, standing.cursor, to, writes);
+    feeder.status.answered(outcome.is_ok());
+    outcome.map(|()| standing.cursor = to)
+}
+
+fn written(feeder: &Feeder, standing: &Standing, letter: &Letter) -> Result<Derived, Over> {
+    letter.write(&standing.view, &feeder.id, &feeder.means).map_err(Over::Later)
+}
+
+/// A change whose write is refused is left as a dead letter.
+fn give_up(feeder: &Feeder, standing: &mut Standing, item: &Item, refusal: &Error) -> Result<(), Over> {
+    let Some(letter) = item.letter.clone().filter(|_| item.write.is_some()) else {
+        // The dead letter itself is refused, or nothing but the cursor.
+        return Err(Over::Later(Error::internal(format!("a handler's way can't be logged: {refusal}"))));
+    };
+    feeder.status.failed(refusal);
+    let letter = written(feeder, standing, &letter.because(refusal))?;
+    submit(feeder, standing, item.mark, vec![letter]).map_err(Refused::over)
+}

@@ -1,0 +1,192 @@
+//! One message sent: HTTP/1.1 over a connection that is kept for the next.
+//!
+//! Invariants: all of it, from the name to the last byte of the answer, ends within the handler's timeout; of an answer no
+//! more than a bound is read, and its status counts; no redirect is followed; the handler's headers replace none of the
+//! server's own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::dial::Dialer;
+use super::message::Message;
+use super::sign::signature;
+use crate::limits;
+use crate::model::handler::Webhook;
+
+/// How long a connection without a message is kept: less than receivers usually keep one.
+const IDLE: Duration = Duration::from_secs(4);
+/// What hyper holds of an answer's head, bytes.
+const HEAD_BYTES: usize = 32 << 10;
+
+/// Why a message was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For people; nothing of what the receiver said but its status.
+    pub message: String,
+    /// The receiver wants no more messages (410).
+    pub gone: bool,
+    /// How long it asks to be left alone.
+    pub asked: Option<Duration>,
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Failure {
+        Failure { message, gone: false, asked: None }
+    }
+}
+
+/// Sends messages to one receiver.
+#[derive(Debug)]
+pub(super) struct Sender {
+    webhook: Webhook,
+    dialer: Arc<Dialer>,
+    resolving: Arc<Semaphore>,
+    idle: Mutex<Vec<(Line, Instant)>>,
+}
+
+/// A connection; closed when it is dropped.
+#[derive(Debug)]
+struct Line {
+    requests: SendRequest<Full<Bytes>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Sender {
+    pub(super) fn new(webhook: Webhook, dialer: Arc<Dialer>) -> Sender {
+        Sender { webhook, dialer, resolving: Arc::new(Semaphore::new(1)), idle: Mutex::default() }
+    }
+
+    /// Sends a message at a time (seconds since 1970).
+    ///
+    /// # Errors
+    /// Anything but an answer of the class 2xx in time.
+    pub(super) async fn send(&self, message: &Message, now_s: u64) -> Result<(), Failure> {
+        let timeout = Duration::from_secs(self.webhook.timeout_seconds);
+        let until = tokio::time::Instant::now() + timeout;
+        let late = || Failure::from(format!("no answer within {} s", timeout.as_secs()));
+        let asked = tokio::time::timeout_at(until, self.ask(message, now_s));
+        let (line, answer) = asked.await.map_err(|_| late())??;
+        let outcome = judge(&answer);
+        // Whatever comes of the rest: the status has been told.
+        if let Ok(true) = tokio::time::timeout_at(until, read_rest(answer)).await {
+            self.keep(line);
+        }
+        outcome
+    }
+
+    /// The head of the answer. A kept connection may be one that the receiver has closed meanwhile: then another.
+    async fn ask(&self, message: &Message, now_s: u64) -> Result<(Line, Response<Incoming>), Failure> {
+        if let Some(mut line) = self.kept() {
+            let request = self.request(message, now_s)?;
+            if let Ok(answer) = line.requests.send_request(request).await {
+                return Ok((line, answer));
+            }
+        }
+        let stream = self.dialer.connect(&self.webhook.url, &self.resolving).await?;
+        let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await;
+        let (requests, connection) = handshake.map_err(|error| format!("it says nothing: {error}"))?;
+        let task = tokio::spawn(async move {
+            // Its end is seen by the request.
+            let _ = connection.await;
+        });
+        let mut line = Line { requests, task };
+        let answer = line.requests.send_request(self.request(message, now_s)?).await;
+        let answer = answer.map_err(|error| format!("the connection broke off: {}", told(&error)))?;
+        Ok((line, answer))
+    }
+
+    fn kept(&self) -> Option<Line> {
+        let mut idle = self.idle.lock();
+        idle.retain(|(line, since)| since.elapsed() < IDLE && !line.requests.is_closed());
+        let at = idle.iter().rposition(|(line, _)| line.requests.is_ready())?;
+        Some(idle.swap_remove(at).0)
+    }
+
+    fn keep(&self, line: Line) {
+        let mut idle = self.idle.lock();
+        if !line.requests.is_closed() && idle.len() < limits::HANDLER_DELIVERIES_MAX {
+            idle.push((line, Instant::now()));
+        }
+    }
+
+    fn request(&self, message: &Message, now_s: u64) -> Result<Request<Full<Bytes>>, Failure> {
+        let url = &self.webhook.url;
+        let signature = signature(&self.webhook.secret, &message.id, now_s, &message.body)
+            .map_err(|error| Failure::from(error.to_string()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("Millpond/", env!("CARGO_PKG_VERSION"))));
+        for (name, value) in &self.webhook.headers {
+            let name = HeaderName::try_from(&**name).map_err(|error| error.to_string())?;
+            headers.insert(name, value_of(value)?);
+        }
+        let host = match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (host, _) => host.unwrap_or_default().to_owned(),
+        };
+        headers.insert(HOST, value_of(&host)?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("webhook-id", value_of(&message.id)?);
+        headers.insert("webhook-timestamp", HeaderValue::from(now_s));
+        headers.insert("webhook-signature", value_of(&signature)?);
+        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        let request = Request::builder().method(Method::POST).uri(path).body(Full::new(message.body.clone()));
+        let mut request = request.map_err(|error| format!("no such request: {error}"))?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+fn value_of(text: &str) -> Result<HeaderValue, Failure> {
+    HeaderValue::try_from(text).map_err(|error| error.to_string().into())
+}
+
+/// What hyper says with its cause: its own words are few.
+fn told(error: &hyper::Error) -> String {
+    let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
+    format!("{error}{cause}")
+}
+
+fn judge(answer: &Response<Incoming>) -> Result<(), Failure> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let more = if status.is_redirection() { ": no redirect is followed" } else { "" };
+    let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Err(Failure {
+        message: format!("the answer is {status}{more}"),
+        gone: status == StatusCode::GONE,
+        asked: asked.map(Duration::from_secs),
+    })
+}
+
+/// Whether the answer has ended within its bound, so that its connection may be used again.
+async fn read_rest(answer: Response<Incoming>) -> bool {
+    let mut body = answer.into_body();
+    let mut left = limits::HANDLER_ANSWER_BYTES_MAX;
+    while let Some(frame) = body.frame().await {
+        let bytes = frame.ok().map(|frame| frame.data_ref().map_or(0, Bytes::len));
+        match bytes.and_then(|bytes| left.checked_sub(bytes)) {
+            Some(rest) => left = rest,
+            None => return false,
+        }
+    }
+    true
+}
