@@ -1,8 +1,8 @@
 //! Floor 4, handlers: what is done with each change by the records of `_handlers`.
 //!
 //! Each enabled handler has a thread of its own (`feeder`) that reads the log from its cursor and does what its kind does:
-//! [`collection`] derives writes by expressions (`derive`) and has them committed with the new cursor, exactly once;
-//! [`webhook`] sends messages, at least once; [`cache`] drops what is kept of answers. What is given up becomes a dead
+//! `collection` derives writes by expressions (`derive`) and has them committed with the new cursor, exactly once;
+//! `webhook` sends messages, at least once; `cache` drops what is kept of answers. What is given up becomes a dead
 //! letter (`letter`), logged with the cursor that passes it. One more thread (here) starts them as handlers come, are
 //! enabled or changed, and starts one again that has panicked, from its cursor. While a handler is enabled, the core keeps
 //! the log from its cursor on, as far as the log's bytes allow; behind that, one dead letter names what is lost, and it

@@ -1,7 +1,7 @@
 //! Handlers of kind `webhook`: each change that one wants is sent as a message, in order for each record, many records at
 //! once, until it is answered with 2xx or given up.
 //!
-//! What is read of the log and not delivered lies in a [`window`]; a message is made when it is read (`message`), sent by
+//! What is read of the log and not delivered lies in a `window`; a message is made when it is read (`message`), sent by
 //! tasks on a runtime that all webhooks share (`send`, over `dial`), and tried again after pauses (`backoff`). The cursor
 //! follows behind the oldest that is not delivered, at most a few times a second.
 //!
