@@ -307,9 +307,12 @@ fn the_log_is_kept_for_enabled_handlers_and_what_it_loses_is_told() {
     wait_for("the loss is told", || handlers.status(&hook).unwrap().unwrap().1.lost.is_some());
     let (cursor, counts) = handlers.status(&hook).unwrap().unwrap();
     let (from, to) = counts.lost.unwrap();
-    assert!(from.position.seq == made && to > from && cursor >= to, "{counts:?}");
+    // The log may still be going while the handler begins: then there is a further gap behind the first.
+    assert!(from.position.seq >= made && to > from && cursor >= to, "{counts:?}");
     let letters: Vec<String> = records(&core, DEAD_LETTERS).iter().map(|one| shown(&core, DEAD_LETTERS, one)).collect();
-    assert!(letters.len() == 1 && letters[0].contains(r#""hook" "gap" "#), "{letters:?}");
+    let is_gap = |letter: &String| letter.contains(r#""hook" "gap" "#);
+    assert!((from.position.seq > made || letters.len() == 1) && letters.iter().all(is_gap), "{letters:?}");
+    assert!(!letters.is_empty());
     end(core, threads, handlers);
 }
 
