@@ -69,6 +69,11 @@ impl Millis {
         digits(&mut text[20..23], of_day % 1_000);
         text
     }
+
+    /// Whole seconds since 1970; 0 before.
+    pub fn seconds(self) -> u64 {
+        u64::try_from(self.0 / 1_000).unwrap_or(0)
+    }
 }
 
 /// Year, month and day of a number of days since 1970-01-01, in years 1 to 9999: the algorithm `civil_from_days` of

@@ -4,7 +4,7 @@
 //! logged seldom.
 
 use super::derive::wants;
-use super::feeder::{Feeder, Over, Refused, Standing, TICK};
+use super::feeder::{Feeder, Over, Refused, Standing};
 use crate::core::{Consumer, What, changes};
 use crate::id::Mark;
 use crate::limits;
@@ -18,14 +18,7 @@ pub(super) fn follow(
 ) -> Result<(), Over> {
     let mut passed = 0;
     loop {
-        let batch = consumer.next_batch(limits::HANDLER_BATCH_BYTES)?;
-        if batch.is_empty() {
-            consumer.wait(TICK)?;
-        }
-        if feeder.ends() {
-            return Err(Over::Ended);
-        }
-        let view = feeder.still(&standing)?;
+        let (view, batch) = feeder.next(&standing, &mut consumer)?;
         let Some(end) = batch.last() else { continue };
         let mut wanted = 0;
         for logged in &batch {

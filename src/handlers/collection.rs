@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::derive::derive;
-use super::feeder::{Feeder, Over, Refused, Standing, TICK, refusal};
+use super::feeder::{Feeder, Over, Refused, Standing, refusal};
 use super::letter::Letter;
 use crate::core::{Changed, Consumer, Published, changes};
 use crate::error::Error;
@@ -30,14 +30,7 @@ struct Item {
 pub(super) fn follow(feeder: &Feeder, mut standing: Standing, mut consumer: Consumer) -> Result<(), Over> {
     let mut passed = 0;
     loop {
-        let batch = consumer.next_batch(limits::HANDLER_BATCH_BYTES)?;
-        if batch.is_empty() {
-            consumer.wait(TICK)?;
-        }
-        if feeder.ends() {
-            return Err(Over::Ended);
-        }
-        let view = feeder.still(&standing)?;
+        let (view, batch) = feeder.next(&standing, &mut consumer)?;
         let Some(end) = batch.last() else { continue };
         let (mut items, seen) = items(feeder, &standing, &view, &batch)?;
         passed += seen;

@@ -13,6 +13,8 @@ use super::{Means, Status, cache, collection, webhook};
 use crate::core::{Consumer, Core, Ended, Keeps, Published};
 use crate::error::{Error, Result};
 use crate::id::{Mark, Position, RecordId, Seq};
+use crate::limits;
+use crate::log::Logged;
 use crate::model::command::{Advance, Command, Derived, Refusal};
 use crate::model::handler::{Deed, HANDLERS, Handler};
 use crate::state;
@@ -147,6 +149,22 @@ impl Feeder {
         let cursor = state::cursor(&view.stack, &self.id).map_err(Over::Later)?;
         let is_same = record.is_some_and(|record| record.version == standing.version);
         if is_same && cursor == Some(standing.cursor) { Ok(view) } else { Err(Over::Anew) }
+    }
+
+    /// What comes next in the log, waiting a moment where there is nothing, and the view to deal with it in.
+    pub(super) fn next(
+        &self,
+        standing: &Standing,
+        consumer: &mut Consumer,
+    ) -> Result<(Arc<Published>, Vec<Arc<Logged>>), Over> {
+        let batch = consumer.next_batch(limits::HANDLER_BATCH_BYTES)?;
+        if batch.is_empty() {
+            consumer.wait(TICK)?;
+        }
+        if self.ends() {
+            return Err(Over::Ended);
+        }
+        Ok((self.still(standing)?, batch))
     }
 
     fn consumer(&self, standing: &Standing) -> Result<Consumer, Over> {

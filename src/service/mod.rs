@@ -133,7 +133,7 @@ impl Service {
 
     /// When the server started, seconds since 1970.
     pub fn started_s(&self) -> u64 {
-        u64::try_from(self.0.started.0 / 1_000).unwrap_or(0)
+        self.0.started.seconds()
     }
 
     /// Who sends a request: its peer's address and what it says in `Host`.

@@ -245,7 +245,6 @@ fn check_fillings(read: &dyn Read, schema: &Schema, report: &mut Report) -> Resu
     }
 }
 
-/// Each answer that is kept has the line of its entry, each line its answer, and none lies before the oldest.
 /// Each handler has a place in the log, and nothing else has one.
 fn check_cursors(read: &dyn Read, schema: &Schema, report: &mut Report) -> Result<()> {
     let mut handlers = BTreeSet::new();
@@ -267,6 +266,7 @@ fn check_cursors(read: &dyn Read, schema: &Schema, report: &mut Report) -> Resul
     Ok(())
 }
 
+/// Each answer that is kept has the line of its entry, each line its answer, and none lies before the oldest.
 fn check_answers(read: &dyn Read, report: &mut Report) -> Result<()> {
     let all = answers::answers(read)?;
     let (from, to) = key::answers();

@@ -17,8 +17,8 @@ use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::time::Millis;
 
-/// Bytes of the hash that an id is made of.
-const ID_BYTES: usize = 16;
+/// Digits of the hash that an id is made of.
+const ID_DIGITS: usize = 32;
 
 /// A message.
 #[derive(Clone, Debug)]
@@ -91,7 +91,5 @@ impl Message {
 /// No dot and no character of a client's in it, as the signature is over `id.timestamp.body`.
 fn id(handler: &RecordId, mark: Mark, change: &RecordChange<'_>) -> String {
     let text = format!("{handler}\n{mark}\n{}\n{}", change.collection, change.id);
-    let hash = blake3::hash(text.as_bytes());
-    let hex = hash.as_bytes()[..ID_BYTES].iter().map(|byte| format!("{byte:02x}"));
-    format!("msg_{}", hex.collect::<String>())
+    format!("msg_{}", &blake3::hash(text.as_bytes()).to_hex()[..ID_DIGITS])
 }

@@ -56,11 +56,7 @@ pub(super) async fn send_once(
     message: &Message,
     now: Millis,
 ) -> Result<(), Failure> {
-    Sender::new(webhook, dialer).send(message, seconds(now)).await
-}
-
-fn seconds(now: Millis) -> u64 {
-    u64::try_from(now.0 / 1_000).unwrap_or(0)
+    Sender::new(webhook, dialer).send(message, now.seconds()).await
 }
 
 /// Until something ends it.
@@ -220,7 +216,7 @@ impl Run<'_> {
 
     /// Begins what may begin.
     fn begin(&mut self) {
-        let now_s = seconds(self.feeder.core.clock().now());
+        let now_s = self.feeder.core.clock().now().seconds();
         while self.tasks.len() < limits::HANDLER_DELIVERIES_MAX {
             let Some((mark, message)) = self.window.begin(Instant::now()) else { return };
             let sender = self.sender.clone();
