@@ -48,6 +48,12 @@ const FIGURES: &[Figure] = &[
         sizes: [200, 2_000, 50_000],
     },
     Figure {
+        name: "F10",
+        what: "`kill -9` while webhooks are sent to receivers that take, fail and hang: changes that were not sent, sent under two ids or out of order, or written by a handler not just once",
+        unit: "webhooks",
+        sizes: [1_000, 10_000, 1_000_000],
+    },
+    Figure {
         name: "F15",
         what: "fuzz (expressions, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
         unit: "inputs",

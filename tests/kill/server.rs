@@ -174,6 +174,8 @@ fn spawn(folder: &Folder, settings: &[&str]) -> (Child, PathBuf) {
         .args(["serve", "--listen", "127.0.0.1:0", "--dev", "--data"])
         .arg(folder.data())
         .args(settings)
+        // Whom webhooks of tests are sent to over TLS.
+        .env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kill/tls/ca.pem"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

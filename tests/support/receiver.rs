@@ -57,6 +57,14 @@ pub struct Receiver {
 impl Receiver {
     /// One that answers by what it is told.
     pub fn start(reply: impl Fn(&Told) -> Reply + Send + Sync + 'static) -> Receiver {
+        Receiver::start_over(None, reply)
+    }
+
+    /// The same over TLS, if it is given what to show.
+    pub fn start_over(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        reply: impl Fn(&Told) -> Reply + Send + Sync + 'static,
+    ) -> Receiver {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (told, ends) = (Arc::<Mutex<Vec<Told>>>::default(), Arc::<AtomicBool>::default());
@@ -67,10 +75,17 @@ impl Receiver {
                 if ends.load(Ordering::Relaxed) {
                     return;
                 }
-                let (told, reply) = (told.clone(), reply.clone());
+                let (told, reply, tls) = (told.clone(), reply.clone(), tls.clone());
                 std::thread::spawn(move || {
                     // Whoever hangs up has nothing more to say.
-                    let _ = serve(stream, &told, &*reply);
+                    let _ = stream.set_nodelay(true);
+                    let _ = match tls {
+                        None => serve(stream, &told, &*reply),
+                        Some(tls) => {
+                            let session = rustls::ServerConnection::new(tls).expect("a session");
+                            serve(rustls::StreamOwned::new(session, stream), &told, &*reply)
+                        }
+                    };
                 });
             }
         });
@@ -100,8 +115,7 @@ impl Drop for Receiver {
     }
 }
 
-fn serve(stream: TcpStream, told: &Mutex<Vec<Told>>, reply: &dyn Fn(&Told) -> Reply) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
+fn serve(stream: impl Read + Write, told: &Mutex<Vec<Told>>, reply: &dyn Fn(&Told) -> Reply) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(mut message) = read(&mut stream)? {
         let reply = reply(&message);
@@ -140,7 +154,7 @@ fn serve(stream: TcpStream, told: &Mutex<Vec<Told>>, reply: &dyn Fn(&Told) -> Re
     Ok(())
 }
 
-fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Told>> {
+fn read(stream: &mut impl BufRead) -> std::io::Result<Option<Told>> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
