@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::admin;
 use crate::config::Settings;
 use crate::core::{self, Core, Threads};
 use crate::disk::RealDisk;
@@ -93,7 +94,7 @@ impl Server {
                 () = poison.wait() => tracing::error!("stopping: the core can't go on"),
             }
         };
-        http::serve(service.clone(), listener, &settings, stop).await;
+        http::serve(service.clone(), listener, &settings, admin::router(), stop).await;
         stop_core(core, service, threads).await
     }
 

@@ -23,6 +23,9 @@ const LEFT_OF_ALL: &str = "limits";
 /// Lines a source file may have before it must be split by subject.
 const LINES_MAX: usize = 620;
 
+/// The same of the admin page's files.
+const PAGE_LINES_MAX: usize = 500;
+
 fn sources() -> BTreeMap<PathBuf, String> {
     fn walk(dir: &Path, into: &mut BTreeMap<PathBuf, String>) {
         for item in fs::read_dir(dir).expect("a readable folder") {
@@ -123,6 +126,30 @@ fn every_file_says_what_it_is_for() {
         assert!(text.starts_with("//! "), "{} does not open with //!", relative(&path));
         let lines = text.lines().count();
         assert!(lines <= LINES_MAX, "{} has {lines} lines: split it by subject", relative(&path));
+    }
+}
+
+#[test]
+fn every_file_of_the_admin_page_says_what_it_is_for() {
+    fn walk(dir: &Path, ends: &[&str], into: &mut Vec<PathBuf>) {
+        for item in fs::read_dir(dir).expect("a readable folder") {
+            let path = item.expect("a folder's item").path();
+            if path.is_dir() {
+                walk(&path, ends, into);
+            } else if path.extension().is_some_and(|end| ends.iter().any(|known| end == *known)) {
+                into.push(path);
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin/page"), &["js", "css"], &mut files);
+    assert!(files.len() > 20, "the page's files are found");
+    for path in files {
+        let text = fs::read_to_string(&path).expect("readable source");
+        let opening = if path.extension().is_some_and(|end| end == "js") { "// " } else { "/* " };
+        assert!(text.starts_with(opening), "{} does not open with {opening}", relative(&path));
+        let lines = text.lines().count();
+        assert!(lines <= PAGE_LINES_MAX, "{} has {lines} lines: split it by subject", relative(&path));
     }
 }
 

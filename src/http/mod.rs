@@ -78,8 +78,15 @@ struct App {
     router: Arc<Mutex<Option<Router>>>,
 }
 
-/// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`.
-pub async fn serve(service: Service, listener: TcpListener, settings: &Settings, stop: impl Future<Output = ()>) {
+/// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`. `pages` are
+/// routes beside the table's.
+pub async fn serve(
+    service: Service,
+    listener: TcpListener,
+    settings: &Settings,
+    pages: Router,
+    stop: impl Future<Output = ()>,
+) {
     let (tell, stopping) = watch::channel(false);
     let stop = async move {
         stop.await;
@@ -99,7 +106,7 @@ pub async fn serve(service: Service, listener: TcpListener, settings: &Settings,
     };
     let inner = app.router.clone();
     let (cors, rates) = (app.cors.clone(), app.rates.clone());
-    let router = routes::router(app);
+    let router = routes::router(app, pages);
     *inner.lock() = Some(router.clone());
     let traffic = meters.traffic.clone();
     let slow = (settings.slow_ms > 0).then(|| Duration::from_millis(settings.slow_ms));

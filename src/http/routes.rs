@@ -121,10 +121,10 @@ pub(super) fn paths() -> Vec<(&'static str, Class)> {
     paths
 }
 
-/// The table over one application.
-pub(super) fn router(app: App) -> Router {
+/// The table over one application, and `pages` beside it.
+pub(super) fn router(app: App, pages: Router) -> Router {
     let add = |router: Router<App>, (_, path, _, handler): Row| router.route(path, handler);
-    let router = table().into_iter().fold(Router::new(), add);
+    let router = table().into_iter().fold(Router::new(), add).merge(pages.with_state(()));
     router.method_not_allowed_fallback(no_method).fallback(no_path).with_state(app)
 }
 

@@ -125,7 +125,8 @@ fn tour(address: SocketAddr) -> String {
     let orders = format!("http://{address}/api/collections/orders/records");
     format!(
         r#"
-millpond serves http://{address}; stop it with Ctrl-C. In another terminal:
+millpond serves http://{address}; stop it with Ctrl-C. Its admin page is http://{address}/_/
+In another terminal:
 
 an indexed filter: the flights from Honolulu that were over an hour late
   curl -s -G {records} --data-urlencode "filter=origin='HNL' && delay>60"
