@@ -406,7 +406,7 @@ pub const LIVE_READ_TIME: Duration = Duration::from_millis(50);
 pub const LIVE_WRITE_BYTES: usize = 64 << 10;
 /// Streams of all kinds at once: some connections are left for requests. More: 503 with `Retry-After`.
 pub const STREAMS_MAX: usize = 15_000;
-/// Streams of one account or key. More: 429.
+/// Streams of one account or key. More: 429. Of one address there are as many as connections of it.
 pub const STREAMS_OF_ONE_MAX: usize = 200;
 /// Things that one stream listens to. More: 400.
 pub const SUBSCRIPTIONS_MAX: usize = 1_000;
@@ -509,6 +509,8 @@ pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 pub const LINGER_TIME_MAX: Duration = Duration::from_secs(3);
 /// Time that requests in flight have to end at a stop.
 pub const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+/// Time that streams have to send their last word at a stop: their clients go on elsewhere from where they were.
+pub const STREAM_STOP_TIME_MAX: Duration = Duration::from_millis(500);
 /// What `Retry-After` says, seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 1;
 

@@ -34,6 +34,7 @@ pub(crate) struct ConnectionLimits {
     pub(crate) write_stall: Duration,
     pub(crate) linger: Duration,
     pub(crate) stop_time: Duration,
+    pub(crate) stream_stop: Duration,
     pub(crate) idle_time: Duration,
     pub(crate) ping_interval: Duration,
     pub(crate) ping_time: Duration,
@@ -48,6 +49,7 @@ impl Default for ConnectionLimits {
             write_stall: limits::WRITE_STALL_MAX,
             linger: limits::LINGER_TIME_MAX,
             stop_time: limits::STOP_TIME_MAX,
+            stream_stop: limits::STREAM_STOP_TIME_MAX,
             idle_time: limits::H2_IDLE_TIME_MAX,
             ping_interval: limits::H2_PING_INTERVAL,
             ping_time: limits::H2_PING_TIME_MAX,
@@ -84,10 +86,7 @@ pub(crate) async fn run(
                 };
                 let (answer, stopped, traffic) = (answer.clone(), stopped.clone(), traffic.clone());
                 let connection = Connection { answer, peer, limits, stopped, traffic };
-                tokio::spawn(async move {
-                    connection.run(stream, place).await;
-                    drop(member);
-                });
+                tokio::spawn(connection.run(stream, place, member));
             }
         }
     }
@@ -123,18 +122,25 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{Notify, oneshot};
     use tokio::task::JoinHandle;
 
     use super::*;
+    use crate::http::connection::Endless;
     use crate::http::inbound::gather;
     use crate::http::problem;
 
     const BODY_MAX: usize = 1_024;
     pub(in crate::http) const SHORT: Duration = Duration::from_millis(100);
+    pub(in crate::http) const HOUR: Duration = Duration::from_secs(3_600);
+    /// Time after which what should end at once fails the test.
+    pub(in crate::http) const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Answers `/hello` at once, `/held` when told, `/big` with more than any socket buffers, else gathers the body.
+    /// Answers `/hello` at once, `/held` when told, `/endless` with what has no end, `/big` with more than any socket buffers, else gathers the body.
     #[derive(Clone, Default)]
     pub(in crate::http) struct Toy {
         pub(in crate::http) entered: Arc<Notify>,
@@ -146,6 +152,11 @@ pub(super) mod tests {
             match request.uri().path() {
                 "/hello" => Response::new(Body::from("hello")),
                 "/big" => Response::new(Body::from(vec![b'x'; 64 << 20])),
+                "/endless" => {
+                    let mut response = Response::new(Body::new(Silence));
+                    response.extensions_mut().insert(Endless);
+                    response
+                }
                 "/held" => {
                     self.entered.notify_one();
                     self.release.notified().await;
@@ -160,6 +171,21 @@ pub(super) mod tests {
                     }
                 },
             }
+        }
+    }
+
+    /// A body of which nothing ever comes.
+    struct Silence;
+
+    impl hyper::body::Body for Silence {
+        type Data = axum::body::Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<axum::body::Bytes>, io::Error>>> {
+            Poll::Pending
         }
     }
 
@@ -350,6 +376,16 @@ pub(super) mod tests {
         assert!(rest(held).await.ends_with("released"));
         served.ended.await.expect("ended");
         assert!(TcpStream::connect(served.address).await.is_err(), "still listening");
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_what_has_no_end() {
+        let limits = ConnectionLimits { stream_stop: SHORT, stop_time: HOUR, ..ConnectionLimits::default() };
+        let served = serve(limits).await;
+        let mut stream = send(served.address, b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        stream.read_u8().await.expect("an answer");
+        served.stop.send(()).expect("running");
+        timeout(PATIENCE, served.ended).await.expect("it waits for a stream").expect("ended");
     }
 
     #[tokio::test]

@@ -8,9 +8,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -19,9 +20,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::http::accept::{Answer, ConnectionLimits};
+use crate::http::crowd::Member;
 use crate::http::inbound::Inbound;
 use crate::http::meters::Traffic;
 use crate::http::socket::{Shared, Socket};
@@ -43,6 +45,24 @@ pub(super) struct Connection<A> {
     pub(super) traffic: Arc<Traffic>,
 }
 
+/// The place of a connection among all and among its address's, and one of those that are counted. What goes on where a
+/// request ended, as a WebSocket, keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    _held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    _place: OwnedSemaphorePermit,
+    _member: Member,
+    traffic: Arc<Traffic>,
+}
+
+/// Set on an answer that goes on until its client leaves: at the stop nobody waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
+
 /// The first bytes of a connection, read to tell which HTTP it is.
 enum Opening {
     /// No preface: what was read is the beginning of a request.
@@ -54,18 +74,17 @@ enum Opening {
 type Ended = Result<hyper::Result<()>, tokio::time::error::Elapsed>;
 
 impl<A: Answer> Connection<A> {
-    pub(super) async fn run(mut self, mut stream: TcpStream, place: OwnedSemaphorePermit) {
+    pub(super) async fn run(mut self, mut stream: TcpStream, place: OwnedSemaphorePermit, member: Member) {
         // Answers are written whole; waiting to fill a packet only delays them. A socket that refuses is closing.
         let _ = stream.set_nodelay(true);
-        let traffic = self.traffic.clone();
-        let _counted = Counted::new(&traffic);
+        let place = Place::new(place, member, &self.traffic);
         let opening = tokio::select! {
             opening = timeout(self.limits.header_time, opening(&mut stream)) => opening,
             () = told(&mut self.stopped) => return,
         };
         let peer = self.peer;
         let ended = match opening {
-            Ok(Ok(Opening::Http1(head))) => self.http1(stream, head).await,
+            Ok(Ok(Opening::Http1(head))) => self.http1(stream, head, place.clone()).await,
             Ok(Ok(Opening::Http2)) => self.http2(stream).await,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "connection ended"),
             Err(_) => return tracing::debug!(%peer, "nothing was asked in time"),
@@ -78,15 +97,21 @@ impl<A: Answer> Connection<A> {
         drop(place);
     }
 
-    async fn http1(mut self, stream: TcpStream, head: Vec<u8>) -> Ended {
+    async fn http1(mut self, stream: TcpStream, head: Vec<u8>, place: Place) -> Ended {
         let shared = Arc::new(Shared::new(self.traffic.clone(), None));
         let socket = Socket::new(stream, head, Arc::clone(&shared), self.limits.write_stall, self.limits.linger);
         let (answer, peer) = (self.answer, self.peer);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (answer, shared) = (answer.clone(), Arc::clone(&shared));
+        let endless = Arc::new(AtomicBool::new(false));
+        let is_endless = endless.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (answer, shared, endless) = (answer.clone(), Arc::clone(&shared), endless.clone());
+            if request.headers().contains_key(UPGRADE) {
+                request.extensions_mut().insert(place.clone());
+            }
             async move {
                 let request = request.map(|body| Inbound::new(body, &shared));
                 let mut response = answer.answer(request, peer).await;
+                endless.store(response.extensions().get::<Endless>().is_some(), Ordering::Relaxed);
                 if shared.unread() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -107,7 +132,10 @@ impl<A: Answer> Connection<A> {
             ended = connection.as_mut() => Ok(ended),
             () = told(&mut self.stopped) => {
                 connection.as_mut().graceful_shutdown();
-                timeout(self.limits.stop_time, connection.as_mut()).await
+                tokio::select! {
+                    ended = timeout(self.limits.stop_time, connection.as_mut()) => ended,
+                    () = sleep(self.limits.stream_stop), if is_endless.load(Ordering::Relaxed) => Ok(Ok(())),
+                }
             }
         }
     }
@@ -126,6 +154,9 @@ impl<A: Answer> Connection<A> {
                 async move {
                     let request = request.map(|body| Inbound::new(body, &shared));
                     let response: Response<Body> = answer.answer(request, peer).await;
+                    if response.extensions().get::<Endless>().is_some() {
+                        exchange.is_endless();
+                    }
                     Ok::<_, Infallible>(response.map(|body| Outbound::new(body, exchange)))
                 }
             })
@@ -148,7 +179,16 @@ impl<A: Answer> Connection<A> {
                 ended = connection.as_mut() => return Ok(ended),
                 () = told(&mut self.stopped) => {
                     leave(connection.as_mut());
-                    return timeout(self.limits.stop_time, connection).await;
+                    let streams_end = async {
+                        sleep(self.limits.stream_stop).await;
+                        while !streams.are_endless() {
+                            sleep(self.limits.stream_stop).await;
+                        }
+                    };
+                    return tokio::select! {
+                        ended = timeout(self.limits.stop_time, connection) => ended,
+                        () = streams_end => Ok(Ok(())),
+                    };
                 }
                 now = look.tick() => match (streams.look(now), leaving) {
                     (Health::Stalled, _) => {
@@ -167,19 +207,16 @@ impl<A: Answer> Connection<A> {
     }
 }
 
-/// One of the open connections.
-struct Counted<'a>(&'a Traffic);
-
-impl<'a> Counted<'a> {
-    fn new(traffic: &'a Traffic) -> Counted<'a> {
+impl Place {
+    fn new(place: OwnedSemaphorePermit, member: Member, traffic: &Arc<Traffic>) -> Place {
         traffic.connections.enter();
-        Counted(traffic)
+        Place { _held: Arc::new(Held { _place: place, _member: member, traffic: traffic.clone() }) }
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.0.connections.leave();
+        self.traffic.connections.leave();
     }
 }
 

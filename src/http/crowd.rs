@@ -1,4 +1,4 @@
-//! How many connections each address has, so that no one address takes all places.
+//! How many connections each address has, so that no one address takes all places; and which address counts.
 //!
 //! Invariant: an address stands in the map only while it has a connection, so the map is no larger than there are places.
 
@@ -23,6 +23,7 @@ pub(super) struct Crowd {
 
 /// One connection, until it is dropped.
 #[derive(Debug)]
+#[must_use = "dropped, it counts no more"]
 pub(super) struct Member(Option<(Arc<Crowd>, IpAddr)>);
 
 impl Crowd {
@@ -30,13 +31,16 @@ impl Crowd {
         Crowd { most, exempt, of: Mutex::default() }
     }
 
+    /// What an address counts as, if it is counted.
+    pub(super) fn counted(&self, peer: IpAddr) -> Option<IpAddr> {
+        let peer = peer.to_canonical();
+        let exempt = peer.is_unspecified() || self.exempt.iter().any(|net| net.holds(peer));
+        (!exempt).then(|| network(peer))
+    }
+
     /// Counts a connection of an address, or, of the sixth version, of its network; `None` if there are too many.
     pub(super) fn enter(self: &Arc<Crowd>, peer: IpAddr) -> Option<Member> {
-        let peer = peer.to_canonical();
-        if peer.is_unspecified() || self.exempt.iter().any(|net| net.holds(peer)) {
-            return Some(Member(None));
-        }
-        let peer = network(peer);
+        let Some(peer) = self.counted(peer) else { return Some(Member(None)) };
         let mut of = self.of.lock();
         let count = of.entry(peer).or_default();
         if *count >= self.most {

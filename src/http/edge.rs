@@ -37,6 +37,9 @@ use crate::service::{Caller, Service};
 /// Where the paths of reads begin whose answers are kept.
 const READS: &str = "/api/collections/";
 
+/// What is told its caller's address, beside WebSockets.
+const STREAMS: [&str; 2] = ["/api/realtime", "/api/changes"];
+
 /// The route table with what stands around it.
 #[derive(Clone)]
 pub(super) struct Edge {
@@ -49,7 +52,7 @@ pub(super) struct Edge {
     pub(super) proxies: Arc<[Net]>,
 }
 
-/// Where a request comes from whose connection goes on as something else.
+/// Where a request comes from that goes on for long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address(pub(super) IpAddr);
 
@@ -101,7 +104,7 @@ impl Edge {
         if caller.is_known() {
             request.extensions_mut().insert(caller);
         }
-        if request.headers().contains_key(UPGRADE) {
+        if request.headers().contains_key(UPGRADE) || STREAMS.iter().any(|path| request.uri().path() == *path) {
             request.extensions_mut().insert(Address(address));
         }
         self.routed(request).await

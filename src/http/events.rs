@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::error::Error;
-use crate::http::connection::told;
+use crate::http::connection::{Endless, told};
 use crate::id::Mark;
 use crate::limits;
 use crate::live::{Event, Happened, Tell};
@@ -26,6 +26,9 @@ use crate::model::json::write_text;
 use crate::service::listen::{Listener, Next, Notice, Snapshot};
 
 pub(super) const KIND: &str = "text/event-stream";
+
+/// The last word at a stop, no event: the client comes again, and goes on from where it was.
+const LAST: &[u8] = b": the server is stopping\n\n";
 
 /// How a client listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +48,15 @@ pub(super) struct Stream {
     /// The records that it begins with, and behind them that there are no more.
     pub(super) snapshot: Option<Snapshot>,
     pub(super) stopping: watch::Receiver<bool>,
+    /// Its last word was given.
+    pub(super) over: bool,
 }
 
 impl Stream {
     /// The answer that it is the body of.
     pub(super) fn response(self) -> Response {
         let mut response = Response::new(Body::new(Outbound { stream: Some(Box::new(self)), next: None }));
+        response.extensions_mut().insert(Endless);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(KIND));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
@@ -61,6 +67,13 @@ impl Stream {
 
     /// The next frames; none at the end.
     async fn next(&mut self) -> Option<Vec<u8>> {
+        if self.over {
+            return None;
+        }
+        if *self.stopping.borrow() {
+            self.over = true;
+            return Some(LAST.to_vec());
+        }
         if !self.first.is_empty() {
             return Some(std::mem::take(&mut self.first));
         }
@@ -72,7 +85,7 @@ impl Stream {
                     return Some(ready_frame(mark));
                 }
                 // A caller or a definition that is another since: the client has to ask anew.
-                Ok(_) if *self.stopping.borrow() || !self.listener.may_give(snapshot).unwrap_or(false) => return None,
+                Ok(_) if !self.listener.may_give(snapshot).unwrap_or(false) => return None,
                 Ok(records) => return Some(snapshot_frames(snapshot.mark, &records)),
                 Err(error) => {
                     tracing::error!(%error, "a snapshot could not be sent");
@@ -82,7 +95,10 @@ impl Stream {
         }
         let next = tokio::select! {
             biased;
-            () = told(&mut self.stopping) => return None,
+            () = told(&mut self.stopping) => {
+                self.over = true;
+                return Some(LAST.to_vec());
+            }
             next = self.listener.next() => next,
             () = sleep(limits::HEARTBEAT) => return Some(heartbeat(self.listener.at())),
         };

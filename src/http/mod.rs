@@ -49,7 +49,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{Net, Settings};
-use crate::limits;
 use crate::service::Service;
 use accept::ConnectionLimits;
 use cors::Cors;
@@ -59,9 +58,6 @@ use meters::Meters;
 use problem::Refusal;
 use rates::Rates;
 pub use routes::{Effect, Endpoint, endpoints};
-
-/// How often it is looked, at a stop, whether all streams have ended.
-const STREAMS_TICK: Duration = Duration::from_millis(10);
 
 /// What the handlers have.
 #[derive(Clone)]
@@ -74,6 +70,7 @@ struct App {
     metrics_open: bool,
     cors: Cors,
     rates: Option<Arc<Rates>>,
+    crowd: Arc<Crowd>,
     /// The route table, for what comes over a WebSocket. Each of its handlers holds this, so it is taken out at the end.
     router: Arc<Mutex<Option<Router>>>,
 }
@@ -94,6 +91,11 @@ pub async fn serve(
         let _ = tell.send(true);
     };
     let meters = Arc::new(Meters::new(&routes::paths(), service.started_s()));
+    // Behind a proxy are many, and this machine's own are its operator's. `Settings::validate` has read them all.
+    let proxies = settings.proxies().unwrap_or_default();
+    let mut exempt = proxies.clone();
+    exempt.extend(["127.0.0.0/8", "::1"].iter().filter_map(|net| net.parse::<Net>().ok()));
+    let crowd = Arc::new(Crowd::new(settings.connections_per_address, exempt));
     let app = App {
         service: service.clone(),
         body_bytes_max: settings.body_bytes_max,
@@ -102,6 +104,7 @@ pub async fn serve(
         metrics_open: settings.metrics_open,
         cors: Cors::new(settings),
         rates: Rates::new(settings).map(Arc::new),
+        crowd: crowd.clone(),
         router: Arc::default(),
     };
     let inner = app.router.clone();
@@ -110,26 +113,8 @@ pub async fn serve(
     *inner.lock() = Some(router.clone());
     let traffic = meters.traffic.clone();
     let slow = (settings.slow_ms > 0).then(|| Duration::from_millis(settings.slow_ms));
-    let edge = Edge {
-        router,
-        service: service.clone(),
-        cors,
-        meters,
-        slow,
-        rates,
-        // `Settings::validate` has read them all.
-        proxies: settings.proxies().unwrap_or_default().into(),
-    };
-    // Behind a proxy are many, and this machine's own are its operator's.
-    let mut exempt = settings.proxies().unwrap_or_default();
-    exempt.extend(["127.0.0.0/8", "::1"].iter().filter_map(|net| net.parse::<Net>().ok()));
-    let crowd = Arc::new(Crowd::new(settings.connections_per_address, exempt));
+    let edge = Edge { router, service: service.clone(), cors, meters, slow, rates, proxies: proxies.into() };
     let connections = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
     accept::run(listener, edge, (connections, crowd), traffic, stop).await;
-    // WebSockets have left their connections.
-    let deadline = tokio::time::Instant::now() + limits::STOP_TIME_MAX;
-    while service.streams() > 0 && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(STREAMS_TICK).await;
-    }
     *inner.lock() = None;
 }

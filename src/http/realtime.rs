@@ -1,6 +1,7 @@
 //! The calls under `/api/realtime`: a stream by one call, or as PocketBase's clients have it, first the stream, then what
 //! it is for; and `GET /api/changes`, the same as pages.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -11,6 +12,7 @@ use axum::response::Response;
 use crate::error::{Error, Kind, Result};
 use crate::http::answer::{asker, caller, json, position, text, with_body};
 use crate::http::connection::told;
+use crate::http::edge::Address;
 use crate::http::events::{self, Stream, Way, connected, heartbeat, ready_frame, reset_frame};
 use crate::http::params::{Params, wrong};
 use crate::http::request::{SEQ, accepts, accepts_json, decoded};
@@ -61,11 +63,11 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     let known = ["subscribe", "filter", "since", "snapshot", "token", "fields", "expand", "embed"];
     let params = Params::read(uri.query(), &known)?;
     let (caller, credential) = shown(&app, &params, request.extensions(), headers)?;
-    let listener = app.service.listener(caller, credential.as_deref())?;
+    let listener = app.service.listener(caller, credential.as_deref(), counted(&app, request.extensions()))?;
     // What a client of another kind of server was given last is no mark of ours.
     let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse::<Mark>().ok());
-    let mut stream =
-        Stream { listener, way: Way::Plain, first: Vec::new(), snapshot: None, stopping: app.stopping.clone() };
+    let stopping = app.stopping.clone();
+    let mut stream = Stream { listener, way: Way::Plain, first: Vec::new(), snapshot: None, stopping, over: false };
     let Some(wanted) = params.filled("subscribe") else {
         let alone = ["filter", "since", "snapshot", "fields", "expand", "embed"];
         if let Some(name) = alone.into_iter().find(|name| params.get(name).is_some()) {
@@ -77,8 +79,21 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     };
     let since = params.filled("since").map(|text| text.parse::<Mark>().map_err(|_| bad_since())).transpose()?;
     let subscriptions = subscriptions(wanted, &params, uri.query())?;
-    begin(&mut stream, subscriptions, last.or(since), params.switch("snapshot")?).await?;
+    let (snapshot, mut stopping) = (params.switch("snapshot")?, app.stopping.clone());
+    tokio::select! {
+        begun = begin(&mut stream, subscriptions, last.or(since), snapshot) => begun?,
+        () = told(&mut stopping) => return Err(is_stopping().into()),
+    }
     Ok(stream.response())
+}
+
+/// The address that a stream counts for, if for any.
+pub(super) fn counted(app: &App, extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Address>().and_then(|Address(address)| app.crowd.counted(*address))
+}
+
+fn is_stopping() -> Error {
+    Error::new(Kind::Unavailable, "the server is stopping").code("stopping")
 }
 
 /// Has a stream of one call listen, from where it was left or from now.
@@ -227,12 +242,11 @@ pub(super) async fn changes(State(app): State<App>, request: Request) -> Result<
     let wait = params.filled("wait").map_or(Ok(Duration::ZERO), seconds)?;
     let asker = asker(&app, request.extensions(), request.method(), uri.query());
     let wanted = ChangesRequest { since, limit, collections: &collections, filter: params.filled("filter"), wait };
+    let address = counted(&app, request.extensions());
     let mut stopping = app.stopping.clone();
     let page = tokio::select! {
-        page = app.service.changes(&asker, credential(headers), wanted) => page?,
-        () = told(&mut stopping) => {
-            return Err(Error::new(Kind::Unavailable, "the server is stopping").code("stopping").into());
-        }
+        page = app.service.changes(&asker, credential(headers), address, wanted) => page?,
+        () = told(&mut stopping) => return Err(is_stopping().into()),
     };
     let mut response = Response::new(page.body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));

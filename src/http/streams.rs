@@ -5,7 +5,7 @@
 //! open the window of an answer. Each is counted or timed here, and past its limit the connection is cut. An answer is
 //! handed over in slices, so that what hyper has not taken yet is what the client has not made room for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +34,8 @@ pub(super) struct Streams {
 #[derive(Debug)]
 struct Open {
     exchanges: BTreeMap<u64, State>,
+    /// Those whose answers end with their clients or at the stop.
+    endless: BTreeSet<u64>,
     next: u64,
     used: Instant,
     counted_from: Instant,
@@ -62,7 +64,7 @@ pub(super) enum Health {
 impl Streams {
     pub(super) fn new(stall_max: Duration, idle_max: Duration) -> Streams {
         let now = Instant::now();
-        let open = Open { exchanges: BTreeMap::new(), next: 0, used: now, counted_from: now };
+        let open = Open { exchanges: BTreeMap::new(), endless: BTreeSet::new(), next: 0, used: now, counted_from: now };
         let (idle_bytes, abandoned) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Streams { idle_bytes, abandoned, open: Mutex::new(open), stall_max, idle_max }
     }
@@ -103,6 +105,12 @@ impl Streams {
         Exchange { streams: Arc::clone(self), number, done: false }
     }
 
+    /// Whether nothing else is under way than what has no end of its own.
+    pub(super) fn are_endless(&self) -> bool {
+        let open = self.open.lock();
+        open.exchanges.keys().all(|number| open.endless.contains(number))
+    }
+
     /// How the streams are at `now`.
     pub(super) fn look(&self, now: Instant) -> Health {
         let open = self.open.lock();
@@ -126,6 +134,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Its answer has no end of its own.
+    pub(super) fn is_endless(&self) {
+        self.streams.open.lock().endless.insert(self.number);
+    }
+
     fn is(&self, state: State) {
         self.streams.open.lock().exchanges.insert(self.number, state);
     }
@@ -142,6 +155,7 @@ impl Drop for Exchange {
         }
         let mut open = self.streams.open.lock();
         open.exchanges.remove(&self.number);
+        open.endless.remove(&self.number);
         open.used = Instant::now();
     }
 }

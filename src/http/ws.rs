@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -16,17 +17,19 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::error::{Error, Kind, Result};
-use crate::http::connection::told as stopped;
+use crate::http::connection::{Place, told as stopped};
 use crate::http::edge::Address;
 use crate::http::inner::Reply;
 use crate::http::ops::{self, Op};
 use crate::http::params::Params;
-use crate::http::realtime::shown;
+use crate::http::realtime::{counted, shown};
 use crate::http::{App, Refusal};
+use crate::id::Mark;
 use crate::limits;
 use crate::live::{Event, Happened, Tell};
 use crate::model::json::write_text;
@@ -51,7 +54,7 @@ pub(super) async fn open(State(app): State<App>, request: Request) -> Result<Res
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|rejection| {
         Error::invalid(format!("this path takes WebSockets only: {rejection}")).code("not_a_websocket")
     })?;
-    let listener = app.service.listener(caller.clone(), credential.as_deref())?;
+    let listener = app.service.listener(caller.clone(), credential.as_deref(), counted(&app, &parts.extensions))?;
     let session = Session {
         app,
         listener,
@@ -59,6 +62,7 @@ pub(super) async fn open(State(app): State<App>, request: Request) -> Result<Res
         credential: credential.map(Arc::from),
         address: address.map(|Address(ip)| ip),
         snapshots: VecDeque::new(),
+        _place: parts.extensions.remove::<Place>(),
     };
     let upgrade = upgrade
         .max_message_size(limits::WS_MESSAGE_BYTES_MAX)
@@ -88,11 +92,31 @@ struct Session {
     credential: Option<Arc<[u8]>>,
     address: Option<IpAddr>,
     /// Records that are sent before anything else is.
-    snapshots: VecDeque<(Arc<str>, Snapshot)>,
+    snapshots: VecDeque<Begun>,
+    /// Its connection's, which it goes on with.
+    _place: Option<Place>,
+}
+
+/// Something that begins with the records as they are.
+struct Begun {
+    sub: Arc<str>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// They are being read: the request of this id is not answered yet. Some of what the client has may be out of date.
+    Asked {
+        id: String,
+        is_reset: bool,
+        taking: Pin<Box<dyn Future<Output = Result<Snapshot>> + Send>>,
+    },
+    Sending(Snapshot),
 }
 
 /// Why it ends: a close code and a word.
 type End = (u16, &'static str);
+
+type Sent = std::result::Result<(), axum::Error>;
 
 impl Session {
     async fn run(mut self, mut socket: WebSocket) {
@@ -100,7 +124,7 @@ impl Session {
         if let Some((code, reason)) = end {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
             // Whether it is still heard is the client's business.
-            let _ = timeout(limits::LINGER_TIME_MAX, socket.send(Message::Close(Some(frame)))).await;
+            let _ = timeout(limits::STREAM_STOP_TIME_MAX, socket.send(Message::Close(Some(frame)))).await;
         }
     }
 
@@ -114,17 +138,19 @@ impl Session {
         let mut heard = true;
         let end = loop {
             let busy = work.len() >= limits::WS_REQUESTS_MAX;
+            let mut telling = stopping.clone();
+            let out = &mut telling;
             let sent = tokio::select! {
                 () = stopped(&mut stopping) => break Some((GOING_AWAY, "stopping")),
                 Some(done) = work.join_next(), if !work.is_empty() => match done {
-                    Ok(answer) => send(socket, answer).await,
+                    Ok(answer) => send(socket, vec![answer], out).await,
                     Err(error) => {
                         tracing::error!(%error, "a request over a WebSocket panicked");
                         Ok(())
                     }
                 },
                 records = next_of(&self.listener, &mut self.snapshots), if !self.snapshots.is_empty() => match records {
-                    Ok(texts) => send_all(socket, texts).await,
+                    Ok(texts) => send(socket, texts, out).await,
                     Err(error) if error.kind() == Kind::Unauthenticated => break Some((POLICY, "token_ended")),
                     Err(error) => {
                         tracing::error!(%error, "a snapshot could not be sent");
@@ -132,8 +158,8 @@ impl Session {
                     }
                 },
                 next = self.listener.next(), if self.snapshots.is_empty() => match next {
-                    Next::Events(events) => send_all(socket, texts(&events)).await,
-                    Next::Reset(notice) => send(socket, reset(&notice)).await,
+                    Next::Events(events) => send(socket, texts(&events), out).await,
+                    Next::Reset(notice) => send(socket, vec![reset(&notice)], out).await,
                     Next::Ended(Some(_)) => break Some((POLICY, "token_ended")),
                     Next::Ended(None) => break Some((GOING_AWAY, "stopping")),
                 },
@@ -141,10 +167,13 @@ impl Session {
                     Some(Ok(message)) => {
                         heard = true;
                         match message {
-                            Message::Text(text) => self.asked(text.as_str(), socket, &mut work).await,
+                            Message::Text(text) => {
+                                let texts = self.asked(text.as_str(), &mut work);
+                                send(socket, texts, out).await
+                            }
                             Message::Binary(_) => {
                                 let error = Error::invalid("a message is a text of JSON").code("bad_message");
-                                send(socket, ops::answer("null", &Reply::refused(&error))).await
+                                send(socket, vec![ops::answer("null", &Reply::refused(&error))], out).await
                             }
                             Message::Close(_) => return None,
                             Message::Ping(_) | Message::Pong(_) => Ok(()),
@@ -153,10 +182,11 @@ impl Session {
                     Some(Err(_)) | None => return None,
                 },
                 _ = ping.tick() => {
-                    if !std::mem::take(&mut heard) {
+                    // While nothing is read of it, nothing can be heard.
+                    if !std::mem::take(&mut heard) && !busy {
                         return None;
                     }
-                    socket.send(Message::Ping(Bytes::new())).await
+                    in_time(socket.send(Message::Ping(Bytes::new())), out).await
                 }
             };
             if sent.is_err() {
@@ -166,7 +196,7 @@ impl Session {
         // What was begun is answered.
         while let Some(done) = work.join_next().await {
             if let Ok(answer) = done
-                && send(socket, answer).await.is_err()
+                && send(socket, vec![answer], &mut stopping).await.is_err()
             {
                 return None;
             }
@@ -174,15 +204,10 @@ impl Session {
         end
     }
 
-    /// Does what a message asks for, or has it done beside.
-    async fn asked(
-        &mut self,
-        text: &str,
-        socket: &mut WebSocket,
-        work: &mut JoinSet<Vec<u8>>,
-    ) -> std::result::Result<(), axum::Error> {
+    /// Does what a message asks for, or has it done beside; what is sent at once.
+    fn asked(&mut self, text: &str, work: &mut JoinSet<Vec<u8>>) -> Vec<Vec<u8>> {
         let (id, op) = ops::read(text);
-        let reply = match op {
+        let done = match op {
             Ok(Op::Call(call)) => match self.caller() {
                 Ok(caller) => {
                     let (app, address) = (self.app.clone(), self.address);
@@ -190,17 +215,14 @@ impl Session {
                         let reply = crate::http::inner::call(&app, caller, address, call).await;
                         ops::answer(&id, &reply)
                     });
-                    return Ok(());
+                    return Vec::new();
                 }
-                Err(error) => Reply::refused(&error),
+                Err(error) => Err(error),
             },
-            Ok(op) => match self.done(&id, op).await {
-                Ok(body) => Reply::done(body),
-                Err(error) => Reply::refused(&error),
-            },
-            Err(error) => Reply::refused(&error),
+            Ok(op) => self.done(&id, op),
+            Err(error) => Err(error),
         };
-        send(socket, ops::answer(&id, &reply)).await
+        done.unwrap_or_else(|error| vec![ops::answer(&id, &Reply::refused(&error))])
     }
 
     /// Who asks, as it is at this moment.
@@ -211,66 +233,118 @@ impl Session {
         }
     }
 
-    /// Does what is about the stream itself; the body of its answer.
-    async fn done(&mut self, id: &str, op: Op) -> Result<Vec<u8>> {
+    /// Does what is about the stream itself; its answer, if there is one yet, and what comes with it.
+    fn done(&mut self, id: &str, op: Op) -> Result<Vec<Vec<u8>>> {
+        let answer = |body| vec![ops::answer(id, &Reply::done(body))];
         match op {
-            Op::Ping | Op::Call(_) => Ok(Vec::new()),
+            Op::Ping | Op::Call(_) => Ok(answer(Vec::new())),
             Op::Auth { token } => {
                 let caller = self.app.service.caller_of_token(token.as_bytes())?;
                 self.listener.bind(caller, Some(token.as_bytes()))?;
                 self.credential = Some(token.as_bytes().into());
-                Ok(Vec::new())
+                Ok(answer(Vec::new()))
             }
-            Op::Unsubscribe { sub } => match self.listener.unsubscribe(&sub) {
-                true => {
-                    self.snapshots.retain(|(of, _)| **of != *sub);
-                    Ok(Vec::new())
+            Op::Unsubscribe { sub } => {
+                let mut texts = self.forget_snapshot(&sub);
+                if !self.listener.unsubscribe(&sub) && texts.is_empty() {
+                    return Err(Error::new(Kind::NotFound, "nothing is listened to by that name").code("no_sub"));
                 }
-                false => Err(Error::new(Kind::NotFound, "nothing is listened to by that name").code("no_sub")),
-            },
+                texts.append(&mut answer(Vec::new()));
+                Ok(texts)
+            }
             Op::Subscribe { mut subscription, since, snapshot } => {
                 if subscription.name.is_empty() {
                     subscription.name = id.trim_matches('"').into();
                 }
-                let name: Arc<str> = Arc::from(&*subscription.name);
-                self.snapshots.retain(|(of, _)| *of != name);
-                if snapshot && self.snapshots.len() >= limits::WS_SNAPSHOTS_MAX {
-                    let message = "snapshots asked for before are still being sent";
-                    return Err(Error::new(Kind::RateLimited, message).code("too_many_snapshots"));
-                }
-                self.listener.unsubscribe(&name);
-                self.subscribe(*subscription, since, snapshot).await?;
-                let mut out = b"{\"sub\":".to_vec();
-                write_text(&mut out, &name);
-                out.push(b'}');
-                Ok(out)
+                self.subscribe(id, *subscription, since, snapshot)
             }
         }
     }
 
-    async fn subscribe(
+    /// Listens to something, in the place of what was listened to by its name. `since` goes before `snapshot`, as far as
+    /// the log reaches back.
+    fn subscribe(
         &mut self,
+        id: &str,
         subscription: Subscription,
-        since: Option<crate::id::Mark>,
+        since: Option<Mark>,
         snapshot: bool,
-    ) -> Result<()> {
-        let name: Arc<str> = Arc::from(&*subscription.name);
-        match since {
-            Some(mark) => self.listener.subscribe(subscription, Begin::Behind(mark)),
-            None if snapshot => {
-                let snapshot = self.listener.subscribe_with_snapshot(vec![subscription]).await?;
-                self.snapshots.push_back((name, snapshot));
-                Ok(())
+    ) -> Result<Vec<Vec<u8>>> {
+        let sub: Arc<str> = Arc::from(&*subscription.name);
+        let begin = since.map_or(Begin::Now, Begin::Behind);
+        let lost = match (since.is_some() || !snapshot).then(|| self.listener.subscribe(subscription.clone(), begin)) {
+            Some(Ok(())) => {
+                let mut texts = self.forget_snapshot(&sub);
+                texts.push(ops::answer(id, &Reply::done(named(&sub))));
+                if let Some(mark) = since.filter(|_| snapshot) {
+                    texts.push(text(Some(&sub), &mark.to_string(), "ready", b"null", None));
+                }
+                return Ok(texts);
             }
-            None => self.listener.subscribe(subscription, Begin::Now),
+            Some(Err(error)) if !snapshot || error.kind() != Kind::Gone => return Err(error),
+            lost => lost.is_some(),
+        };
+        let others = self.snapshots.iter().filter(|begun| begun.sub != sub).count();
+        if others >= limits::WS_SNAPSHOTS_MAX {
+            let message = "snapshots asked for before are still being sent";
+            return Err(Error::new(Kind::RateLimited, message).code("too_many_snapshots"));
         }
+        let texts = self.forget_snapshot(&sub);
+        let listener = self.listener.clone();
+        let taking = Box::pin(async move { listener.subscribe_with_snapshot(vec![subscription]).await });
+        self.snapshots.push_back(Begun { sub, stage: Stage::Asked { id: id.to_owned(), is_reset: lost, taking } });
+        Ok(texts)
     }
+
+    /// Sends no more of what something began with; the answer to whom that was still owed.
+    fn forget_snapshot(&mut self, sub: &str) -> Vec<Vec<u8>> {
+        let (gone, stay): (VecDeque<Begun>, VecDeque<Begun>) =
+            std::mem::take(&mut self.snapshots).into_iter().partition(|begun| *begun.sub == *sub);
+        self.snapshots = stay;
+        let owed = gone.into_iter().filter_map(|begun| match begun.stage {
+            Stage::Asked { id, .. } => Some(id),
+            Stage::Sending(_) => None,
+        });
+        let error = Error::new(Kind::Conflict, "another request took this one's place").code("replaced");
+        owed.map(|id| ops::answer(&id, &Reply::refused(&error))).collect()
+    }
+}
+
+/// `{"sub"}`
+fn named(sub: &str) -> Vec<u8> {
+    let mut out = b"{\"sub\":".to_vec();
+    write_text(&mut out, sub);
+    out.push(b'}');
+    out
 }
 
 /// The next records of the first snapshot, or that they are all there, or that they are no longer what the caller may
 /// see. Nothing is lost when it is dropped.
-async fn next_of(listener: &Listener, snapshots: &mut VecDeque<(Arc<str>, Snapshot)>) -> Result<Vec<Vec<u8>>> {
-    let Some((sub, snapshot)) = snapshots.front_mut() else { return Ok(Vec::new()) };
+async fn next_of(listener: &Listener, snapshots: &mut VecDeque<Begun>) -> Result<Vec<Vec<u8>>> {
+    let Some(Begun { sub, stage }) = snapshots.front_mut() else { return Ok(Vec::new()) };
+    let snapshot = match stage {
+        Stage::Sending(snapshot) => snapshot,
+        Stage::Asked { id, is_reset, taking } => {
+            let taken = taking.await;
+            let mut texts = Vec::new();
+            match taken {
+                Ok(snapshot) => {
+                    texts.push(ops::answer(id, &Reply::done(named(sub))));
+                    if *is_reset {
+                        let mark = snapshot.mark.to_string();
+                        texts.push(text(Some(sub), &mark, "reset", b"null", Some("log_trimmed")));
+                    }
+                    *stage = Stage::Sending(snapshot);
+                }
+                Err(error) => {
+                    texts.push(ops::answer(id, &Reply::refused(&error)));
+                    listener.unsubscribe(sub);
+                    snapshots.pop_front();
+                }
+            }
+            return Ok(texts);
+        }
+    };
     let records = snapshot.next().await?;
     let mark = snapshot.mark.to_string();
     if !listener.may_give(snapshot)? {
@@ -287,17 +361,26 @@ async fn next_of(listener: &Listener, snapshots: &mut VecDeque<(Arc<str>, Snapsh
     Ok(each.collect())
 }
 
-async fn send(socket: &mut WebSocket, text: Vec<u8>) -> std::result::Result<(), axum::Error> {
-    // It is made of JSON's texts.
-    let text = String::from_utf8(text).map_err(axum::Error::new)?;
-    socket.send(Message::Text(text.into())).await
-}
-
-async fn send_all(socket: &mut WebSocket, texts: Vec<Vec<u8>>) -> std::result::Result<(), axum::Error> {
+async fn send(socket: &mut WebSocket, texts: Vec<Vec<u8>>, stopping: &mut watch::Receiver<bool>) -> Sent {
     for text in texts {
-        send(socket, text).await?;
+        // It is made of JSON's texts.
+        let text = String::from_utf8(text).map_err(axum::Error::new)?;
+        in_time(socket.send(Message::Text(text.into())), stopping).await?;
     }
     Ok(())
+}
+
+/// Sends, but at the stop to no client that does not read.
+async fn in_time(sending: impl Future<Output = Sent>, stopping: &mut watch::Receiver<bool>) -> Sent {
+    let stopped = async {
+        stopped(stopping).await;
+        sleep(limits::STREAM_STOP_TIME_MAX).await;
+    };
+    tokio::select! {
+        biased;
+        sent = sending => sent,
+        () = stopped => Err(axum::Error::new(Error::new(Kind::Unavailable, "the server is stopping"))),
+    }
 }
 
 fn texts(events: &[(Arc<str>, Arc<Event>)]) -> Vec<Vec<u8>> {

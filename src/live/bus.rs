@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use super::topic::{Event, Held, Tell, Topic};
 use super::{Bell, Lens, Of};
 use crate::core::{Changed, Consumer, Core, Ended, Keeps, Published, RecordChange, What, changes};
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, Mark, RecordId, Seq};
+use crate::id::{CollectionId, Mark, Position, RecordId};
 use crate::limits;
 use crate::log::Logged;
 
@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) core: Core,
     index: Mutex<Index>,
     /// The last entry of which every topic has what is for it.
-    routed: AtomicU64,
+    routed: Mutex<Position>,
     held: Held,
     over: AtomicBool,
     /// Listeners that may read the log at once.
@@ -62,7 +62,7 @@ impl Bus {
         let shared = Arc::new(Shared {
             core,
             index: Mutex::new(Index::new(&view, held.clone())),
-            routed: AtomicU64::new(view.position.seq.0),
+            routed: Mutex::new(view.position),
             held,
             over: AtomicBool::new(false),
             reading: Arc::new(Semaphore::new(limits::LIVE_READERS)),
@@ -107,9 +107,7 @@ impl Bus {
 
     /// Up to which entry every topic has what is for it.
     pub fn routed(&self) -> Mark {
-        let epoch = self.0.shared.core.view().position.epoch;
-        let seq = Seq(self.0.shared.routed.load(Ordering::Acquire));
-        crate::id::Position { epoch, seq }.into()
+        (*self.0.shared.routed.lock()).into()
     }
 
     /// Topics that are listened to, and bytes that their rings hold.
@@ -175,7 +173,7 @@ impl Router {
         tracing::warn!(?why, "live streams begin anew behind the newest entry: each sees to itself up to there");
         let closed = shared.index.lock().begin_at(&view);
         closed.iter().for_each(|topic| shut(topic));
-        shared.routed.store(view.position.seq.0, Ordering::Release);
+        *shared.routed.lock() = view.position;
         shared.core.consumer(view.position, Keeps::Nothing)
     }
 
@@ -222,7 +220,7 @@ impl Router {
         }
         drop(view);
         closed.iter().for_each(|topic| shut(topic));
-        shared.routed.store(last.position.seq.0, Ordering::Release);
+        *shared.routed.lock() = last.position;
         rung.ring();
     }
 

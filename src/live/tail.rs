@@ -90,6 +90,11 @@ impl Tail {
         }
     }
 
+    /// How far a seat was taken, and the filling of its collection there.
+    pub fn place(&self, id: SeatId) -> Option<(Mark, Option<Generation>)> {
+        self.seats.iter().find(|seat| seat.id == id).map(|seat| (seat.at, seat.generation))
+    }
+
     /// Gives a seat up.
     pub fn unseat(&mut self, id: SeatId) {
         if let Some(at) = self.seats.iter().position(|seat| seat.id == id) {

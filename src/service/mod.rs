@@ -119,7 +119,7 @@ impl Service {
             bus: Bus::start(core.clone())?,
             handlers: Handlers::start(core.clone(), handlers::means(&core, settings, cache.clone()))?,
             cache,
-            streams: listen::Streams::default(),
+            streams: listen::Streams::new(limits::STREAMS_MAX, settings.connections_per_address),
             imports: Places::new(limits::IMPORTS_MAX),
             redeliveries: Places::new(limits::HANDLER_DELIVERIES_MAX),
             exports: Places::new(limits::EXPORTS_MAX),

@@ -3,15 +3,19 @@
 
 #[path = "live/cuts.rs"]
 mod cuts;
+#[path = "live/places.rs"]
+mod places;
 #[path = "live/socket.rs"]
 mod socket;
+#[path = "live/within.rs"]
+mod within;
 
 use serde_json::json;
 
 use crate::accounts::{login, root, send, start};
 use crate::support::http::Client;
 use crate::support::server::Running;
-use crate::support::stream::{Events, told};
+use crate::support::stream::{Events, WebSocket, told};
 
 pub(crate) const ITEMS: &str = r#"{"name":"items","fields":[{"name":"n","type":"number","integer":true},
     {"name":"t","type":"text","max":5000},{"name":"secret","type":"text","hidden":true}],
@@ -126,33 +130,6 @@ fn a_stream_goes_on_from_where_it_was_left_or_says_that_it_can_not() {
     }
     let bad = Events::open(server.address, "/api/realtime?subscribe=items/*&since=yesterday", &[]);
     assert_eq!(bad.status, 400);
-}
-
-#[test]
-fn a_transaction_is_gone_on_with_from_within() {
-    let (server, mut client) = open();
-    let start = put(&mut client, "x", "{}");
-    let requests: Vec<_> = (0..5)
-        .map(|n| json!({"method": "POST", "url": "/api/collections/items/records", "body": {"id": format!("r{n}")}}))
-        .collect();
-    let batch = client.json("POST", "/api/batch", &json!({"requests": requests}).to_string()).expect("an answer");
-    assert_eq!(batch.status, 200, "{}", batch.text());
-    let target = format!("/api/realtime?subscribe=items/*&since={start}");
-    let mut events = Events::open(server.address, &target, &[]);
-    let mut marks = vec![start];
-    for n in 0..5 {
-        let event = events.next().expect("an event");
-        assert_eq!(told(&event), format!("create r{n}"));
-        marks.push(event.id);
-    }
-    for (n, mark) in marks.iter().enumerate() {
-        put(&mut client, "end", "{}");
-        let target = format!("/api/realtime?subscribe=items/*&since={mark}");
-        let mut events = Events::open(server.address, &target, &[]);
-        let expected: Vec<_> = (n..5).map(|n| format!("create r{n}")).collect();
-        assert_eq!(events.told(5 - n), expected, "behind {mark}");
-    }
-    assert_eq!(batch.header("millpond-seq"), Some(marks[5].as_str()), "behind the last lies all of it");
 }
 
 #[test]
@@ -323,21 +300,30 @@ fn a_stream_that_is_somebodys_stays_theirs() {
 }
 
 #[test]
-fn no_caller_has_more_streams_than_allowed() {
-    let (server, _client, _, [ada, bob]) = known();
-    let listen = |token: &str| Events::open(server.address, "/api/realtime", &[("authorization", token)]);
-    let open: Vec<Events> = (0..millpond::limits::STREAMS_OF_ONE_MAX).map(|_| listen(&ada)).collect();
-    assert!(open.iter().all(|events| events.status == 200));
-    assert_eq!((listen(&ada).status, listen(&bob).status), (429, 200));
-}
-
-#[test]
 fn a_stop_ends_streams_at_once() {
     let (server, _client) = open();
     let mut events = Events::open(server.address, "/api/realtime?subscribe=items/*", &[]);
+    let mut socket = WebSocket::open(server.address, "/api/ws", &[]);
     let began = std::time::Instant::now();
     server.stop();
     assert!(events.next().is_none());
+    assert_eq!(events.comments, ["the server is stopping"]);
+    assert_eq!(socket.closed(), (1001, "stopping".to_owned()));
+    assert!(began.elapsed() < millpond::limits::STOP_TIME_MAX, "it waited for the deadline");
+}
+
+#[test]
+fn a_stop_does_not_wait_for_who_does_not_read() {
+    let (server, mut client) = open();
+    let _events = Events::open(server.address, "/api/realtime?subscribe=items/*", &[]);
+    let mut socket = WebSocket::open(server.address, "/api/ws", &[]);
+    assert_eq!(socket.ask(r#"{"id":1,"op":"subscribe","collection":"items"}"#)["status"], 200);
+    // More than sockets hold.
+    for round in 0..60 {
+        crate::live::cuts::put_many(&mut client, round, 100);
+    }
+    let began = std::time::Instant::now();
+    server.stop();
     assert!(began.elapsed() < millpond::limits::STOP_TIME_MAX, "it waited for the deadline");
 }
 

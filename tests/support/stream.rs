@@ -27,6 +27,8 @@ pub struct Events {
     pub id: String,
     /// Bytes after which the connection breaks off, if it does.
     pub cut_after: Option<u64>,
+    /// The comments that came, without what only shows that the stream is there.
+    pub comments: Vec<String>,
 }
 
 /// Sends a `GET` with these header lines and headers; what comes behind the answer's head, and its status.
@@ -58,7 +60,7 @@ fn asked(address: SocketAddr, target: &str, lines: &str, headers: &[(&str, &str)
 impl Events {
     pub fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Events {
         let (from, status) = asked(address, target, "accept: text/event-stream\r\n", headers);
-        Events { from, left: 0, status, id: String::new(), cut_after: None }
+        Events { from, left: 0, status, id: String::new(), cut_after: None, comments: Vec::new() }
     }
 
     /// The next byte of the body; `None` at its end.
@@ -126,7 +128,12 @@ impl Events {
                     event.data = serde_json::from_str(value).expect("JSON");
                     has_data = true;
                 }
-                _ => assert!(line.starts_with(':'), "{line}"),
+                _ => {
+                    let comment = line.strip_prefix(':').unwrap_or_else(|| panic!("{line}"));
+                    if !comment.is_empty() {
+                        self.comments.push(comment.trim().to_owned());
+                    }
+                }
             }
         }
     }
@@ -162,8 +169,17 @@ impl WebSocket {
         WebSocket { from, status, events: Vec::new() }
     }
 
-    /// Sends a frame, masked as a client has to.
+    /// Sends a frame.
     pub fn frame(&mut self, opcode: u8, payload: &[u8]) {
+        self.send_raw(&WebSocket::framed(opcode, payload));
+    }
+
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.from.get_mut().write_all(bytes).expect("sends");
+    }
+
+    /// A frame, masked as a client has to.
+    pub fn framed(opcode: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0x80 | opcode];
         match payload.len() {
             short @ 0..=125 => bytes.push(0x80 | short as u8),
@@ -179,7 +195,7 @@ impl WebSocket {
         let mask = [7, 11, 13, 17];
         bytes.extend(mask);
         bytes.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-        self.from.get_mut().write_all(&bytes).expect("sends");
+        bytes
     }
 
     pub fn send(&mut self, text: &str) {

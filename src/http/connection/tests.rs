@@ -6,7 +6,7 @@ use h2::client::{SendRequest, handshake};
 use tokio::io::AsyncWriteExt;
 
 use super::*;
-use crate::http::accept::tests::{SHORT, Served, send, serve};
+use crate::http::accept::tests::{HOUR, PATIENCE, SHORT, Served, send, serve};
 
 type Client = SendRequest<axum::body::Bytes>;
 
@@ -282,4 +282,21 @@ async fn a_stop_answers_the_streams_in_flight() {
     served.toy.release.notify_one();
     assert_eq!(read(held).await, (200, b"released".to_vec()));
     served.ended.await.expect("ended");
+}
+
+#[tokio::test]
+async fn a_stop_answers_requests_and_does_not_wait_for_what_has_no_end() {
+    let limits = ConnectionLimits { stream_stop: SHORT, stop_time: HOUR, ..ConnectionLimits::default() };
+    let served = serve(limits).await;
+    let mut client = client(&served).await;
+    let (endless, _) = client.send_request(request("GET", "/endless"), true).expect("sent");
+    let (held, _) = client.send_request(request("GET", "/held"), true).expect("sent");
+    served.toy.entered.notified().await;
+    let _endless = endless.await.expect("an answer");
+    served.stop.send(()).expect("running");
+    tokio::time::sleep(3 * SHORT).await;
+    served.toy.release.notify_one();
+    assert_eq!(read(held).await, (200, b"released".to_vec()));
+    drop(client);
+    timeout(PATIENCE, served.ended).await.expect("it waits for a stream").expect("ended");
 }

@@ -1,6 +1,7 @@
 //! The log as pages: what a caller may see of the changes of some collections, from a mark on. A page is a stream that ends
 //! soon, so it is judged as any stream.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
@@ -52,11 +53,12 @@ impl Service {
     ///
     /// # Errors
     /// As of a list, of each collection that is named; `Gone` with code `log_trimmed` for a mark whose log went;
-    /// `Unavailable` when too many streams are open.
+    /// `Unavailable` or `RateLimited` when too many streams are open.
     pub async fn changes(
         &self,
         asker: &Asker,
         credential: Option<&[u8]>,
+        address: Option<IpAddr>,
         request: ChangesRequest<'_>,
     ) -> Result<ChangesPage> {
         let began = Instant::now();
@@ -72,7 +74,7 @@ impl Service {
         let target = Mark::from(view.position);
         let subscriptions = self.subscriptions(&view, asker, &request)?;
         drop(view);
-        let listener = self.listener(asker.caller.clone(), credential)?;
+        let listener = self.listener(asker.caller.clone(), credential, address)?;
         listener.subscribe_to_all(subscriptions, Begin::Behind(begin))?;
         let mut page = ChangesPage { body: Vec::new(), next: begin };
         let mut left = request.limit;

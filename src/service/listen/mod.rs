@@ -17,6 +17,7 @@ pub(super) use registry::Streams;
 pub use snapshot::Snapshot;
 pub use target::Subscription;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -102,19 +103,36 @@ pub enum Next {
 /// What something is to be listened to from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// What comes after this moment.
+    /// What comes after this moment; of what takes another's place, what that was not given yet.
     Now,
     /// What came behind a mark.
     Behind(Mark),
 }
 
+/// What becomes of what was listened to before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Among {
+    /// It stays, but for what has the same name: the new goes on where that was.
+    Beside,
+    /// The same, but the new begins anew.
+    Anew,
+    /// It goes, but for what has the same name, which stays as it is.
+    Alone,
+}
+
 impl Service {
-    /// A stream of this caller that listens to nothing yet. `credential` is what it showed.
+    /// A stream of this caller that listens to nothing yet. `credential` is what it showed; `address` the one that it
+    /// counts for, if for any.
     ///
     /// # Errors
     /// `Unavailable` or `RateLimited` with code `too_many_streams`.
-    pub fn listener(&self, caller: Caller, credential: Option<&[u8]>) -> Result<Arc<Listener>> {
-        let entered = self.0.streams.enter(&caller)?;
+    pub fn listener(
+        &self,
+        caller: Caller,
+        credential: Option<&[u8]>,
+        address: Option<IpAddr>,
+    ) -> Result<Arc<Listener>> {
+        let entered = self.0.streams.enter(&caller, address)?;
         let bell: Bell = Arc::new(Notify::new());
         let standing = Standing::new(self, caller, credential.map(Arc::from));
         let tail = Tail::new(self.0.bus.clone(), bell.clone());
@@ -148,7 +166,7 @@ impl Listener {
             let message = "the stream is another caller's";
             return Err(Error::new(Kind::Forbidden, message).code("other_caller"));
         }
-        self.entered.become_of(&self.service.0.streams, &caller)?;
+        self.entered.become_of(&caller)?;
         self.unwatch(&state.standing);
         state.standing = Standing::new(&self.service, caller, credential.map(Arc::from));
         self.watch(&state.standing);
@@ -158,28 +176,29 @@ impl Listener {
         Ok(())
     }
 
-    /// Listens to something more, under that name.
+    /// Listens to something more, under that name; in the place of what was listened to by that name, if something was.
     ///
     /// # Errors
-    /// `NotFound`, `Unauthenticated`, `Forbidden`, `Invalid` as a list would; `Gone` for a place that is not kept.
+    /// `NotFound`, `Unauthenticated`, `Forbidden`, `Invalid` as a list would; `Gone` for a place that is not kept. Then
+    /// nothing is changed.
     pub fn subscribe(&self, subscription: Subscription, begin: Begin) -> Result<()> {
-        self.seat_all(vec![subscription], begin, false).map(drop)
+        self.seat_all(vec![subscription], begin, Among::Beside).map(drop)
     }
 
     /// Listens to these and to nothing else. What was listened to before goes on from where it is.
     ///
     /// # Errors
-    /// As [`Listener::subscribe`]; then nothing is changed.
+    /// As [`Listener::subscribe`].
     pub fn subscribe_to_all(&self, subscriptions: Vec<Subscription>, begin: Begin) -> Result<()> {
-        self.seat_all(subscriptions, begin, true).map(drop)
+        self.seat_all(subscriptions, begin, Among::Alone).map(drop)
     }
 
-    /// Listens to something more and gives the records as they are at this moment.
+    /// Listens to something more, as [`Listener::subscribe`], and gives the records as they are at this moment.
     ///
     /// # Errors
     /// As [`Listener::subscribe`], and as an export.
     pub async fn subscribe_with_snapshot(&self, subscriptions: Vec<Subscription>) -> Result<Snapshot> {
-        let (view, outlooks, turn) = self.seat_all(subscriptions, Begin::Now, false)?;
+        let (view, outlooks, turn) = self.seat_all(subscriptions, Begin::Now, Among::Anew)?;
         snapshot::take(&self.service, view, outlooks, turn).await
     }
 
@@ -207,12 +226,14 @@ impl Listener {
         &self,
         subscriptions: Vec<Subscription>,
         begin: Begin,
-        only: bool,
+        among: Among,
     ) -> Result<(Arc<Published>, Vec<Arc<Outlook>>, u64)> {
         let mut state = self.state.lock();
         // What is there and what comes is judged by one caller, that of now.
         self.refresh(&mut state)?;
-        let kept = if only { 0 } else { state.seated.len() };
+        let only = among == Among::Alone;
+        let wanted = |seated: &Seated| subscriptions.iter().any(|wanted| *wanted.name == *seated.shown);
+        let kept = if only { 0 } else { state.seated.iter().filter(|seated| !wanted(seated)).count() };
         if kept + subscriptions.len() > limits::SUBSCRIPTIONS_MAX {
             let message = format!("a stream listens to at most {} things", limits::SUBSCRIPTIONS_MAX);
             return Err(Error::invalid(message).code("too_many_subscriptions"));
@@ -225,13 +246,11 @@ impl Listener {
             outlooks.push(Arc::new(self.outlook(&view, &state.standing, subscription, collection, true)?));
         }
         let at = self.place(&view, begin)?;
-        if only {
-            let stays = |seated: &Seated| subscriptions.iter().any(|wanted| *wanted.name == *seated.shown);
-            let gone: Vec<SeatId> =
-                state.seated.iter().filter(|seated| !stays(seated)).map(|seated| seated.id).collect();
-            state.seated.retain(stays);
-            gone.iter().for_each(|id| state.tail.unseat(*id));
-        }
+        let wanted = |seated: &Seated| subscriptions.iter().any(|wanted| *wanted.name == *seated.shown);
+        let (stay, go): (Vec<Seated>, Vec<Seated>) =
+            std::mem::take(&mut state.seated).into_iter().partition(|seated| wanted(seated) == only);
+        state.seated = stay;
+        let left = |new: &Subscription, of| go.iter().find(|old| *old.shown == *new.name && old.collection == of);
         for (subscription, outlook) in subscriptions.iter().zip(&outlooks) {
             if only && state.seated.iter().any(|seated| *seated.shown == *subscription.name) {
                 continue;
@@ -239,10 +258,16 @@ impl Listener {
             let id = state.next;
             state.next += 1;
             let generation = (begin == Begin::Now).then(|| outlook.collection().generation);
+            let before = left(subscription, outlook.collection().id).and_then(|old| state.tail.place(old.id));
+            let (at, generation) = match before {
+                Some(before) if among == Among::Beside && begin == Begin::Now => before,
+                _ => (at, generation),
+            };
             self.seat(&mut state, id, outlook, at, generation);
             let (collection, shown) = (outlook.collection().id, Arc::from(&*subscription.name));
             state.seated.push(Seated { id, subscription: subscription.clone(), collection, shown });
         }
+        go.iter().for_each(|seated| state.tail.unseat(seated.id));
         // Of all seats the oldest.
         state.by = Some(state.by.map_or(view.position.seq, |by| by.min(view.position.seq)));
         let turn = state.turn;

@@ -37,6 +37,19 @@ fn write(address: std::net::SocketAddr, seed: u64, writer: u64, end: &AtomicBool
     written
 }
 
+/// Writes so many long records in one transaction.
+pub(crate) fn put_many(client: &mut Client, round: usize, count: usize) {
+    let long = "x".repeat(4_000);
+    let requests: Vec<_> = (0..count)
+        .map(|n| {
+            let url = format!("/api/collections/items/records/r{n}");
+            json!({"method": "PUT", "url": url, "body": {"n": round * count + n, "t": long}})
+        })
+        .collect();
+    let batch = client.json("POST", "/api/batch", &json!({"requests": requests}).to_string()).expect("an answer");
+    assert_eq!(batch.status, 200, "{}", batch.text());
+}
+
 #[test]
 fn a_listener_that_is_cut_off_again_and_again_has_seen_every_change_once_and_in_order() {
     const WRITERS: u64 = 3;
@@ -177,17 +190,9 @@ fn who_does_not_read_misses_nothing_and_holds_up_nobody() {
     let (server, mut client) = open();
     let mut slow = Events::open(server.address, "/api/realtime?subscribe=items/*", &[]);
     let mut quick = Events::open(server.address, "/api/realtime?subscribe=items/*", &[]);
-    let long = "x".repeat(4_000);
     let rounds = 40;
     for round in 0..rounds {
-        let requests: Vec<_> = (0..100)
-            .map(|n| {
-                let url = format!("/api/collections/items/records/r{n}");
-                json!({"method": "PUT", "url": url, "body": {"n": round * 100 + n, "t": long}})
-            })
-            .collect();
-        let batch = client.json("POST", "/api/batch", &json!({"requests": requests}).to_string()).expect("an answer");
-        assert_eq!(batch.status, 200, "{}", batch.text());
+        put_many(&mut client, round, 100);
         for n in 0..100 {
             assert_eq!(quick.next().expect("an event").data["record"]["n"], round * 100 + n);
         }
