@@ -42,6 +42,8 @@ pub enum Kind {
     Unavailable,
     /// A write may or may not be on disk. Ask again with its Idempotency-Key.
     OutcomeUnknown,
+    /// A write came to a server that takes none: a follower that does not reach its primary. Nothing was changed.
+    Misdirected,
     /// No room on disk. Nothing was changed; reads and deletes go on.
     NoSpace,
     /// A source did not answer in time.
@@ -219,6 +221,7 @@ impl Kind {
             Kind::RateLimited => "rate_limited",
             Kind::Unavailable => "unavailable",
             Kind::OutcomeUnknown => "outcome_unknown",
+            Kind::Misdirected => "misdirected",
             Kind::NoSpace => "no_space",
             Kind::Timeout => "timeout",
             Kind::RequestTimeout => "request_timeout",

@@ -165,6 +165,8 @@ pub const JOURNAL_TEXT_BYTES_MAX: usize = 1_000;
 pub const WRITER_QUEUE: usize = 4_096;
 /// Bytes of the commands that wait for the writer. More: 503 with `Retry-After`, nothing changed.
 pub const WRITER_QUEUE_BYTES: usize = 128 << 20;
+/// Orders waiting for the writer: those who give them wait for the outcome, so there are few. When full they wait.
+pub const WRITER_ORDERS: usize = 4;
 /// Commands decided into one group commit.
 pub const BATCH_COMMANDS_MAX: usize = 512;
 /// Bytes of the commands of one group commit, but for the last one's.

@@ -112,7 +112,8 @@ fn what(position: Position, change: &Change) -> Option<What<'_>> {
         | Change::Rewritten { .. }
         | Change::Progressed { .. }
         // No handler's way is another's business: else they would wake each other for ever.
-        | Change::Advanced { .. } => return None,
+        | Change::Advanced { .. }
+        | Change::Began { .. } => return None,
     };
     Some(What::Record(RecordChange { collection, generation, id, position, change }))
 }

@@ -85,10 +85,7 @@ impl Core {
     /// # Errors
     /// `Trimmed`, `Reset` or `Stopping`.
     pub fn consumer(&self, after: Position, keeps: Keeps) -> Result<Consumer, Ended> {
-        let visible = self.log().position();
-        // One before everything is in every history.
-        let known = after.epoch == visible.epoch || after.seq == Seq::ZERO;
-        if !known || after.seq > visible.seq {
+        if !self.view().knows(after).map_err(Ended::Failed)? {
             return Err(Ended::Reset);
         }
         // Before it is looked whether the entry is there: what is there then stays.

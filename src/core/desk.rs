@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
+use super::order::Ordered;
 use super::{Flush, Flushed, Outcome, Poison, Writer};
 use crate::error::{Error, Kind, Result};
 use crate::limits;
@@ -48,6 +49,7 @@ pub(super) struct Desk {
     pub(super) commands: Receiver<Pending>,
     pub(super) queue: Arc<Queue>,
     pub(super) stop: Receiver<()>,
+    pub(super) orders: Receiver<Ordered>,
     pub(super) flush: Sender<Flush>,
     pub(super) flushed: Receiver<Flushed>,
     pub(super) poison: Poison,
@@ -96,6 +98,7 @@ impl Idle {
 /// What the writer's thread woke for.
 enum Woke {
     Command(Pending),
+    Order(Ordered),
     Flushed(Flushed),
     Stop,
     Idle,
@@ -131,6 +134,10 @@ impl Desk {
                     self.commit(writer, first)?;
                     idle.wrote(writer.may_have_work());
                 }
+                Woke::Order(ordered) => {
+                    ordered.obey(writer, self.clock.now())?;
+                    idle.wrote(writer.may_have_work());
+                }
                 Woke::Flushed(flushed) => writer.adopt(flushed),
                 Woke::ApplierGone => return Err(self.applier_error()),
                 Woke::Stop => return self.finish(writer),
@@ -151,6 +158,7 @@ impl Desk {
     fn wake(&self, wait: Duration) -> Woke {
         crossbeam_channel::select_biased! {
             recv(self.flushed) -> flushed => flushed.map_or(Woke::ApplierGone, Woke::Flushed),
+            recv(self.orders) -> ordered => ordered.map_or(Woke::Stop, Woke::Order),
             recv(self.commands) -> pending => pending.map_or(Woke::Stop, Woke::Command),
             recv(self.stop) -> _ => Woke::Stop,
             default(wait) => Woke::Idle,

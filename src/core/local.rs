@@ -13,8 +13,9 @@ use crate::disk::{Disk, DiskFile, Open, Stream};
 use crate::error::{Error, Kind, Result};
 use crate::id::Seq;
 use crate::limits;
+use crate::model::schema::Schema;
 use crate::state::snapshot::{self, Header};
-use crate::state::{self, BaseView};
+use crate::state::{self, Applied, BaseView, Read};
 
 const FILE: &str = "snapshot";
 /// Name of a snapshot that is being written.
@@ -88,7 +89,8 @@ pub(super) fn write(
 ) -> Result<Snapshot> {
     remove_leftover(&**disk, dir)?;
     let new = dir.join(FILE_NEW);
-    let written = fill(disk, dir, &new, view, ends).and_then(|snapshot| {
+    let schema = state::schema_of(view)?;
+    let written = fill(disk, dir, &new, (view, &schema, view.applied()), ends).and_then(|snapshot| {
         names.place(&**disk, dir, &new, &path(dir))?;
         Ok(snapshot)
     });
@@ -99,12 +101,21 @@ pub(super) fn write(
     })
 }
 
-fn fill(disk: &Arc<dyn Disk>, dir: &Path, new: &Path, view: &BaseView, ends: &dyn Fn() -> bool) -> Result<Snapshot> {
-    let schema = state::schema_of(view)?;
+/// Writes a snapshot of what is given to a new file, synced, whose name is not yet.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn fill(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    new: &Path,
+    (read, schema, applied): (&dyn Read, &Schema, Applied),
+    ends: &dyn Fn() -> bool,
+) -> Result<Snapshot> {
     let file = disk.open(new, Open::CreateNew).map_err(io_error)?;
     let paced = Paced { stream: Stream::new(file.clone()), file, disk: &**disk, dir, ends, synced: 0 };
     let mut out = BufWriter::with_capacity(PIECE_BYTES, paced);
-    let header = snapshot::write(view, &schema, view.applied(), &mut out)?;
+    let header = snapshot::write(read, schema, applied, &mut out)?;
     let paced = out.into_inner().map_err(|error| io_error(error.into_error()))?;
     paced.file.sync_data().map_err(io_error)?;
     Ok(Snapshot { seq: header.applied.position.seq, bytes: paced.stream.at() })
@@ -150,7 +161,7 @@ fn open(disk: &dyn Disk, dir: &Path) -> Result<Option<Arc<dyn DiskFile>>> {
     }
 }
 
-fn reading(file: Arc<dyn DiskFile>) -> BufReader<Stream> {
+pub(super) fn reading(file: Arc<dyn DiskFile>) -> BufReader<Stream> {
     BufReader::with_capacity(PIECE_BYTES, Stream::new(file))
 }
 

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ballast::Ballast;
 use super::decide::Pieces;
+use super::plant;
 use super::rebuild::Folder;
 use super::writer::Start;
-use super::{Applier, Compact, Keep, Keeper, Published, Writer};
+use super::{Applier, Compact, Keep, Keeper, Published, Role, Writer};
 use crate::config;
 use crate::disk::{self, Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub scrub: Duration,
     /// Identity of a new folder; random if absent.
     pub genesis: Option<log::Genesis>,
+    /// What the server is to its log.
+    pub role: Role,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             compact: Compact::default(),
             scrub: hours(limits::SCRUB_HOURS),
             genesis: None,
+            role: Role::Primary,
         }
     }
 }
@@ -129,6 +133,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let lock = lock(&*disk, dir)?;
     let log_dir = log_dir(dir);
     disk.create_dir_all(&log_dir).map_err(|error| Error::io("the log's folder", error))?;
+    let planted = plant::go_on(&*disk, dir, settings, || identity(&*disk, dir, settings.genesis))?;
     let identity = identity(&*disk, dir, settings.genesis)?;
 
     let mut ballast = Ballast::new(disk.clone(), dir, settings.ballast_bytes)?;
@@ -149,9 +154,16 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let applier = Applier::new(base, disk.clone(), dir, settings, durable, flushed);
     let freeze_log_bytes = settings.keep.checkpoint_log_bytes();
     let pieces = settings.pieces;
-    let start = Start { published, last_time: last.time, log_bytes, freeze_log_bytes, pieces };
+    let role = (settings.role, identity.node);
+    let start = Start { published, last_time: last.time, log_bytes, freeze_log_bytes, pieces, role };
     let (preparer, trimmer, scrub) = (log_writer.preparer(), log_writer.trimmer(), log_writer.scrub());
-    let writer = Writer::new(log_writer, identity.database, start, ballast);
+    let mut writer = Writer::new(log_writer, identity.database, start, ballast);
+    if let Some(planted) = planted {
+        if let Some(above) = planted.begins_above {
+            writer.begin(above, last.time)??;
+        }
+        plant::done(&*disk, dir)?;
+    }
     let keeper = Keeper::new(disk, dir, settings, (trimmer, scrub), &writer, &applier)?;
     Ok(Opened { writer, applier, preparer, keeper, reader, recovery, replayed: entries, identity, lock })
 }
@@ -216,9 +228,16 @@ fn identity(disk: &dyn Disk, dir: &Path, genesis: Option<log::Genesis>) -> Resul
         },
     };
     let identity = Identity { format: FORMAT, database: genesis.database, node: genesis.node };
-    let bytes = serde_json::to_vec(&identity).map_err(|error| Error::internal("no JSON").source(error))?;
-    disk::replace_file(disk, &path, &bytes).map_err(|error| Error::io("the folder's identity", error))?;
+    identity.write(disk, dir)?;
     Ok(identity)
+}
+
+impl Identity {
+    pub(super) fn write(self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(&self).map_err(|error| Error::internal("no JSON").source(error))?;
+        disk::replace_file(disk, &dir.join(IDENTITY_FILE), &bytes)
+            .map_err(|error| Error::io("the folder's identity", error))
+    }
 }
 
 fn read_identity(bytes: &[u8], path: &Path) -> Result<Identity> {

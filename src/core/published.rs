@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::id::Position;
 use crate::model::schema::Schema;
-use crate::state::Stack;
+use crate::state::{self, Stack};
 
 /// The database at one position.
 #[derive(Clone, Debug)]
@@ -18,4 +19,14 @@ pub struct Published {
     pub schema: Arc<Schema>,
     /// Rows, index entries and all else.
     pub stack: Stack,
+}
+
+impl Published {
+    /// Whether its history has a position.
+    ///
+    /// # Errors
+    /// Those of the base.
+    pub fn knows(&self, position: Position) -> Result<bool> {
+        state::knows(&self.stack, self.position, position)
+    }
 }

@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::ballast::has_headroom;
 use super::compaction::Compactor;
 use super::consumer::Ending;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
+use super::order::Ordered;
+use super::role::Roles;
 use super::{
-    Applier, Figures, Flush, Flushed, Keeper, Leases, Meters, Opened, Outcome, Poison, Published, Settings, Slots,
-    Writer, log_dir, open,
+    Applier, Figures, Flush, Flushed, Identity, Keeper, Leases, Meters, Opened, Outcome, Poison, Published, Role,
+    Settings, Slots, Writer, log_dir, open,
 };
 use crate::disk::{Disk, DiskLock, Open};
 use crate::error::{Error, Kind, Result};
@@ -34,7 +36,7 @@ use crate::time::Clock;
 /// How often an applier without work looks at its clock and at the base's health.
 const APPLIER_TICK: Duration = Duration::from_millis(250);
 /// How often a thread that may wait looks whether there is room in the writer's queue.
-const ROOM_TICK: Duration = Duration::from_millis(5);
+pub(super) const ROOM_TICK: Duration = Duration::from_millis(5);
 /// How often a preparer without work looks whether it shall end.
 const PREPARER_TICK: Duration = Duration::from_millis(250);
 /// How often a keeper without work looks for some.
@@ -49,6 +51,9 @@ struct Shared {
     /// To answer what is sent while the writer ends.
     late: Receiver<Pending>,
     queue: Arc<Queue>,
+    orders: Sender<Ordered>,
+    roles: Roles,
+    identity: Identity,
     published: Arc<ArcSwap<Published>>,
     slots: Arc<Slots>,
     reader: log::Reader,
@@ -101,19 +106,24 @@ pub struct Threads {
 /// # Errors
 /// As [`open`]; `Internal` when the system gives no thread.
 pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock) -> Result<(Core, Threads)> {
-    let Opened { writer, mut applier, mut preparer, mut keeper, reader, lock, .. } = open(disk.clone(), dir, settings)?;
+    let Opened { writer, mut applier, mut preparer, mut keeper, reader, lock, identity, .. } =
+        open(disk.clone(), dir, settings)?;
     let (poison, ending) = (Poison::new(), Ending::default());
     applier.count_into(writer.meters());
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
     let (command_in, command_out) = bounded(limits::WRITER_QUEUE);
     let (stop_in, stop_out) = bounded(1);
+    let (order_in, order_out) = bounded(limits::WRITER_ORDERS);
     let (flush_in, flush_out) = bounded::<Flush>(limits::FROZEN_LAYERS_MAX);
     let (flushed_in, flushed_out) = bounded::<Flushed>(limits::FROZEN_LAYERS_MAX);
     let core = Core(Arc::new(Shared {
         commands: command_in,
         late: command_out.clone(),
         queue: queue.clone(),
+        orders: order_in,
+        roles: writer.roles(),
+        identity,
         published: writer.published(),
         slots: writer.slots(),
         reader,
@@ -147,6 +157,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         commands: command_out,
         queue,
         stop: stop_out,
+        orders: order_out,
         flush: flush_in,
         flushed: flushed_out,
         poison: poison.clone(),
@@ -224,16 +235,17 @@ impl Core {
     /// `limits::MIN_SEQ_WAIT`.
     pub async fn reached(&self, position: Position) -> Result<Arc<Published>> {
         let view = self.view();
-        if view.position.epoch != position.epoch {
-            return Err(Error::new(Kind::Precondition, "the position is not in this server's history"));
-        }
         if view.position.seq >= position.seq {
-            return Ok(view);
+            return known(view, position);
+        }
+        // A follower may not have heard yet of an epoch that its client knows.
+        if view.position.epoch != position.epoch && view.position.epoch.counter >= position.epoch.counter {
+            return Err(unknown());
         }
         let mut seq = self.0.reader.watch();
         let reached = seq.wait_for(|seq| *seq >= position.seq);
         match tokio::time::timeout(limits::MIN_SEQ_WAIT, reached).await {
-            Ok(Ok(_)) => Ok(self.view()),
+            Ok(Ok(_)) => known(self.view(), position),
             Ok(Err(_)) => Err(stopping()),
             Err(_) => Err(Error::new(Kind::Unavailable, "the position is not reached yet").code("min_seq_not_reached")),
         }
@@ -249,6 +261,30 @@ impl Core {
             Ok(_) => Ok(self.view()),
             Err(_) => Err(stopping()),
         }
+    }
+
+    /// What this server is to its log.
+    pub fn role(&self) -> Role {
+        self.0.roles.now()
+    }
+
+    /// The same, to be awaited.
+    pub fn roles(&self) -> watch::Receiver<Role> {
+        self.0.roles.watch()
+    }
+
+    /// Who this server is.
+    pub fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
+    pub(super) fn orders(&self) -> &Sender<Ordered> {
+        &self.0.orders
+    }
+
+    /// Whether the writer has ended, or is about to.
+    pub(super) fn is_ended(&self) -> bool {
+        self.0.queue.ended.load(Ordering::SeqCst)
     }
 
     /// What changed when.
@@ -311,6 +347,15 @@ impl Core {
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
+}
+
+/// A view whose history has the position.
+fn known(view: Arc<Published>, position: Position) -> Result<Arc<Published>> {
+    if view.knows(position)? { Ok(view) } else { Err(unknown()) }
+}
+
+fn unknown() -> Error {
+    Error::new(Kind::Precondition, "the position is not in this server's history")
 }
 
 impl Awaited {

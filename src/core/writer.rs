@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 
 use super::ballast::Ballast;
 use super::decide::{Decision, Pieces, decide};
-use super::{Flush, Flushed, Meters, Published, Slots};
+use super::role::Roles;
+use super::{Flush, Flushed, Meters, Published, Role, Slots};
 use crate::error::{Error, Kind, Result};
-use crate::id::{CollectionId, DatabaseId, Generation, IndexId, Position};
+use crate::id::{CollectionId, DatabaseId, Generation, IndexId, NodeId, Position};
 use crate::limits;
 use crate::log;
 use crate::model::change::{Change, Entry};
@@ -50,6 +51,8 @@ pub struct Writer {
     /// Whether a definition moved since such a work was last looked for.
     moved: bool,
     meters: Arc<Meters>,
+    roles: Roles,
+    node: NodeId,
 }
 
 /// A filling that is no longer read, or an index of one.
@@ -66,20 +69,22 @@ pub(super) struct Start {
     pub log_bytes: u64,
     /// How long works are cut.
     pub pieces: Pieces,
+    /// What the server is to its log, and who it is.
+    pub role: (Role, NodeId),
     /// At which it is frozen.
     pub freeze_log_bytes: u64,
 }
 
 /// A decided command of the batch that is being built.
-struct Staged {
-    entry: Arc<Entry>,
-    payload: Vec<u8>,
+pub(super) struct Staged {
+    pub(super) entry: Arc<Entry>,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Writer {
     /// Continues a recovered log with the state that was replayed from it.
     pub(super) fn new(log: log::Writer, database: DatabaseId, start: Start, ballast: Ballast) -> Writer {
-        let Start { published: start, last_time, log_bytes, freeze_log_bytes, pieces } = start;
+        let Start { published: start, last_time, log_bytes, freeze_log_bytes, pieces, role } = start;
         let (stack, schema) = (start.stack.clone(), start.schema.clone());
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
@@ -100,7 +105,52 @@ impl Writer {
             builds_first: false,
             moved: true,
             meters: Arc::default(),
+            roles: Roles::new(role.0),
+            node: role.1,
         }
+    }
+
+    pub(super) fn roles(&self) -> Roles {
+        self.roles.clone()
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.roles.now()
+    }
+
+    /// There may be works that a primary before has left.
+    pub(super) fn set_role(&mut self, role: Role) {
+        self.roles.set(role);
+        self.moved = true;
+    }
+
+    pub(super) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(super) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub(super) fn last_time(&self) -> Millis {
+        self.last_time
+    }
+
+    pub(super) fn log_mut(&mut self) -> &mut log::Writer {
+        &mut self.log
+    }
+
+    pub(super) fn give_up_ballast(&mut self) -> bool {
+        self.ballast.release()
+    }
+
+    /// Folds an entry's effects into the batch.
+    pub(super) fn fold(&mut self, effects: state::Effects) -> Result<()> {
+        if let Some(schema) = &effects.schema {
+            self.schema = Arc::new(schema.clone());
+            self.moved = true;
+        }
+        self.stack.apply(effects)
     }
 
     /// What it counts.
@@ -124,6 +174,10 @@ impl Writer {
     /// # Errors
     /// The log can no longer be trusted: whatever was staged has an unknown outcome and the process has to end.
     pub fn commit(&mut self, commands: &[Command], now: Millis) -> Result<Vec<Outcome>> {
+        let role = self.role();
+        if role != Role::Primary {
+            return Ok(commands.iter().map(|_| Err(role.refusal())).collect());
+        }
         let now = now.max(self.last_time);
         let headroom = self.ballast.has_headroom();
         let mut outcomes = Vec::with_capacity(commands.len());
@@ -180,11 +234,7 @@ impl Writer {
             return Ok(Ok(committed));
         }
         let effects = state::effects(&self.schema, position, &entry)?;
-        if let Some(schema) = &effects.schema {
-            self.schema = Arc::new(schema.clone());
-            self.moved = true;
-        }
-        self.stack.apply(effects)?;
+        self.fold(effects)?;
         let entry = Arc::new(entry);
         let logged = self.log.stage(now, entry.clone(), &payload);
         debug_assert_eq!(logged, position, "an entry is logged at the position it was decided for");
@@ -216,11 +266,11 @@ impl Writer {
 
     /// The change slots, the view, then the position: whoever finds the second finds the first, whoever is woken by the
     /// third finds both.
-    fn publish(&mut self, now: Millis, staged: &[Staged]) {
+    pub(super) fn publish(&mut self, now: Millis, staged: &[Staged]) {
         if staged.is_empty() {
             return;
         }
-        self.last_time = now;
+        self.last_time = self.last_time.max(now);
         self.log_bytes += staged.iter().map(|one| one.payload.len() as u64).sum::<u64>();
         self.fresh_since.get_or_insert_with(Instant::now);
         let position = self.log.position();
@@ -237,7 +287,7 @@ impl Writer {
     }
 
     /// Back to the last published state: nothing of the batch was written.
-    fn forget_batch(&mut self) {
+    pub(super) fn forget_batch(&mut self) {
         let published = self.published.load();
         self.stack = published.stack.clone();
         self.schema = published.schema.clone();
@@ -316,6 +366,10 @@ impl Writer {
     /// The state's.
     pub fn work(&mut self) -> Result<Option<Command>> {
         self.moved = false;
+        // A follower's are in what it is sent.
+        if self.role() != Role::Primary {
+            return Ok(None);
+        }
         self.builds_first = !self.builds_first;
         let (build, reclaim) = (self.build()?, self.reclaim()?);
         Ok(if self.builds_first { build.or(reclaim) } else { reclaim.or(build) })

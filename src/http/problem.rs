@@ -58,6 +58,7 @@ pub(crate) fn status(kind: Kind) -> StatusCode {
         Kind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable | Kind::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Kind::NoSpace => StatusCode::INSUFFICIENT_STORAGE,
         Kind::Damaged | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -238,7 +239,7 @@ fn causes(error: &Error) -> String {
 mod tests {
     use super::*;
 
-    const KINDS: [Kind; 20] = [
+    const KINDS: [Kind; 21] = [
         Kind::Invalid,
         Kind::Unauthenticated,
         Kind::Forbidden,
@@ -251,6 +252,7 @@ mod tests {
         Kind::Precondition,
         Kind::TooLarge,
         Kind::UnsupportedMedia,
+        Kind::Misdirected,
         Kind::Unprocessable,
         Kind::RateLimited,
         Kind::Internal,
@@ -280,6 +282,7 @@ mod tests {
             "412 Precondition Failed precondition_failed precondition_failed",
             "413 Payload Too Large too_large too_large",
             "415 Unsupported Media Type unsupported_media_type unsupported_media_type",
+            "421 Misdirected Request misdirected misdirected",
             "422 Unprocessable Entity unprocessable unprocessable",
             "429 Too Many Requests rate_limited rate_limited",
             "500 Internal Server Error internal internal",

@@ -4,7 +4,8 @@
 //! sync; [`Reader`]s pull entries at their own position, from the `ring` of the newest or from the segments, and are
 //! woken when the visible seq moves. `recovery` opens a folder: it verifies, cuts a torn tail, refuses damage
 //! (`walk` judges which is which), and rewrites the tail into a new synced file before anything is served. A
-//! [`Trimmer`] removes the oldest segments, a [`Scrub`] reads them all now and then. [`scan`] reads a folder without changing it. Nothing above this folder knows about files.
+//! [`Trimmer`] removes the oldest segments, a [`Scrub`] reads them all now and then. `ship` carries entries to another
+//! server's log. [`scan`] reads a folder without changing it. Nothing above this folder knows about files.
 //!
 //! Invariants: only what a sync covered is ever visible; seqs have no gaps; an error of the disk while a batch is
 //! written poisons the writer for good; the log never reads a clock nor knows what an entry means.
@@ -16,6 +17,7 @@ mod ring;
 mod scan;
 mod scrub;
 mod segment;
+mod ship;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -32,9 +34,10 @@ use crate::model::change::Entry;
 use crate::time::Millis;
 
 pub use reader::Reader;
-pub use recovery::{Recovery, open};
+pub use recovery::{Origin, Recovery, open, plant};
 pub use scan::{Scan, Scanned, What, first_seq, scan, scan_from};
 pub use scrub::Scrub;
+pub use ship::{Shipped, Witness, unpack};
 pub use spare::Preparer;
 pub use trim::{Segment, Trimmer};
 pub use walk::Cut;

@@ -46,11 +46,22 @@ impl Reader {
         if let Some(entries) = self.0.newest(after, max_bytes) {
             return Ok(entries);
         }
-        let mut wanted = Wanted { next: after.next(), to: visible, bytes: max_bytes, entries: Vec::new() };
+        let mut entries = Vec::new();
+        self.walk(after.next(), visible, max_bytes, &mut |frame, payload| {
+            entries.push(Logged::new(frame, payload, super::decode(payload)?));
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Hands `take` the frames from `next` to `to` as they stand in the segments, up to about `max_bytes` of payload but at
+    /// least one.
+    pub(super) fn walk(&self, next: Seq, to: Seq, max_bytes: usize, take: &mut Take<'_>) -> Result<()> {
+        let mut wanted = Wanted { next, to, bytes: max_bytes, any: false, take };
         while wanted.more() {
             self.read_segment(&mut wanted)?;
         }
-        Ok(wanted.entries)
+        Ok(())
     }
 
     /// The entries after `after` up to about `max_bytes` of payload, if they are still in memory; the disk is never read.
@@ -69,7 +80,7 @@ impl Reader {
     }
 
     /// Reads on in the segment that holds the next wanted entry, to its end at most.
-    fn read_segment(&self, wanted: &mut Wanted) -> Result<()> {
+    fn read_segment(&self, wanted: &mut Wanted<'_>) -> Result<()> {
         let (first, end) = self.segment_of(wanted.next)?;
         let name = segment::name_of(first);
         let file = match self.0.disk.open(&self.0.dir.join(&name), Open::Read) {
@@ -99,17 +110,22 @@ impl Reader {
     }
 }
 
+/// Takes a frame and its payload.
+pub(super) type Take<'a> = dyn FnMut(&Frame, &[u8]) -> Result<()> + 'a;
+
 /// What a reader is still to be given.
-struct Wanted {
+struct Wanted<'a> {
     next: Seq,
     to: Seq,
     bytes: usize,
-    entries: Vec<Arc<Logged>>,
+    /// Whether something was given.
+    any: bool,
+    take: &'a mut Take<'a>,
 }
 
-impl Wanted {
+impl Wanted<'_> {
     fn more(&self) -> bool {
-        self.next <= self.to && (self.entries.is_empty() || self.bytes > 0)
+        self.next <= self.to && (!self.any || self.bytes > 0)
     }
 
     fn take(&mut self, name: &str, offset: u64, frame: &Frame, payload: &[u8]) -> Result<()> {
@@ -119,9 +135,9 @@ impl Wanted {
         if frame.position.seq > self.next {
             return Err(segment::damaged(name, offset, self.next, "another entry stands there"));
         }
-        let entry = super::decode(payload)
+        (self.take)(frame, payload)
             .map_err(|error| segment::damaged(name, offset, self.next, error.message()).source(error))?;
-        self.entries.push(Logged::new(frame, payload, entry));
+        self.any = true;
         self.bytes = self.bytes.saturating_sub(payload.len());
         self.next = self.next.next();
         Ok(())

@@ -94,6 +94,45 @@ pub fn open(
     Ok((writer, Reader(shared), recovery))
 }
 
+/// Where a log begins that goes on from a state which another server's log made.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Whose log it is.
+    pub database: DatabaseId,
+    /// The last entry that is in the state.
+    pub position: Position,
+    /// The chain after it.
+    pub chain: Chain,
+}
+
+/// Removes the log in `dir`, if there is one, and begins another there, whose first entry follows `origin`. A power loss
+/// leaves no segment, or those that there were up to one of them, or the new one.
+///
+/// # Errors
+/// `NoSpace`; the disk's.
+pub fn plant(disk: &dyn Disk, dir: &Path, settings: Settings, origin: Origin) -> Result<()> {
+    disk.create_dir_all(dir).map_err(|error| Error::io(format_args!("making {}", dir.display()), error))?;
+    remove_leftovers(disk, dir)?;
+    // The newest first: what is left is always a log.
+    for name in segment::list(disk, dir)?.iter().rev() {
+        disk.remove(&dir.join(name)).map_err(|error| segment::io_error("removing", name, error))?;
+        disk.sync_dir(dir).map_err(|error| segment::io_error("removing", name, error))?;
+    }
+    let Origin { database, position, chain } = origin;
+    let header = Header {
+        database,
+        epoch: position.epoch,
+        first: position.seq.next(),
+        previous: Seq::ZERO,
+        bytes: segment::bytes_for(settings.first_segment_bytes, 0),
+        chain,
+        durable: position.seq,
+    };
+    let begun = rewrite(disk, dir, header, &[]);
+    begun.map_err(|error| segment::io_error("writing", &segment::name_of(header.first), error))?;
+    Ok(())
+}
+
 fn begin(genesis: Genesis, witness: Seq) -> Result<Found> {
     if witness > Seq::ZERO {
         return Err(Error::damaged(format!(

@@ -14,7 +14,7 @@ use super::scrub::Scrub;
 use super::segment::{self, Header};
 use super::spare::{self, Preparer, Spare, Spares};
 use super::trim::Trimmer;
-use super::{Logged, outcome_unknown};
+use super::{Logged, Shipped, outcome_unknown};
 use crate::disk::DiskFile;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, Epoch, Position, Seq};
@@ -85,8 +85,13 @@ impl Writer {
 
     /// The position of the next entry to be staged.
     pub fn next(&self) -> Position {
-        let last = self.staged.last().map_or(self.position.seq, |logged| logged.position.seq);
-        Position { epoch: self.position.epoch, seq: last.next() }
+        let last = self.last_staged().0;
+        Position { seq: last.seq.next(), ..last }
+    }
+
+    /// The last entry that is staged or committed, and the chain after it.
+    fn last_staged(&self) -> (Position, Chain) {
+        self.staged.last().map_or((self.position, self.chain), |logged| (logged.position, logged.chain))
     }
 
     /// The chain after the last committed entry.
@@ -121,17 +126,49 @@ impl Writer {
 
     /// Adds an entry to the batch being built. `payload` is [`super::encode`] of `entry`.
     pub fn stage(&mut self, time: Millis, entry: Arc<Entry>, payload: &[u8]) -> Position {
+        self.stage_in(self.next().epoch, time, entry, payload)
+    }
+
+    /// The same for the first entry of an epoch, whose counter must be higher than that of the last.
+    pub fn stage_in(&mut self, epoch: Epoch, time: Millis, entry: Arc<Entry>, payload: &[u8]) -> Position {
+        let (last, before) = self.last_staged();
+        let position = Position { epoch, seq: last.seq.next() };
+        let chain = frame::chain_after(before, position, time, payload);
+        self.push(position, time, chain, entry, payload);
+        position
+    }
+
+    /// Adds an entry as another server has logged it.
+    ///
+    /// # Errors
+    /// `Conflict` with code `diverged` for one that does not go on from the last: its seq, its epoch or its chain.
+    pub fn stage_shipped(&mut self, shipped: &Shipped, entry: Arc<Entry>) -> Result<()> {
+        let Shipped { position, time, chain, payload, .. } = shipped;
+        let (last, before) = self.last_staged();
+        let Position { epoch, seq } = *position;
+        let rises = epoch == last.epoch || epoch.counter > last.epoch.counter || last.seq == Seq::ZERO;
+        if seq != last.seq.next() || !rises || frame::chain_after(before, *position, *time, payload) != *chain {
+            let message = format!("entry {position} does not go on from {last}, where this log ends");
+            return Err(Error::new(Kind::Conflict, message).code("diverged"));
+        }
+        self.push(*position, *time, *chain, entry, payload);
+        Ok(())
+    }
+
+    fn push(&mut self, position: Position, time: Millis, chain: Chain, entry: Arc<Entry>, payload: &[u8]) {
         if self.batch.is_empty() {
             let mark = self.mark_frame();
             frame::push(&mut self.batch, &mark, &[]);
         }
-        let position = self.next();
-        let before = self.staged.last().map_or(self.chain, |logged| logged.chain);
-        let chain = frame::chain_after(before, position, time, payload);
         frame::push(&mut self.batch, &Frame { kind: FrameKind::Entry, position, time, chain, salt: 0 }, payload);
         let bytes = payload.len() as u32;
         self.staged.push(Arc::new(Logged { position, time, chain, bytes, entry }));
-        position
+    }
+
+    /// Drops the batch that is being built.
+    pub fn unstage(&mut self) {
+        self.batch.clear();
+        self.staged.clear();
     }
 
     /// Makes the batch durable: one write and one sync. After `Ok` its entries are committed, to be published.

@@ -155,4 +155,10 @@ pub enum Change {
         /// Up to where; `None` for a handler that went.
         through: Option<Mark>,
     },
+    /// A server began to write in place of another: a promotion, a restore. The entry is the first of its epoch, and this
+    /// is all that is in it.
+    Began {
+        /// The last entry of the epoch before.
+        before: Position,
+    },
 }

@@ -125,7 +125,7 @@ impl Service {
         let to: Mark = since.parse().map_err(|error: Error| at(error.message()))?;
         let view = self.core().view();
         let cursor = state::cursor(&view.stack, id)?.ok_or_else(missing)?;
-        if ![cursor.position.epoch, view.position.epoch].contains(&to.position.epoch) {
+        if !view.knows(to.position)? {
             return Err(at("it is not in this server's history"));
         }
         let first = self.core().log().first_seq();

@@ -135,6 +135,7 @@ fn part(version: Position, change: &Change) -> Option<Part> {
         | Change::Rewritten { .. }
         | Change::Progressed { .. }
         | Change::Advanced { .. }
+        | Change::Began { .. }
         | Change::Remembered(_) => None,
     }
 }

@@ -19,7 +19,7 @@ use crate::state::key::{self, Key};
 use crate::state::layer::Layer;
 use crate::state::stack::Read;
 use crate::state::tally::{Tally, TallyDelta, hash};
-use crate::state::{cursors, lookup, row};
+use crate::state::{cursors, history, lookup, row};
 
 /// What an entry does to the state.
 #[derive(Debug, Default)]
@@ -114,7 +114,16 @@ impl Work<'_> {
                 self.progressed(&collection, through, *rows)
             }
             Change::Advanced { handler, through } => self.advanced(handler, *through),
+            Change::Began { before } => self.began(*before),
         }
+    }
+
+    fn began(&mut self, before: Position) -> Result<()> {
+        if before.seq.next() != self.position.seq || before.epoch.counter >= self.position.epoch.counter {
+            return Err(self.contradicts(&format!("it begins an epoch behind {before}")));
+        }
+        self.put(&key::began(self.position.seq), Some(history::encode(before.epoch)?));
+        Ok(())
     }
 
     /// The schema as the entry's earlier changes left it.

@@ -13,6 +13,7 @@
 //! 08 | fingerprint of an idempotency key                 answer that is kept for it
 //! 09 | entry, u64                                        the answer that it kept: the oldest come first
 //! 0a | record id                                         how far a handler has come
+//! 0b | entry, u64                                        the epoch that ended before the entry
 //! ```
 //!
 //! Numbers are big-endian `u32`. The bytes of an index value, which order as values do, are [`values`]'s.
@@ -46,6 +47,7 @@ const PROGRESS: u8 = 0x07;
 const ANSWER: u8 = 0x08;
 const KEPT: u8 = 0x09;
 const CURSOR: u8 = 0x0a;
+const BEGAN: u8 = 0x0b;
 
 /// Applied position of a base; local to a server, so not part of a snapshot.
 pub(super) const APPLIED: &[u8] = &[LOCAL, 0x01];
@@ -172,6 +174,24 @@ pub(super) fn cursors() -> ([u8; 1], [u8; 1]) {
 /// The handler of a cursor's key.
 pub(super) fn split_cursor(key: &[u8]) -> Result<RecordId> {
     key.get(1..).and_then(id).ok_or_else(|| malformed(key))
+}
+
+/// The key of what is known of an entry that began an epoch.
+pub(super) fn began(first: Seq) -> [u8; 9] {
+    let mut key = [BEGAN; 9];
+    key[1..].copy_from_slice(&first.0.to_be_bytes());
+    key
+}
+
+/// From the first that lies behind an entry to behind the last.
+pub(super) fn began_behind(seq: Seq) -> ([u8; 9], [u8; 1]) {
+    (began(seq.next()), [BEGAN + 1])
+}
+
+/// The entry of such a key.
+pub(super) fn split_began(key: &[u8]) -> Result<Seq> {
+    let seq = key.get(1..).and_then(|seq| seq.try_into().ok());
+    seq.map(|seq| Seq(u64::from_be_bytes(seq))).ok_or_else(|| malformed(key))
 }
 
 /// The key of a tally.

@@ -6,7 +6,7 @@
 //! nobody above knows how many layers there are.
 //!
 //! What an entry of the log does to the state is `effects`: dumb, pure, the same on every server. Reading is `lookup`
-//! (one record, one definition), `build` (what an index is built from), `answers` (what is kept for an idempotency key), `cursors` (how far handlers have come)
+//! (one record, one definition), `build` (what an index is built from), `answers` (what is kept for an idempotency key), `cursors` (how far handlers have come), `history` (which epoch an entry is of)
 //! and `query` (lists). `snapshot` carries a whole state to another folder and `check` recomputes what is derived.
 //!
 //! Invariants: nothing here reads a random source, the log or, but for a query's deadline, a clock; only the owner of a [`Base`] writes to it; equal
@@ -20,6 +20,7 @@ mod check;
 mod cursors;
 mod effects;
 mod filling;
+mod history;
 mod key;
 mod layer;
 mod lookup;
@@ -38,6 +39,7 @@ pub use check::{Report, check};
 pub use cursors::{cursor, cursors};
 pub use effects::{Effects, apply, effects, settle};
 pub use filling::Filling;
+pub use history::{ended, epoch_of, knows};
 pub use key::Key;
 pub use layer::Layer;
 pub use lookup::{

@@ -229,7 +229,8 @@ fn bytes_at_least(change: &Change) -> usize {
         | Change::Reclaimed { .. }
         | Change::Unindexed { .. }
         | Change::Progressed { .. }
-        | Change::Advanced { .. } => 0,
+        | Change::Advanced { .. }
+        | Change::Began { .. } => 0,
     }
 }
 

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::core::decide::Pieces;
-use crate::core::{self, Applier, Outcome, Published, Writer};
+use crate::core::{self, Applier, Outcome, Published, Role, Writer};
 use crate::disk::sim::SimDisk;
-use crate::disk::{Disk, DiskLock};
-use crate::error::{Kind, Result};
+use crate::disk::{Disk, DiskLock, Open};
+use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, DatabaseId, FieldId, NodeId, Position, RecordId, Seq};
 use crate::log;
 use crate::model::command::{Command, Committed, Condition, Op, Write, Written};
@@ -38,6 +38,25 @@ pub(super) fn settings() -> core::Settings {
         genesis: Some(log::Genesis { database: DatabaseId(7), node: NodeId(1) }),
         ..core::Settings::default()
     }
+}
+
+/// The same of a server that follows, which has a name of its own.
+pub(super) fn follower_settings() -> core::Settings {
+    let genesis = log::Genesis { database: DatabaseId(8), node: NodeId(2) };
+    core::Settings { genesis: Some(genesis), role: Role::Follower, ..settings() }
+}
+
+/// Lays a snapshot into a folder that is to be made of it.
+pub(super) fn sow(disk: &SimDisk, snapshot: &[u8], begins_above: Option<u32>) -> Result<()> {
+    let path = core::incoming(Path::new(DIR));
+    let io = |error| Error::io("the snapshot", error);
+    disk.create_dir_all(Path::new(DIR)).map_err(io)?;
+    let file = match disk.open(&path, Open::CreateNew) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => disk.open(&path, Open::Write),
+        file => file,
+    };
+    file.and_then(|file| file.write_at(0, snapshot)).map_err(io)?;
+    core::sow(disk, Path::new(DIR), begins_above).map(drop)
 }
 
 /// How often to try: more with `CI=true` in the environment.
@@ -254,6 +273,39 @@ impl Stepped {
         assert_eq!(keys(&loaded.stack), live, "a snapshot and the rest of the log make the live state");
         let restarted = Stepped::open(&self.disk.fork(3)).unwrap();
         assert_eq!(restarted.keys(), live, "a restart makes the live state");
+        let mut follower = Stepped::planted(&SimDisk::new(4), &snapshot, None).unwrap();
+        follower.follow(&self.reader, 2_000).unwrap();
+        assert_eq!(follower.keys(), live, "a follower that was made of the snapshot has the live state");
+        assert_eq!(follower.reader.position(), self.reader.position());
+    }
+
+    /// A follower whose folder is made of a snapshot.
+    pub(super) fn planted(disk: &SimDisk, snapshot: &[u8], begins_above: Option<u32>) -> Result<Stepped> {
+        sow(disk, snapshot, begins_above)?;
+        Stepped::open_set(disk, &follower_settings())
+    }
+
+    /// A snapshot of what it is now.
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        let (view, mut bytes) = (self.view(), Vec::new());
+        let witness = self.reader.witness(view.position.seq).unwrap().unwrap();
+        let applied =
+            Applied { database: DatabaseId(7), position: view.position, chain: witness.chain, time: witness.time };
+        state::snapshot::write(&view.stack, &view.schema, applied, &mut bytes).unwrap();
+        bytes
+    }
+
+    /// Logs what another server has logged since, some bytes at once, and looks at each state on the way.
+    pub(super) fn follow(&mut self, primary: &log::Reader, bytes: usize) -> Result<()> {
+        loop {
+            let (frames, last) = primary.ship(self.reader.position().seq, bytes).unwrap();
+            if frames.is_empty() {
+                return Ok(());
+            }
+            let position = self.writer.ingest(&frames).unwrap()?;
+            assert_eq!((position.seq, self.view().position), (last, position));
+            judge(&self.view());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod histories;
 mod indexes;
 mod loads;
 mod once;
+mod replicas;
 mod reshapes;
 mod schema;
 mod slots;

@@ -1,0 +1,98 @@
+//! Orders to the writer that are no client's commands: to log what another server has logged, to begin an epoch, to take no
+//! more writes.
+//!
+//! Invariant: an order is carried out between two batches and answered when it is on disk, as commands are.
+
+use tokio::sync::oneshot;
+
+use super::desk::{outcome_unknown, stopping};
+use super::{Core, Role, Writer};
+use crate::error::{Error, Kind, Result};
+use crate::id::Position;
+use crate::time::Millis;
+
+/// What is asked of the writer.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// To log these frames as they are.
+    Ingest(Vec<u8>),
+    /// To begin an epoch of its own, whose counter is over this one.
+    Begin(u32),
+    /// To log nothing of its own any more.
+    Yield(Role),
+}
+
+/// An order waiting for its outcome.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    pub(super) order: Order,
+    pub(super) answer: oneshot::Sender<Result<Position>>,
+}
+
+impl Ordered {
+    /// Carries it out.
+    ///
+    /// # Errors
+    /// The log can no longer be trusted: the outcome is unknown.
+    pub(super) fn obey(self, writer: &mut Writer, now: Millis) -> Result<()> {
+        let done = match self.order {
+            Order::Ingest(frames) => writer.ingest(&frames),
+            Order::Begin(above) => writer.begin(above, now),
+            Order::Yield(role) => Ok(writer.give_way(role)),
+        };
+        let (outcome, fatal) = match done {
+            Ok(outcome) => (outcome, None),
+            Err(error) => (Err(outcome_unknown()), Some(error)),
+        };
+        // Whoever hung up is not told.
+        let _ = self.answer.send(outcome);
+        fatal.map_or(Ok(()), Err)
+    }
+}
+
+impl Core {
+    /// Logs frames that another server has logged, as [`crate::log::Reader::ship`] gave them there, and publishes what they
+    /// do. Returns the last position.
+    ///
+    /// # Errors
+    /// `Conflict` with code `diverged` for what does not go on from this log's end; `Damaged` for what is no entry, or none
+    /// that fits this state; `NoSpace`; `Conflict` with code `not_a_follower`: nothing was logged. `OutcomeUnknown`.
+    pub async fn ingest(&self, frames: Vec<u8>) -> Result<Position> {
+        self.order(Order::Ingest(frames)).await
+    }
+
+    /// Begins an epoch of this server, whose counter is over `above` and over that of the last entry: from here on it is the
+    /// primary. Returns the position of the entry that says so.
+    ///
+    /// # Errors
+    /// `NoSpace`; `OutcomeUnknown`.
+    pub async fn begin(&self, above: u32) -> Result<Position> {
+        self.order(Order::Begin(above)).await
+    }
+
+    /// Takes no more writes: those that were asked before are done or refused. Returns the last position.
+    ///
+    /// # Errors
+    /// `Unavailable` when the server stops.
+    pub async fn give_way(&self, role: Role) -> Result<Position> {
+        self.order(Order::Yield(role)).await
+    }
+
+    async fn order(&self, order: Order) -> Result<Position> {
+        let (answer, outcome) = oneshot::channel();
+        let mut ordered = Ordered { order, answer };
+        while let Err(error) = self.orders().try_send(ordered) {
+            ordered = match error {
+                crossbeam_channel::TrySendError::Full(ordered) if !self.is_ended() => ordered,
+                _ => return Err(stopping()),
+            };
+            tokio::time::sleep(super::threads::ROOM_TICK).await;
+        }
+        outcome.await.unwrap_or_else(|_| Err(stopping()))
+    }
+}
+
+/// What is said to frames that come to a server which does not follow.
+pub(super) fn not_a_follower() -> Error {
+    Error::new(Kind::Conflict, "this server follows none").code("not_a_follower")
+}

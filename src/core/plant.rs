@@ -1,0 +1,155 @@
+//! Making a folder of a snapshot: a new follower's, one that lost touch with its primary's history, a restored backup's.
+//!
+//! ```text
+//! snapshot.incoming   whole, verified, synced
+//! planting.json       from here on the folder is what the snapshot says, whatever else lies in it
+//! ```
+//!
+//! Invariants: until the note is there, nothing of the folder is touched; once it is, every start goes on until the folder
+//! is made, and only then the note goes. A power loss anywhere leads to the old folder or the new one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Core, Identity, Lease, Published, Settings, local, log_dir};
+use crate::disk::{self, Disk, Open};
+use crate::error::{Error, Result};
+use crate::id::{Chain, DatabaseId, Position};
+use crate::log;
+use crate::state::snapshot::{self, Header};
+use crate::state::{Applied, Base};
+
+const NOTE: &str = "planting.json";
+const INCOMING: &str = "snapshot.incoming";
+
+/// What is to be done with a snapshot that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    database: DatabaseId,
+    position: Position,
+    chain: Chain,
+    /// An epoch is begun behind it, whose counter is over this one.
+    pub(super) begins_above: Option<u32>,
+}
+
+/// A snapshot that was taken of a running server.
+#[derive(Debug)]
+pub struct Dump {
+    /// What it says of itself.
+    pub header: Header,
+    /// Its file's size, bytes.
+    pub bytes: u64,
+    /// The log is kept from there on.
+    pub lease: Lease,
+}
+
+/// Where a snapshot is put that a folder is to be made of.
+pub fn incoming(dir: &Path) -> PathBuf {
+    dir.join(INCOMING)
+}
+
+/// Has the next start make the folder of the snapshot that lies at [`incoming`]. It is read from begin to end and synced
+/// first. With `begins_above` the folder begins an epoch of its own behind it, whose counter is over that: what is written there is another
+/// history than that of the server which the snapshot is of.
+///
+/// # Errors
+/// `Damaged` or `Unprocessable` for a snapshot that is not whole; the disk's: then nothing has changed.
+pub fn sow(disk: &dyn Disk, dir: &Path, begins_above: Option<u32>) -> Result<Header> {
+    let path = incoming(dir);
+    let file = disk.open(&path, Open::Write).map_err(|error| Error::io(path.display(), error))?;
+    file.sync_data().map_err(|error| Error::io(path.display(), error))?;
+    let header = snapshot::verify(&mut local::reading(file))?;
+    let Applied { database, position, chain, .. } = header.applied;
+    let note = Note { database, position, chain, begins_above };
+    let bytes = serde_json::to_vec(&note).map_err(|error| Error::internal("no JSON").source(error))?;
+    disk::replace_file(disk, &dir.join(NOTE), &bytes).map_err(note_error)?;
+    Ok(header)
+}
+
+/// Makes the folder that a note asks for, if there is one. The note goes by [`done`], when the folder has been opened.
+///
+/// # Errors
+/// `Damaged` for a note or a snapshot that can't be read; the disk's.
+pub(super) fn go_on(
+    disk: &dyn Disk,
+    dir: &Path,
+    settings: &Settings,
+    node: impl FnOnce() -> Result<Identity>,
+) -> Result<Option<Note>> {
+    let path = dir.join(NOTE);
+    if !disk.exists(&path).map_err(note_error)? {
+        return Ok(None);
+    }
+    let bytes = disk::read_all(disk, &path).map_err(note_error)?;
+    let damaged = |error| Error::damaged(format!("{} is not readable", path.display())).source(error);
+    let note: Note = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let (from, to) = (incoming(dir), local::path(dir));
+    if disk.exists(&from).map_err(note_error)? {
+        disk.rename(&from, &to).and_then(|()| disk.sync_dir(dir)).map_err(note_error)?;
+    }
+    let position = note.position;
+    match local::find(disk, dir)? {
+        Some(snapshot) if snapshot.seq == position.seq => {}
+        _ => {
+            return Err(Error::damaged(format!(
+                "the snapshot that the folder is to be made of is missing: remove {}",
+                path.display()
+            )));
+        }
+    }
+    tracing::info!(%position, "the folder is made of a snapshot");
+    match disk.remove(&Base::path(dir)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("the tables", error)),
+        _ => disk.sync_dir(dir).map_err(note_error)?,
+    }
+    let origin = log::Origin { database: note.database, position, chain: note.chain };
+    log::plant(disk, &log_dir(dir), settings.log, origin)?;
+    Identity { database: note.database, ..node()? }.write(disk, dir)?;
+    Ok(Some(note))
+}
+
+/// The folder is made.
+pub(super) fn done(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    disk.remove(&dir.join(NOTE)).and_then(|()| disk.sync_dir(dir)).map_err(note_error)
+}
+
+impl Core {
+    /// Writes all that is now to a new file, synced. The view is let go when it is written. `ends` cuts it short.
+    ///
+    /// # Errors
+    /// `NoSpace`; the base's; `Internal` when it had to end, or of the disk.
+    pub fn dump(&self, to: &Path, ends: &dyn Fn() -> bool) -> Result<Dump> {
+        let (disk, dir) = self.folder();
+        let view = self.view();
+        let seq = view.position.seq;
+        let lease = self.leases().take(seq.next());
+        let applied = self.applied(&view)?;
+        let filled = local::fill(&Arc::clone(disk), dir, to, (&view.stack, &view.schema, applied), ends);
+        let snapshot = filled.inspect_err(|_| {
+            if let Err(error) = disk.remove(to) {
+                tracing::debug!(%error, "a snapshot that came to nothing stays");
+            }
+        })?;
+        let header = Header::of(&view.stack, &view.schema, applied)?;
+        Ok(Dump { header, bytes: snapshot.bytes, lease })
+    }
+
+    /// What a view has applied.
+    fn applied(&self, view: &Published) -> Result<Applied> {
+        let (base, position) = (view.stack.base.applied(), view.position);
+        let database = self.identity().database;
+        if base.position.seq == position.seq {
+            return Ok(Applied { database, position, ..base });
+        }
+        let missing = || Error::internal("the log does not hold what was just written");
+        let log::Witness { chain, time, .. } = self.log().witness(position.seq)?.ok_or_else(missing)?;
+        Ok(Applied { database, position, chain, time })
+    }
+}
+
+fn note_error(error: io::Error) -> Error {
+    Error::io("making a folder of a snapshot", error)
+}

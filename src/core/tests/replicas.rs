@@ -1,0 +1,224 @@
+//! What a follower's log promises: the primary's bytes or a refusal; one history at a time; and that a folder which is
+//! made of a snapshot is the old one or the new one, whenever the power goes.
+
+use std::path::Path;
+
+use super::fixture::{DIR, Stepped, follower_settings, judge, sow};
+use crate::core::{self, Role};
+use crate::disk::sim::{Rng, SimDisk};
+use crate::error::Kind;
+use crate::id::{Epoch, NodeId, Position, Seq};
+use crate::log;
+
+const NOTES: &str =
+    r#"{"name":"notes","fields":[{"name":"text","type":"text"}],"indexes":[{"name":"t","fields":["text"]}]}"#;
+
+/// A primary with some records, and its snapshot of an earlier moment.
+fn primary() -> (Stepped, Vec<u8>) {
+    let mut primary = Stepped::with(&[NOTES]);
+    note(&mut primary, "first");
+    let snapshot = primary.snapshot();
+    for n in 0..5 {
+        note(&mut primary, &format!("n{n}"));
+    }
+    (primary, snapshot)
+}
+
+fn note(core: &mut Stepped, id: &str) {
+    core.fill(&[("notes", &format!(r#"{{"id":"{id}","text":"text of {id}"}}"#))]);
+}
+
+fn follower(snapshot: &[u8]) -> Stepped {
+    Stepped::planted(&SimDisk::new(2), snapshot, None).unwrap()
+}
+
+#[test]
+fn a_follower_logs_the_primarys_bytes_and_goes_on_after_a_restart() {
+    let (mut primary, snapshot) = primary();
+    let mut follower = follower(&snapshot);
+    assert_eq!(follower.reader.first_seq(), Seq(3), "its log begins behind the snapshot");
+    follower.follow(&primary.reader, 1).unwrap();
+    let shipped = |core: &Stepped| core.reader.ship(Seq(2), usize::MAX).unwrap();
+    assert_eq!(shipped(&follower), shipped(&primary));
+    let disk = follower.close();
+    note(&mut primary, "away");
+    let mut follower = Stepped::open_set(&disk, &follower_settings()).unwrap();
+    follower.follow(&primary.reader, usize::MAX).unwrap();
+    assert_eq!(follower.keys(), primary.keys());
+    assert_eq!(
+        follower.reader.witness(Seq(2)).unwrap().unwrap().chain,
+        primary.reader.witness(Seq(2)).unwrap().unwrap().chain
+    );
+}
+
+#[test]
+fn what_does_not_go_on_from_the_logs_end_is_refused_and_changes_nothing() {
+    let (mut primary, snapshot) = primary();
+    let mut follower = follower(&snapshot);
+    // Another server that begins where this one is.
+    let mut other = Stepped::planted(&SimDisk::new(3), &snapshot, Some(1)).unwrap();
+    note(&mut other, "elsewhere");
+    let all = |core: &Stepped, after| core.reader.ship(Seq(after), usize::MAX).unwrap().0;
+    follower.follow(&primary.reader, 1).unwrap();
+    let before = follower.view();
+    for (what, frames) in [
+        ("what it has already", all(&primary, 2)),
+        ("another history", all(&other, 2)),
+        ("another history's next", {
+            for n in 0..5 {
+                note(&mut other, &format!("o{n}"));
+            }
+            all(&other, before.position.seq.0)
+        }),
+        ("not the next", {
+            note(&mut primary, "next");
+            note(&mut primary, "next2");
+            all(&primary, before.position.seq.0 + 1)
+        }),
+    ] {
+        let error = follower.writer.ingest(&frames).unwrap().expect_err(what);
+        assert_eq!((error.kind(), error.code_str()), (Kind::Conflict, "diverged"), "{what}: {error}");
+        assert!(std::sync::Arc::ptr_eq(&before, &follower.view()), "{what}");
+    }
+    follower.follow(&primary.reader, usize::MAX).unwrap();
+    assert_eq!(follower.keys(), primary.keys(), "it goes on as if nothing had come");
+}
+
+#[test]
+fn no_cut_and_no_flipped_bit_of_a_shipment_is_logged() {
+    let (primary, snapshot) = primary();
+    let mut follower = follower(&snapshot);
+    let (frames, _) = primary.reader.ship(Seq(2), usize::MAX).unwrap();
+    let mut whole = 0;
+    for at in 0..frames.len() {
+        let mut bent = frames.clone();
+        bent[at] ^= 1 << (at % 8);
+        follower.writer.ingest(&bent).unwrap().expect_err("a flipped bit");
+        // Between two frames a cut leaves whole ones.
+        whole += usize::from(log::unpack(&frames[..at]).is_ok());
+    }
+    assert_eq!(whole, 5);
+    assert_eq!(follower.view().position.seq, Seq(2));
+}
+
+#[test]
+fn a_follower_takes_no_command_until_it_begins_an_epoch_and_then_positions_of_both_are_known() {
+    let (mut primary, snapshot) = primary();
+    let mut follower = follower(&snapshot);
+    follower.follow(&primary.reader, usize::MAX).unwrap();
+    let create = follower.create("notes", r#"{"id":"own","text":"x"}"#);
+    let refused = follower.write(&[("notes", create.clone())]).expect_err("it follows");
+    assert_eq!((refused.kind(), refused.code_str()), (Kind::Misdirected, "follower"));
+    assert!(follower.writer.work().unwrap().is_none());
+
+    let shared = primary.view().position;
+    note(&mut primary, "unshared");
+    let unshared = primary.view().position;
+    let begun = follower.writer.begin(4, follower.now).unwrap().unwrap();
+    assert_eq!(begun, Position { epoch: Epoch { counter: 5, node: NodeId(2) }, seq: shared.seq.next() });
+    follower.write(&[("notes", create)]).unwrap();
+
+    let view = follower.view();
+    for (what, position, known) in [
+        ("the old epoch's", shared, true),
+        ("before everything", Position { seq: Seq(0), ..unshared }, true),
+        ("what only the old primary has", unshared, false),
+        ("the new epoch's", begun, true),
+        ("the end", view.position, true),
+        ("past the end", Position { seq: view.position.seq.next(), ..view.position }, false),
+        (
+            "the new epoch's, of a time before it",
+            Position { epoch: Epoch { counter: 3, ..begun.epoch }, ..shared },
+            false,
+        ),
+    ] {
+        assert_eq!(view.knows(position).unwrap(), known, "{what}: {position}");
+    }
+    // The old one hears of it.
+    primary.writer.give_way(Role::Fenced).unwrap();
+    let refused =
+        primary.write(&[("notes", primary.create("notes", r#"{"id":"late","text":"x"}"#))]).expect_err("fenced");
+    assert_eq!((refused.kind(), refused.code_str()), (Kind::Misdirected, "fenced"));
+    let frames = follower.reader.ship(shared.seq, usize::MAX).unwrap().0;
+    assert_eq!(primary.writer.ingest(&frames).unwrap().expect_err("it follows none").code_str(), "not_a_follower");
+    // Epochs survive a restart.
+    let disk = follower.close();
+    let follower = Stepped::open(&disk).unwrap();
+    assert!(follower.view().knows(shared).unwrap() && !follower.view().knows(unshared).unwrap());
+}
+
+#[test]
+fn a_state_in_which_epochs_began_is_the_same_by_every_way() {
+    let (mut primary, _) = primary();
+    primary.writer.begin(0, primary.now).unwrap().unwrap();
+    note(&mut primary, "second");
+    let second = primary.view().position;
+    primary.writer.begin(6, primary.now).unwrap().unwrap();
+    note(&mut primary, "third");
+    assert_eq!((second.epoch.counter, primary.view().position.epoch.counter), (2, 7));
+    for at in [1, 4, 8, primary.view().position.seq.0] {
+        primary.assert_one_state(Seq(at));
+    }
+}
+
+#[test]
+fn a_folder_is_made_of_a_snapshot_or_stays_as_it_was_whenever_the_power_goes() {
+    let (primary, _) = primary();
+    let snapshot = primary.snapshot();
+    let alone = core::Settings { role: Role::Primary, ..follower_settings() };
+    let mut old = Stepped::open_set(&SimDisk::new(9), &alone).unwrap();
+    old.define(NOTES);
+    note(&mut old, "other");
+    let old_keys = old.keys();
+    old.flush();
+    let template = old.close();
+    for begins_above in [None, Some(3)] {
+        let (mut kept, mut made) = (0, 0);
+        for op in 1.. {
+            let disk = template.fork(op);
+            disk.freeze_at_op(disk.ops() + op);
+            let planted = Stepped::planted(&disk, &snapshot, begins_above);
+            let beyond = !disk.is_frozen();
+            drop(planted);
+            let mut rng = Rng::new(op);
+            // Twice: the second start may be cut short as well.
+            let disk = disk.crash(rng.u64());
+            disk.freeze_at_op(disk.ops() + rng.below(60));
+            drop(Stepped::open_set(&disk, &follower_settings()));
+            let core = Stepped::open_set(&disk.crash(rng.u64()), &follower_settings()).unwrap();
+            judge(&core.view());
+            let position = core.view().position;
+            if core.keys() == old_keys {
+                kept += 1;
+                assert!(!beyond && made == 0, "operation {op}: made once, it stays");
+            } else {
+                made += 1;
+                let at = primary.view().position;
+                let expected = match begins_above {
+                    None => at,
+                    Some(above) => {
+                        Position { epoch: Epoch { counter: above + 1, node: NodeId(2) }, seq: at.seq.next() }
+                    }
+                };
+                assert_eq!(position, expected, "operation {op}");
+                assert!(core.view().knows(at).unwrap());
+            }
+            if beyond {
+                break;
+            }
+        }
+        assert!(kept > 3 && made > 10, "{kept} stayed, {made} were made");
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_not_whole_makes_no_folder() {
+    let (primary, snapshot) = primary();
+    let disk = primary.disk.fork(1);
+    for cut in [0, 10, snapshot.len() / 2, snapshot.len() - 1] {
+        let error = sow(&disk, &snapshot[..cut], None).expect_err("it is cut");
+        assert_eq!(error.kind(), Kind::Damaged, "{cut}: {error}");
+        let _ = crate::disk::Disk::remove(&disk, &core::incoming(Path::new(DIR)));
+    }
+    assert_eq!(Stepped::open(&disk).unwrap().keys(), primary.keys());
+}
