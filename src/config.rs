@@ -56,6 +56,18 @@ pub struct Settings {
     pub rate_limit_logins: u32,
     /// Whether webhooks may be sent to addresses that are not open to all: this machine's own, those of its net.
     pub webhook_private_addresses: bool,
+    /// The server that this one follows; none for a primary.
+    pub follow: Option<String>,
+    /// What is shown to it, or, on a primary, to the one that may take its place: a superuser's API key.
+    pub token: Option<String>,
+    /// Where clients and other servers reach this one.
+    pub advertise: Option<String>,
+    /// How far a follower may be behind its primary before `/readyz` says so, seconds.
+    pub ready_lag_s: u32,
+    /// How many followers have a write on their disks before it is answered.
+    pub sync_followers: usize,
+    /// How long that is waited for, ms.
+    pub sync_followers_ms: u64,
     /// Networks of proxies that are believed in `X-Forwarded-For`: `10.0.0.0/8`, `::1`.
     pub trusted_proxies: Vec<String>,
     /// Memory that one hash of a password fills, KiB.
@@ -145,6 +157,12 @@ impl Default for Settings {
             rate_limit_requests: limits::RATE_REQUESTS,
             rate_limit_logins: limits::RATE_LOGINS,
             webhook_private_addresses: false,
+            follow: None,
+            token: None,
+            advertise: None,
+            ready_lag_s: limits::READY_LAG_S,
+            sync_followers: 0,
+            sync_followers_ms: limits::SYNC_FOLLOWERS_MS,
             trusted_proxies: Vec::new(),
             password_memory_kib: limits::PASSWORD_MEMORY_KIB,
             request_log_lines: limits::JOURNAL_LINES,
@@ -200,6 +218,15 @@ impl Settings {
         }
         at_most("trusted_proxies", self.trusted_proxies.len(), limits::PROXIES_MAX)?;
         self.proxies()?;
+        for (name, url) in [("follow", &self.follow), ("advertise", &self.advertise)] {
+            if url.as_ref().is_some_and(|url| !is_origin(url)) {
+                return Err(Error::invalid(format!("{name}: it must be http://HOST:PORT, with nothing behind it")));
+            }
+        }
+        if self.follow.is_some() && self.token.is_none() && !self.dev {
+            return Err(Error::invalid("token: a follower shows its primary a superuser's API key"));
+        }
+        at_most("sync_followers", self.sync_followers, limits::FOLLOWERS_MAX)?;
         // RFC 9106 and OWASP's advice start at about the least; each thread that hashes fills that much.
         at_least("password_memory_kib", self.password_memory_kib, 8 << 10)?;
         at_most("password_memory_kib", self.password_memory_kib, 1 << 20)?;

@@ -5,19 +5,21 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::config::Settings;
-use crate::core::{self, Core, Threads};
+use crate::core::{self, Core, Role, Threads};
 use crate::disk::RealDisk;
 use crate::error::{Error, Result};
 use crate::http;
 use crate::id::Position;
-use crate::service::{Secret, Service};
+use crate::service::{Secret, Service, replication};
 use crate::time::Clock;
 
 /// A server that is not yet listening: what is loaded into it now is there for the first request.
@@ -36,12 +38,17 @@ impl Server {
     /// The settings', the folder's, the log's and the base's.
     pub fn start(settings: Settings) -> Result<Server> {
         settings.validate()?;
-        let core_settings = core::Settings::of(&settings);
+        let role = replication::role_at_start(&RealDisk, Path::new(&settings.data), &settings)?;
+        let core_settings = core::Settings { role, ..core::Settings::of(&settings) };
         let (core, threads) =
             core::start(Arc::new(RealDisk), Path::new(&settings.data), &core_settings, Clock::System)?;
         let secret = Secret::of_folder(&RealDisk, Path::new(&settings.data))?;
         let service = Service::new(core.clone(), &settings, secret)?;
         let server = Server { settings, core, threads, service };
+        // A follower's own collections are its primary's.
+        if role != Role::Primary {
+            return Ok(server);
+        }
         match server.wait_for(server.service.define_own()) {
             Ok(()) => Ok(server),
             Err(error) => {
@@ -76,26 +83,57 @@ impl Server {
     /// # Errors
     /// The address can't be bound, or what made the core end by itself.
     pub async fn serve(self, ready: oneshot::Sender<SocketAddr>, stop: impl Future<Output = ()>) -> Result<Position> {
-        let Server { settings, core, threads, service } = self;
-        let listener = match bind(settings.listen).await {
+        let mut server = self;
+        let listener = match bind(server.settings.listen).await {
             Ok(listener) => listener,
             Err(error) => {
-                stop_core(core, service, threads).await?;
+                server.end().await?;
                 return Err(error);
             }
         };
         let address = listener.local_addr().map_err(|error| Error::io("the listener", error))?;
+        // It stays, so that who connects between two rounds waits and is not refused.
+        let listener = listener.into_std().map_err(|error| Error::io("the listener", error))?;
         // Nobody has to wait for the news.
         let _ = ready.send(address);
-        let poison = core.poison().clone();
+        let mut stop = pin!(stop);
+        loop {
+            let again = server.serve_round(&listener, stop.as_mut()).await?;
+            let settings = server.settings.clone();
+            let position = server.end().await?;
+            if !again {
+                return Ok(position);
+            }
+            tracing::info!("starting again on what lies in the folder now");
+            let started = tokio::task::spawn_blocking(|| Server::start(settings)).await;
+            server = started.map_err(|error| Error::internal("a start was cut short").source(error))??;
+        }
+    }
+
+    /// Serves until there is a reason to end; whether that is to start again.
+    async fn serve_round(
+        &self,
+        listener: &std::net::TcpListener,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<bool> {
+        let listener = listener.try_clone().and_then(TcpListener::from_std);
+        let listener = listener.map_err(|error| Error::io("the listener", error))?;
+        let (poison, service) = (self.core.poison().clone(), self.service.clone());
+        let again = Arc::new(AtomicBool::new(false));
+        let found = again.clone();
         let stop = async move {
             tokio::select! {
                 () = stop => tracing::info!("stopping: requests in flight are answered"),
                 () = poison.wait() => tracing::error!("stopping: the core can't go on"),
+                () = service.start_again() => found.store(true, Ordering::Relaxed),
             }
         };
-        http::serve(service.clone(), listener, &settings, admin::router(), stop).await;
-        stop_core(core, service, threads).await
+        http::serve(self.service.clone(), listener, &self.settings, admin::router(), stop).await;
+        Ok(again.load(Ordering::Relaxed))
+    }
+
+    async fn end(self) -> Result<Position> {
+        stop_core(self.core, self.service, self.threads).await
     }
 
     /// Stops without ever having listened.

@@ -9,6 +9,8 @@ mod batches;
 mod cache;
 #[path = "api/edge.rs"]
 mod edge;
+#[path = "api/followers.rs"]
+mod followers;
 #[path = "api/hostile.rs"]
 mod hostile;
 #[path = "api/leaks.rs"]

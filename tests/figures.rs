@@ -48,6 +48,18 @@ const FIGURES: &[Figure] = &[
         sizes: [200, 2_000, 50_000],
     },
     Figure {
+        name: "F8",
+        what: "a primary and two followers, connections cut at any byte, ways closed, each killed with `kill -9`, under load: followers that don't come to hold the same, answered writes that are missing anywhere",
+        unit: "rounds",
+        sizes: [10, 50, 500],
+    },
+    Figure {
+        name: "F9",
+        what: "the primary killed under load and a follower promoted: answered writes lost (all with `sync_followers`, else those that the primary showed as acknowledged), an old primary that doesn't come to hold the same",
+        unit: "promotions",
+        sizes: [4, 20, 1_000],
+    },
+    Figure {
         name: "F10",
         what: "`kill -9` while webhooks are sent to receivers that take, fail and hang: changes that were not sent, sent under two ids or out of order, or written by a handler not just once",
         unit: "webhooks",

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Check(Folder),
     /// Definitions of collections as a file: out of a stopped server's folder, and into it.
     Collections(Collections),
+    /// Makes a follower the primary: a running one with --url, or a stopped one's folder.
+    Promote(Promote),
     /// Shows the write log of a folder, without changing it.
     Log(Log),
     /// Makes records of the lines of a file, on a stopped server's folder or, with --url, on a running server.
@@ -54,6 +56,15 @@ pub(super) enum Command {
     Export(Export),
     /// Prints the version.
     Version,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Promote {
+    /// Even while another follower is ahead of it, or can't be asked.
+    #[arg(long)]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) target: Target,
 }
 
 #[derive(Debug, clap::Args)]
@@ -181,6 +192,24 @@ pub(super) struct Flags {
     /// again; not with --dev. [default: none]
     #[arg(long, value_name = "NETWORKS", env = "MILLPOND_TRUSTED_PROXIES", value_delimiter = ',')]
     trusted_proxies: Option<Vec<String>>,
+    /// Server that this one follows, as http://HOST:PORT: it answers reads and passes writes on. [default: none]
+    #[arg(long, value_name = "URL", env = "MILLPOND_FOLLOW")]
+    follow: Option<String>,
+    /// Superuser's API key that is shown to the server that is followed; on a primary, to the one that may take its place.
+    #[arg(long, value_name = "KEY", env = "MILLPOND_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Where clients and other servers reach this one, as http://HOST:PORT. [default: none]
+    #[arg(long, value_name = "URL", env = "MILLPOND_ADVERTISE")]
+    advertise: Option<String>,
+    /// How far a follower may be behind before /readyz says so, seconds. [default: 10]
+    #[arg(long, value_name = "SECONDS", env = "MILLPOND_READY_LAG_S")]
+    ready_lag_s: Option<u32>,
+    /// Followers that must have a write on their disks before it is answered. [default: 0]
+    #[arg(long, value_name = "N", env = "MILLPOND_SYNC_FOLLOWERS")]
+    sync_followers: Option<usize>,
+    /// How long that is waited for, ms; then 503 with code not_replicated. [default: 5000]
+    #[arg(long, value_name = "MS", env = "MILLPOND_SYNC_FOLLOWERS_MS")]
+    sync_followers_ms: Option<u64>,
     /// Memory that one hash of a password fills, KiB. [default: 19456]
     #[arg(long, value_name = "KIB", env = "MILLPOND_PASSWORD_MEMORY_KIB")]
     password_memory_kib: Option<usize>,
@@ -350,6 +379,7 @@ impl Flags {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cache_bytes, cors_origins);
         lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours, password_memory_kib);
+        lay!(settings, self, ready_lag_s, sync_followers, sync_followers_ms);
         lay!(settings, self, connections_per_address, request_log_lines, request_log_hours, request_log_level);
         lay!(
             settings,
@@ -363,6 +393,10 @@ impl Flags {
             trusted_proxies
         );
         // A variable that is set to nothing sets nothing.
+        let given = |flag: &Option<String>, set: Option<String>| flag.clone().or(set).filter(|text| !text.is_empty());
+        settings.follow = given(&self.follow, settings.follow);
+        settings.token = given(&self.token, settings.token);
+        settings.advertise = given(&self.advertise, settings.advertise);
         settings.cors_origins.retain(|origin| !origin.is_empty());
         settings.trusted_proxies.retain(|net| !net.is_empty());
         settings.validate()?;

@@ -7,6 +7,7 @@ mod check;
 mod collections;
 mod demo;
 mod log;
+mod promote;
 mod remote;
 mod serve;
 mod superuser;
@@ -48,6 +49,7 @@ fn run(args: Args) -> Result<()> {
         Command::Check(folder) => check::run(&folder.settings()?),
         Command::Collections(collections) => collections::run(&collections),
         Command::Superuser(superuser) => superuser::run(&superuser),
+        Command::Promote(promote) => promote::run(&promote),
         Command::Log(log) => log::run(&log),
         Command::Import(args) => transfer::import(&args),
         Command::Export(args) => transfer::export(&args),

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{say, trace};
 use crate::config::Settings;
+use crate::core::Role;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::server::Server;
@@ -41,6 +42,10 @@ pub(super) fn run(settings: Settings, first: Option<(String, String)>) -> Result
 /// Makes the first superuser, or a token by which it can be made.
 fn begin(server: &Server, dev: bool, first: Option<(String, String)>) -> Result<Option<String>> {
     let service = server.service();
+    // Who follows has its primary's superusers.
+    if service.role() != Role::Primary {
+        return Ok(None);
+    }
     match first {
         Some((email, password)) if !service.has_superuser()? => {
             server.wait_for(service.create_superuser(&email, &password))?;

@@ -64,7 +64,7 @@ impl Ending {
         self.0.send_replace(true);
     }
 
-    fn is_told(&self) -> bool {
+    pub(super) fn is_told(&self) -> bool {
         *self.0.borrow()
     }
 }

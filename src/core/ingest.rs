@@ -70,9 +70,12 @@ impl Writer {
         let position = self.log_mut().stage_in(epoch, now, entry.clone(), &payload);
         let effects = state::effects(self.schema(), position, &entry)?;
         self.fold(effects)?;
+        // Whoever sees the entry finds the role.
+        let was = self.role();
+        self.set_role(Role::Primary);
         let begun = self.finish(now, &[Staged { entry, payload }])?;
-        if begun.is_ok() {
-            self.set_role(Role::Primary);
+        if begun.is_err() {
+            self.set_role(was);
         }
         Ok(begun.map(|()| position))
     }

@@ -282,6 +282,11 @@ impl Core {
         &self.0.orders
     }
 
+    /// Whether consumers were told to end.
+    pub fn is_stopping(&self) -> bool {
+        self.0.ending.is_told()
+    }
+
     /// Whether the writer has ended, or is about to.
     pub(super) fn is_ended(&self) -> bool {
         self.0.queue.ended.load(Ordering::SeqCst)

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::letter::Letter;
 use super::{Means, Status, cache, collection, webhook};
-use crate::core::{Consumer, Core, Ended, Keeps, Published};
+use crate::core::{Consumer, Core, Ended, Keeps, Published, Role};
 use crate::error::{Error, Result};
 use crate::id::{Mark, Position, RecordId, Seq};
 use crate::limits;
@@ -207,9 +207,9 @@ impl Feeder {
         }
     }
 
-    /// Whether the thread is to end.
+    /// Whether the thread is to end: handlers run on the primary alone.
     pub(super) fn ends(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+        self.over.load(Ordering::Relaxed) || self.core.role() != Role::Primary
     }
 
     /// Whatever is written meanwhile; whether to go on.

@@ -29,7 +29,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::core::{Consumer, Core, Ended, Keeps, Published};
+use crate::core::{Consumer, Core, Ended, Keeps, Published, Role};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Mark, RecordId};
 use crate::limits;
@@ -285,13 +285,15 @@ impl Starter {
         }
     }
 
-    /// Whether a handler comes, changes or goes: none moves its place without a change of this kind to begin with.
+    /// Whether a handler comes, changes or goes, or all may run: none moves its place without a change of this kind to begin with.
     fn touches(&self, changes: &[Change]) -> bool {
         let own = self.core.view().schema.find(HANDLERS).map(|own| own.id);
         changes.iter().any(|change| match change {
             Change::Created { collection, .. }
             | Change::Updated { collection, .. }
             | Change::Deleted { collection, .. } => Some(*collection) == own,
+            // Handlers run where writes are taken: from here on that is this server.
+            Change::Began { .. } => true,
             _ => false,
         })
     }
@@ -313,6 +315,9 @@ impl Starter {
     /// Starts what is to run and doesn't, and forgets what has ended.
     fn reconcile(&mut self) -> Result<()> {
         self.bury();
+        if self.core.role() != Role::Primary {
+            return Ok(());
+        }
         let view = self.core.view();
         let Some(own) = view.schema.find(HANDLERS) else { return Ok(()) };
         let (records, _) = state::next_records(&view.stack, own, None, limits::HANDLERS_MAX, usize::MAX)?;

@@ -40,6 +40,9 @@ const READS: &str = "/api/collections/";
 /// What is told its caller's address, beside WebSockets.
 const STREAMS: [&str; 2] = ["/api/realtime", "/api/changes"];
 
+/// Where the paths begin that tell of the server itself.
+const FOR_ITSELF: [&str; 4] = ["/livez", "/readyz", "/metrics", "/api/replication"];
+
 /// The route table with what stands around it.
 #[derive(Clone)]
 pub(super) struct Edge {
@@ -75,7 +78,7 @@ impl Answer for Edge {
             self.meters.limited.add(1);
             Refusal(Arc::new(error)).into_response()
         } else {
-            match caller {
+            match caller.and_then(|caller| self.serves(&request).map(|()| caller)) {
                 Err(error) => Refusal(Arc::new(error)).into_response(),
                 Ok(caller) => self.answered(request, caller, address).await,
             }
@@ -108,6 +111,13 @@ impl Edge {
             request.extensions_mut().insert(Address(address));
         }
         self.routed(request).await
+    }
+
+    /// A follower that is being made answers for nothing but itself.
+    fn serves(&self, request: &Request<Inbound>) -> Result<()> {
+        let served = self.service.serves();
+        let path = request.uri().path();
+        if served.is_ok() || FOR_ITSELF.iter().any(|begin| path.starts_with(begin)) { Ok(()) } else { served }
     }
 
     /// The kept answer to a read, where there is one and nothing is asked of it that its handler has to look at.

@@ -13,12 +13,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
+use crate::core::Role;
 use crate::http::answer::caller;
 use crate::http::rates::Class;
 use crate::http::{App, Refusal};
 use crate::meter::{Counter, Gauge, Histogram, resident_bytes};
+use crate::replica::Lag;
 use crate::service::Service;
-use crate::service::figures::{HandlerFigures, Watched};
+use crate::service::figures::{HandlerFigures, Replicas, Watched};
 
 /// Of the connections, counted where bytes are moved.
 #[derive(Debug, Default)]
@@ -134,6 +136,7 @@ fn render(meters: &Meters, service: &Service, watched: &Watched) -> String {
     page.times("millpond_apply_seconds", "Folding one layer into the tables.", &core.apply);
     page.times("millpond_checkpoint_seconds", "Making the tables durable.", &core.checkpoint);
     page.figures(watched);
+    page.replicas(&watched.replicas);
     if let Some(lines) = service.line_meters() {
         page.counter("millpond_request_log_lines_total", "Lines about requests that were kept.", lines.lines.get());
         page.counter(
@@ -249,6 +252,24 @@ impl Page {
         self.by_handler(watched, failures, "counter", "Those that failed.", |of| of.failed);
         let about = "Entries of the log that a handler has not dealt with.";
         self.by_handler(watched, "millpond_handler_lag", "gauge", about, |of| of.lag);
+    }
+
+    /// How this server stands among others.
+    fn replicas(&mut self, replicas: &Replicas) {
+        let Replicas { role, lag, followers } = replicas;
+        self.gauge("millpond_is_primary", "Whether writes are taken here.", u8::from(*role == Role::Primary));
+        if let Some(Lag { records, time }) = lag {
+            self.gauge("millpond_replication_lag_entries", "Entries that the primary has more.", records);
+            let about = "Since this follower had all that its primary has.";
+            self.gauge("millpond_replication_lag_seconds", about, time.as_secs_f64());
+        }
+        self.gauge("millpond_followers", "Followers that are known.", followers.len());
+        if !followers.is_empty() {
+            self.head("millpond_follower_lag_entries", "gauge", "Entries that a follower has not on its disk.");
+            for (node, lag) in followers {
+                self.line(format_args!("millpond_follower_lag_entries{{node=\"{:08x}\"}} {lag}", node.0));
+            }
+        }
     }
 
     /// A line for each handler; an id needs no escape.

@@ -2,13 +2,15 @@
 
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
 use crate::http::rates::Class;
 use crate::http::{
-    App, auth, batch, cache, collections, export, handlers, health, import, logs, meters, realtime, records, ws,
+    App, auth, batch, cache, collections, export, forward, handlers, health, import, logs, meters, realtime, records,
+    replication, ws,
 };
 
 /// A path with a method that it takes.
@@ -35,9 +37,11 @@ pub enum Effect {
     Forgets,
     /// Nothing that is stored: what is sent on a stream.
     Listens,
+    /// What servers are to each other.
+    Servers,
 }
 
-use Effect::{Forgets, Grants, Listens, Reads, Writes};
+use Effect::{Forgets, Grants, Listens, Reads, Servers, Writes};
 
 type Row = (Method, &'static str, Effect, MethodRouter<App>);
 
@@ -56,6 +60,7 @@ fn table() -> Vec<Row> {
     const RECORDS: &str = "/api/collections/{collection}/records";
     const RECORD: &str = "/api/collections/{collection}/records/{id}";
     const REALTIME: &str = "/api/realtime";
+    const SNAPSHOT: &str = "/api/replication/snapshot/{id}";
     vec![
         (Method::GET, "/livez", Reads, get(health::live)),
         (Method::GET, "/readyz", Reads, get(health::ready)),
@@ -95,6 +100,13 @@ fn table() -> Vec<Row> {
         (Method::GET, "/api/changes", Reads, get(realtime::changes)),
         (Method::GET, "/api/handlers/{id}/status", Reads, get(handlers::status)),
         (Method::POST, "/api/handlers/{id}/redeliver", Writes, post(handlers::redeliver)),
+        (Method::GET, "/api/replication", Reads, get(replication::status)),
+        (Method::POST, "/api/replication/pull", Servers, post(replication::pull)),
+        (Method::POST, "/api/replication/snapshot", Servers, post(replication::take_snapshot)),
+        (Method::GET, SNAPSHOT, Servers, get(replication::read_snapshot)),
+        (Method::DELETE, SNAPSHOT, Servers, delete(replication::drop_snapshot)),
+        (Method::POST, "/api/replication/fence", Servers, post(replication::fence)),
+        (Method::POST, "/api/replication/promote", Servers, post(replication::promote)),
         (Method::GET, "/api/cache", Reads, get(cache::figures)),
         (Method::POST, "/api/cache/invalidate", Forgets, post(cache::invalidate)),
     ]
@@ -123,7 +135,11 @@ pub(super) fn paths() -> Vec<(&'static str, Class)> {
 
 /// The table over one application, and `pages` beside it.
 pub(super) fn router(app: App, pages: Router) -> Router {
-    let add = |router: Router<App>, (_, path, _, handler): Row| router.route(path, handler);
+    let add = |router: Router<App>, (_, path, effect, handler): Row| {
+        let writes = effect == Effect::Writes || path == SETUP;
+        let handler = if writes { handler.layer(from_fn_with_state(app.clone(), forward::write)) } else { handler };
+        router.route(path, handler)
+    };
     let router = table().into_iter().fold(Router::new(), add).merge(pages.with_state(()));
     router.method_not_allowed_fallback(no_method).fallback(no_path).with_state(app)
 }

@@ -38,20 +38,36 @@ pub struct Witness {
     pub time: Millis,
 }
 
+impl Witness {
+    fn of(frame: &Frame) -> Witness {
+        let Frame { position, chain, time, .. } = *frame;
+        Witness { position, chain, time }
+    }
+}
+
+/// Frames on their way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shipment {
+    /// As they stand in the log, one behind the other.
+    pub frames: Vec<u8>,
+    /// Of the last of them.
+    pub last: Option<Witness>,
+}
+
 impl Reader {
-    /// The frames behind `after`, up to about `max_bytes` of payload but at least one, and the seq of the last; none when
-    /// there are none yet. Reads the segments, so it may wait for the disk.
+    /// The frames behind `after`, up to about `max_bytes` of payload but at least one; none when there are none yet. Reads the
+    /// segments, so it may wait for the disk.
     ///
     /// # Errors
     /// `Gone` when the entry behind `after` is no longer kept; `Damaged` with the place; the disk's.
-    pub fn ship(&self, after: Seq, max_bytes: usize) -> Result<(Vec<u8>, Seq)> {
-        let (mut frames, mut last) = (Vec::new(), after);
+    pub fn ship(&self, after: Seq, max_bytes: usize) -> Result<Shipment> {
+        let mut shipment = Shipment::default();
         self.walk(after.next(), self.position().seq, max_bytes, &mut |frame, payload| {
-            frame::push(&mut frames, frame, payload);
-            last = frame.position.seq;
+            frame::push(&mut shipment.frames, frame, payload);
+            shipment.last = Some(Witness::of(frame));
             Ok(())
         })?;
-        Ok((frames, last))
+        Ok(shipment)
     }
 
     /// What this log knows of an entry that it holds, or of the one just before its first; `None` past its end.
@@ -70,8 +86,7 @@ impl Reader {
         }
         let mut found = None;
         self.walk(seq, seq, 0, &mut |frame, _| {
-            let Frame { position, chain, time, .. } = *frame;
-            found = Some(Witness { position, chain, time });
+            found = Some(Witness::of(frame));
             Ok(())
         })?;
         Ok(found)
@@ -91,9 +106,31 @@ impl Reader {
 /// The entries of a shipment.
 ///
 /// # Errors
-/// `Damaged` for anything but whole frames of entries.
-pub fn unpack(mut bytes: &[u8]) -> Result<Vec<Shipped>> {
+/// `Damaged` for anything but whole frames of entries; `Unprocessable` with code `newer_format`.
+pub fn unpack(bytes: &[u8]) -> Result<Vec<Shipped>> {
     let mut shipped = Vec::new();
+    each(bytes, |frame, payload| {
+        let Frame { position, time, chain, .. } = *frame;
+        shipped.push(Shipped { position, time, chain, payload: payload.to_vec(), entry: decode(payload)? });
+        Ok(())
+    })?;
+    Ok(shipped)
+}
+
+/// What is known of the last entry of a shipment; nothing is decoded.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn last_of(bytes: &[u8]) -> Result<Option<Witness>> {
+    let mut last = None;
+    each(bytes, |frame, _| {
+        last = Some(Witness::of(frame));
+        Ok(())
+    })?;
+    Ok(last)
+}
+
+fn each(mut bytes: &[u8], mut take: impl FnMut(&Frame, &[u8]) -> Result<()>) -> Result<()> {
     while !bytes.is_empty() {
         let (frame, payload) = match frame::parse(bytes) {
             Parsed::Whole(frame, payload) if frame.kind == FrameKind::Entry => (frame, payload),
@@ -104,11 +141,10 @@ pub fn unpack(mut bytes: &[u8]) -> Result<Vec<Shipped>> {
             Parsed::Bad(why) => return Err(broken(why)),
             _ => return Err(broken("it is cut short")),
         };
+        take(&frame, payload)?;
         bytes = &bytes[frame::size(payload.len())..];
-        let Frame { position, time, chain, .. } = frame;
-        shipped.push(Shipped { position, time, chain, payload: payload.to_vec(), entry: decode(payload)? });
     }
-    Ok(shipped)
+    Ok(())
 }
 
 fn broken(why: &str) -> Error {

@@ -1,8 +1,9 @@
 //! How the server is, for whoever watches it: the core's figures, and what the service keeps itself.
 
-use crate::core::{Figures, Meters};
+use crate::core::{Figures, Meters, Role};
 use crate::error::Result;
-use crate::id::RecordId;
+use crate::id::{NodeId, RecordId};
+use crate::replica::Lag;
 use crate::service::{Caller, Service, access};
 
 /// How the service is at one moment.
@@ -14,8 +15,21 @@ pub struct Watched {
     pub scans_queued: usize,
     /// Totals of lists that are kept.
     pub totals_kept: usize,
+    /// This server among others.
+    pub replicas: Replicas,
     /// Handlers, by their ids.
     pub handlers: Vec<(RecordId, HandlerFigures)>,
+}
+
+/// How this server stands among others.
+#[derive(Clone, Debug)]
+pub struct Replicas {
+    /// What it is to its log.
+    pub role: Role,
+    /// How far a follower is behind.
+    pub lag: Option<Lag>,
+    /// The followers of a primary, and how many entries each has not on its disk.
+    pub followers: Vec<(NodeId, u64)>,
 }
 
 /// How one handler is getting on.
@@ -42,6 +56,7 @@ impl Service {
             core: self.core().figures(),
             scans_queued: self.0.pool.queued(),
             totals_kept: self.0.lists.totals(),
+            replicas: self.replicas(),
             handlers: self.handler_figures()?,
         })
     }

@@ -27,6 +27,7 @@ mod output;
 mod places;
 pub mod records;
 mod relations;
+pub mod replication;
 mod report;
 mod scan_pool;
 mod shape;
@@ -55,6 +56,7 @@ pub use auth::Secret;
 use auth::{Cost, Setup};
 use cache::{Answer, Cache, Question};
 use places::Places;
+use replication::Replication;
 use scan_pool::ScanPool;
 use spool::Spools;
 
@@ -76,6 +78,7 @@ struct Inner {
     bus: Bus,
     /// Its threads end before the core does.
     handlers: Handlers,
+    replication: Replication,
     streams: listen::Streams,
     imports: Places,
     /// Dead letters that are sent again.
@@ -110,7 +113,6 @@ impl Service {
         let lists = Arc::new(lists::Kept::new(cache.clone()));
         Ok(Service(Arc::new(Inner {
             dev: settings.dev,
-            secret,
             cost: Cost::of(settings.password_memory_kib),
             setup: Setup::default(),
             pool: ScanPool::start()?,
@@ -119,6 +121,8 @@ impl Service {
             bus: Bus::start(core.clone())?,
             handlers: Handlers::start(core.clone(), handlers::means(&core, settings, cache.clone()))?,
             cache,
+            replication: Replication::start(&core, settings, &secret)?,
+            secret,
             streams: listen::Streams::new(limits::STREAMS_MAX, settings.connections_per_address),
             imports: Places::new(limits::IMPORTS_MAX),
             redeliveries: Places::new(limits::HANDLER_DELIVERIES_MAX),
@@ -167,7 +171,7 @@ impl Service {
     /// `Unavailable` when no writes can be taken, so that no requests should be sent here.
     pub fn ready(&self) -> Result<()> {
         match self.core().poison().cause() {
-            None => Ok(()),
+            None => self.is_level(),
             Some(_) => Err(crate::error::Error::new(crate::error::Kind::Unavailable, "the server is about to restart")),
         }
     }

@@ -167,6 +167,13 @@ GET /api/ws 400 400 400 400 400
 GET /api/changes 200 200 200 200 200
 GET /api/handlers/{id}/status 401 403 403 404 404
 POST /api/handlers/{id}/redeliver 401 403 403 400 400
+GET /api/replication 401 403 403 200 200
+POST /api/replication/pull 401 403 403 400 400
+POST /api/replication/snapshot 401 403 403 200 200
+GET /api/replication/snapshot/{id} 401 403 403 404 404
+DELETE /api/replication/snapshot/{id} 401 403 403 204 204
+POST /api/replication/fence 401 403 403 400 400
+POST /api/replication/promote 401 403 403 409 409
 GET /api/cache 401 403 403 200 200
 POST /api/cache/invalidate 401 403 403 200 200
 ";
@@ -192,7 +199,7 @@ fn a_key_that_only_reads_is_refused_by_every_route_that_writes() {
             let (target, body) = call(&endpoint, turn % 2);
             let answer = send(&mut client, key, endpoint.method.as_str(), &target, &body);
             match endpoint.effect {
-                Effect::Writes | Effect::Forgets => {
+                Effect::Writes | Effect::Forgets | Effect::Servers => {
                     writing += 1;
                     assert_eq!(answer.status, 403, "{} {target} with key {turn}: {}", endpoint.method, answer.text());
                 }

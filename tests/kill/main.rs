@@ -8,6 +8,7 @@ mod support;
 mod check;
 mod damage;
 mod exits;
+mod followers;
 mod handlers;
 mod load;
 mod server;

@@ -131,6 +131,11 @@ impl Server {
 
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
+        self.kill_now();
+    }
+
+    /// The same, for one that another takes the place of.
+    pub(crate) fn kill_now(&mut self) {
         self.child.kill().expect("a process to kill");
         self.child.wait().expect("its end");
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "which part is unused differs from binary to binary")]
 
 pub mod http;
+pub mod proxy;
 pub mod receiver;
 pub mod results;
 pub mod rng;

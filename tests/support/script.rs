@@ -442,5 +442,6 @@ fn told(schema: &mut Schema, change: &Change) -> String {
             None => format!("ended handler {handler}"),
         },
         Change::Remembered(remembered) => format!("remembered the answer to {}", remembered.kept.len()),
+        Change::Began { before } => format!("began an epoch behind {before}"),
     }
 }

@@ -298,12 +298,10 @@ impl Stepped {
     /// Logs what another server has logged since, some bytes at once, and looks at each state on the way.
     pub(super) fn follow(&mut self, primary: &log::Reader, bytes: usize) -> Result<()> {
         loop {
-            let (frames, last) = primary.ship(self.reader.position().seq, bytes).unwrap();
-            if frames.is_empty() {
-                return Ok(());
-            }
-            let position = self.writer.ingest(&frames).unwrap()?;
-            assert_eq!((position.seq, self.view().position), (last, position));
+            let shipment = primary.ship(self.reader.position().seq, bytes).unwrap();
+            let Some(last) = shipment.last else { return Ok(()) };
+            let position = self.writer.ingest(&shipment.frames).unwrap()?;
+            assert_eq!((position, self.view().position), (last.position, position));
             judge(&self.view());
         }
     }

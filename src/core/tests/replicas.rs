@@ -58,7 +58,7 @@ fn what_does_not_go_on_from_the_logs_end_is_refused_and_changes_nothing() {
     // Another server that begins where this one is.
     let mut other = Stepped::planted(&SimDisk::new(3), &snapshot, Some(1)).unwrap();
     note(&mut other, "elsewhere");
-    let all = |core: &Stepped, after| core.reader.ship(Seq(after), usize::MAX).unwrap().0;
+    let all = |core: &Stepped, after| core.reader.ship(Seq(after), usize::MAX).unwrap().frames;
     follower.follow(&primary.reader, 1).unwrap();
     let before = follower.view();
     for (what, frames) in [
@@ -88,7 +88,7 @@ fn what_does_not_go_on_from_the_logs_end_is_refused_and_changes_nothing() {
 fn no_cut_and_no_flipped_bit_of_a_shipment_is_logged() {
     let (primary, snapshot) = primary();
     let mut follower = follower(&snapshot);
-    let (frames, _) = primary.reader.ship(Seq(2), usize::MAX).unwrap();
+    let frames = primary.reader.ship(Seq(2), usize::MAX).unwrap().frames;
     let mut whole = 0;
     for at in 0..frames.len() {
         let mut bent = frames.clone();
@@ -139,7 +139,7 @@ fn a_follower_takes_no_command_until_it_begins_an_epoch_and_then_positions_of_bo
     let refused =
         primary.write(&[("notes", primary.create("notes", r#"{"id":"late","text":"x"}"#))]).expect_err("fenced");
     assert_eq!((refused.kind(), refused.code_str()), (Kind::Misdirected, "fenced"));
-    let frames = follower.reader.ship(shared.seq, usize::MAX).unwrap().0;
+    let frames = follower.reader.ship(shared.seq, usize::MAX).unwrap().frames;
     assert_eq!(primary.writer.ingest(&frames).unwrap().expect_err("it follows none").code_str(), "not_a_follower");
     // Epochs survive a restart.
     let disk = follower.close();

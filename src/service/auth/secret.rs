@@ -45,6 +45,27 @@ impl Secret {
         Ok(made)
     }
 
+    /// As it is told to a follower, which signs and knows the same tokens: hexadecimal.
+    pub(in crate::service) fn told(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Keeps the one that a primary told in the place of this one, for the next start.
+    ///
+    /// # Errors
+    /// `Damaged` for what is none; the disk's.
+    pub(in crate::service) fn keep_another(&self, disk: &dyn Disk, dir: &Path, told: &str) -> Result<()> {
+        let pairs = told.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
+        let bytes: Option<Vec<u8>> =
+            pairs.map(|pair| u8::from_str_radix(pair, 16).ok().filter(|_| !pair.starts_with('+'))).collect();
+        let bytes = bytes.filter(|bytes| bytes.len() == BYTES && told.is_ascii());
+        let bytes = bytes.ok_or_else(|| Error::damaged("what the primary told is no secret"))?;
+        if bytes == self.0 {
+            return Ok(());
+        }
+        disk::replace_file(disk, &dir.join(FILE), &bytes).map_err(|error| Error::io("the server's secret", error))
+    }
+
     pub(in crate::service) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -64,6 +85,12 @@ mod tests {
         assert_eq!(Secret::of_folder(&disk, dir).expect("read").bytes(), made.bytes());
         assert_ne!(made.bytes(), [0; BYTES]);
         assert_eq!(format!("{made:?}"), "Secret");
+        let other = Secret([7; BYTES]);
+        made.keep_another(&disk, dir, &other.told()).expect("kept");
+        assert_eq!(Secret::of_folder(&disk, dir).expect("read").bytes(), other.bytes());
+        for bad in ["", "07", &"0g".repeat(BYTES), &"+7".repeat(BYTES)] {
+            assert!(made.keep_another(&disk, dir, bad).is_err(), "{bad}");
+        }
         disk::replace_file(&disk, &dir.join(FILE), b"short").expect("written");
         assert_eq!(Secret::of_folder(&disk, dir).expect_err("damaged").kind(), crate::error::Kind::Damaged);
     }

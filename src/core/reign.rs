@@ -1,0 +1,126 @@
+//! What a server was told about who is the primary, so that a start remembers it: `role.json` in its folder.
+//!
+//! Invariant: it is written behind what it tells of, never before: a server that says it was promoted has begun its epoch.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Core, Role};
+use crate::disk::{self, Disk};
+use crate::error::{Error, Result};
+
+const FILE: &str = "role.json";
+
+/// The last change of a server's role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reign {
+    /// What it is since.
+    pub role: Role,
+    /// The counter of the epoch that it was about.
+    pub epoch: u32,
+    /// Whom it followed before.
+    #[serde(default)]
+    pub followed: Option<String>,
+    /// Where the primary is, if it is another and that is known.
+    #[serde(default)]
+    pub primary: Option<String>,
+}
+
+impl Reign {
+    /// That of a folder, if there is one.
+    ///
+    /// # Errors
+    /// `Damaged` for a file that is not one; the disk's.
+    pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Reign>> {
+        let path = dir.join(FILE);
+        let io = |error| Error::io(path.display(), error);
+        if !disk.exists(&path).map_err(io)? {
+            return Ok(None);
+        }
+        let bytes = disk::read_all(disk, &path).map_err(io)?;
+        let damaged = |error| Error::damaged(format!("{} is not readable: remove it", path.display())).source(error);
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// Keeps it, durably.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).map_err(|error| Error::internal("no JSON").source(error))?;
+        disk::replace_file(disk, &dir.join(FILE), &bytes).map_err(|error| Error::io("the server's role", error))
+    }
+
+    /// What a server is that is told to follow `follow`, or no one, and whom it follows. One that was fenced follows the new
+    /// primary by itself, if it has something to show there.
+    pub fn role(known: Option<Reign>, follow: Option<&str>, has_token: bool) -> (Role, Option<String>) {
+        match (known, follow) {
+            // Promoted, and started again as it was before: its own epoch is what counts.
+            (Some(Reign { role: Role::Primary, followed, .. }), Some(follow))
+                if followed.as_deref() == Some(follow) =>
+            {
+                (Role::Primary, None)
+            }
+            (Some(Reign { role: Role::Follower, followed, primary: Some(primary), .. }), Some(follow))
+                if followed.as_deref() == Some(follow) =>
+            {
+                (Role::Follower, Some(primary))
+            }
+            (_, Some(follow)) => (Role::Follower, Some(follow.to_owned())),
+            // It came to follow without having been told to, and goes on so.
+            (Some(Reign { role: Role::Fenced, primary: Some(primary), .. }), None) if has_token => {
+                (Role::Follower, Some(primary))
+            }
+            (Some(Reign { role: Role::Follower, followed: None, primary: Some(primary), .. }), None) if has_token => {
+                (Role::Follower, Some(primary))
+            }
+            // A copy that is told to follow no one is no primary by that: it has to be promoted.
+            (Some(Reign { role: Role::Follower, primary, .. }), None) => (Role::Fenced, primary),
+            (Some(Reign { role: Role::Fenced, primary, .. }), None) => (Role::Fenced, primary),
+            (_, None) => (Role::Primary, None),
+        }
+    }
+
+    /// Keeps what has become of a running server.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn note(core: &Core, role: Role, epoch: u32, followed: Option<String>, primary: Option<String>) -> Result<()> {
+        let (disk, dir) = core.folder();
+        Reign { role, epoch, followed, primary }.store(&**disk, dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_promoted_stays_so_until_it_is_told_to_follow_another() {
+        let reign = |role, followed: &str, primary: Option<&str>| {
+            Some(Reign { role, epoch: 2, followed: Some(followed.to_owned()), primary: primary.map(str::to_owned) })
+        };
+        let follows = |url: &str| (Role::Follower, Some(url.to_owned()));
+        for (what, known, follow, expected) in [
+            ("new", None, None, (Role::Primary, None)),
+            ("new and told", None, Some("a"), follows("a")),
+            ("promoted, started as before", reign(Role::Primary, "a", None), Some("a"), (Role::Primary, None)),
+            ("promoted, told another", reign(Role::Primary, "a", None), Some("b"), follows("b")),
+            ("promoted, told nothing", reign(Role::Primary, "a", None), None, (Role::Primary, None)),
+            ("sent elsewhere, started as before", reign(Role::Follower, "a", Some("c")), Some("a"), follows("c")),
+            ("sent elsewhere, told another", reign(Role::Follower, "a", Some("c")), Some("b"), follows("b")),
+            (
+                "followed, told nothing",
+                reign(Role::Follower, "a", Some("a")),
+                None,
+                (Role::Fenced, Some("a".to_owned())),
+            ),
+            ("fenced", reign(Role::Fenced, "", Some("c")), None, (Role::Fenced, Some("c".to_owned()))),
+            ("fenced, told", reign(Role::Fenced, "", Some("c")), Some("c"), follows("c")),
+        ] {
+            assert_eq!(Reign::role(known, follow, false), expected, "{what}");
+        }
+        assert_eq!(Reign::role(reign(Role::Fenced, "", Some("c")), None, true), follows("c"));
+    }
+}

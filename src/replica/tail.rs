@@ -1,0 +1,332 @@
+//! The follower's thread: pulls, has what came logged, compares digests; makes the folder anew where that is the only way.
+//! Once this server is the primary it tells those who may not know.
+//!
+//! Invariants: what is asked from is what was logged, so nothing is skipped and nothing comes twice; while the primary can't
+//! be reached the pauses grow, with jitter, and this server goes on answering what it has.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use parking_lot::Mutex;
+
+use super::link::Ask;
+use super::message::{FORMAT, Pull, Pulled, differ};
+use super::shipper::{self, TRIMMED};
+use super::standing::State;
+use super::{Link, Standing, aside, bootstrap};
+use crate::core::{Core, Reign, Role};
+use crate::error::{Error, Kind, Result};
+use crate::id::{Chain, Position, Seq};
+use crate::limits;
+use crate::log::{self, Witness};
+
+/// What a follower works with that is not its own to make.
+pub struct Means {
+    /// Its primary.
+    pub primary: String,
+    /// What it was told to follow, which may have sent it on.
+    pub follow: String,
+    /// What it shows there.
+    pub token: String,
+    /// Where it is reached itself.
+    pub url: Option<String>,
+    /// Keeps what tokens are signed with, as the primary said it.
+    pub keep_secret: Box<KeepSecret>,
+}
+
+type KeepSecret = dyn Fn(&str) -> Result<()> + Send + Sync;
+
+impl fmt::Debug for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Means").field("primary", &self.primary).finish_non_exhaustive()
+    }
+}
+
+/// The handle; its thread ends when it is dropped, or when the core tells its consumers to.
+#[derive(Debug)]
+pub struct Tail {
+    over: Arc<AtomicBool>,
+    /// Where it was told that the primary is now.
+    moved: Arc<Mutex<Option<String>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Tail {
+    /// Starts following.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad URL; `Internal` when the system gives no thread.
+    pub fn start(core: Core, standing: Arc<Standing>, means: Means) -> Result<Tail> {
+        let link = Link::new(&means.primary, &means.token)?;
+        let (over, moved) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Option<String>>>::default());
+        let follower = Follower { core, standing, means, link, over: over.clone(), moved: moved.clone() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::internal("no runtime").source(error))?;
+        let thread = std::thread::Builder::new().name("replica".to_owned()).spawn(move || {
+            runtime.block_on(follower.run());
+        });
+        let thread = thread.map_err(|error| Error::internal("no thread for a follower").source(error))?;
+        Ok(Tail { over, moved, thread: Some(thread) })
+    }
+
+    /// Goes on at another primary.
+    pub fn move_to(&self, primary: String) {
+        *self.moved.lock() = Some(primary);
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Its panic ends only itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread's own.
+struct Follower {
+    core: Core,
+    standing: Arc<Standing>,
+    means: Means,
+    link: Link,
+    over: Arc<AtomicBool>,
+    moved: Arc<Mutex<Option<String>>>,
+}
+
+/// Why following came to an end for now.
+enum Trouble {
+    /// It can be tried again after a pause.
+    Later(Error),
+    /// What the primary keeps begins behind this server.
+    Behind,
+    /// This server's history, or its tables, are not the primary's; up to where they are.
+    Diverged(String, Option<Seq>),
+    /// It can't go on until somebody does something.
+    Lost(String),
+    /// Another server is the primary.
+    Moved(String),
+}
+
+impl Follower {
+    async fn run(mut self) {
+        let mut pause = limits::REPLICA_PAUSE;
+        while self.goes_on() {
+            let began = std::time::Instant::now();
+            let trouble = match self.follow().await {
+                Ok(()) => continue,
+                Err(trouble) => trouble,
+            };
+            match self.meet(trouble).await {
+                Ok(true) => return self.standing.start_again(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "this follower could not be made anew yet");
+                    self.away(&error);
+                }
+            }
+            // What held for a while was no failure of the last try.
+            pause = if began.elapsed() > limits::REPLICA_PAUSE_MAX { limits::REPLICA_PAUSE } else { pause };
+            self.sleep(jittered(pause)).await;
+            pause = (pause * 2).min(limits::REPLICA_PAUSE_MAX);
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.over.load(Ordering::Relaxed) && !self.core.is_stopping() && self.core.role() == Role::Follower
+    }
+
+    async fn sleep(&self, time: Duration) {
+        let until = tokio::time::Instant::now() + time;
+        while self.goes_on() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20).min(time)).await;
+        }
+    }
+
+    fn away(&self, error: &Error) {
+        if self.standing.serves().is_ok() {
+            self.standing.set(State::Away(error.message().to_owned()));
+        }
+    }
+
+    /// Does what there is to do about it; whether the server has to start again.
+    async fn meet(&mut self, trouble: Trouble) -> Result<bool> {
+        let fork = match trouble {
+            Trouble::Later(error) => {
+                tracing::debug!(%error, "the primary can't be followed now");
+                self.away(&error);
+                return Ok(false);
+            }
+            Trouble::Lost(why) => {
+                tracing::error!(why, "this server can't follow");
+                self.standing.set(State::Diverged(why));
+                return Ok(false);
+            }
+            Trouble::Moved(primary) => {
+                tracing::info!(primary, "another server is the primary now");
+                self.link = Link::new(&primary, &self.means.token)?;
+                self.standing.follows(primary.clone());
+                let epoch = self.core.view().position.epoch.counter;
+                let followed = Some(self.means.follow.clone());
+                Reign::note(&self.core, Role::Follower, epoch, followed, Some(primary))?;
+                return Ok(false);
+            }
+            Trouble::Behind => {
+                if self.core.view().position.seq > Seq::ZERO {
+                    self.standing.set(State::Behind);
+                }
+                None
+            }
+            Trouble::Diverged(why, fork) => {
+                tracing::error!(why, "this follower is made anew");
+                self.standing.set(State::Diverged(why));
+                fork
+            }
+        };
+        if let Some(fork) = fork {
+            aside::set_aside(&self.core, fork)?;
+        }
+        bootstrap::fetch(&self.core, &mut self.link, &self.means).await?;
+        Ok(true)
+    }
+
+    /// Until there is trouble, or this server follows no more.
+    async fn follow(&mut self) -> Result<(), Trouble> {
+        let mut at = self.own()?;
+        let mut given = self.pull(at, at.position).await?;
+        while self.goes_on() {
+            let Pulled { head, frames } = given;
+            let last = log::last_of(&frames).map_err(broken)?.unwrap_or(at);
+            self.standing.heard(head.now, head.time, at.position, head.fleet);
+            let core = self.core.clone();
+            let ingested = ingest(&core, frames);
+            // While there is more than came, it is asked for meanwhile.
+            if last.position.seq < head.now.seq && last.position.seq > at.position.seq {
+                let acked = at.position;
+                let (done, next) = tokio::join!(ingested, self.pull(last, acked));
+                done?;
+                given = next?;
+            } else {
+                ingested.await?;
+                self.standing.reached(last.position);
+                self.standing.set(State::Following);
+                if let Some(digests) = head.digests {
+                    self.compare(head.now, &digests)?;
+                }
+                given = self.pull(last, last.position).await?;
+            }
+            at = last;
+        }
+        Ok(())
+    }
+
+    fn own(&self) -> Result<Witness, Trouble> {
+        let position = self.core.view().position;
+        if position.seq == Seq::ZERO {
+            return Ok(Witness { position, chain: Chain::default(), time: Default::default() });
+        }
+        let witness = self.core.log().witness(position.seq).map_err(Trouble::Later)?;
+        witness.ok_or_else(|| Trouble::Later(Error::internal("the log does not hold its last entry")))
+    }
+
+    async fn pull(&mut self, after: Witness, acked: Position) -> Result<Pulled, Trouble> {
+        if let Some(moved) = self.moved.lock().take() {
+            return Err(Trouble::Moved(moved));
+        }
+        let identity = self.core.identity();
+        let pull = Pull {
+            format: FORMAT,
+            database: identity.database,
+            node: identity.node,
+            after: after.position,
+            chain: after.chain,
+            acked,
+            url: self.means.url.clone(),
+        };
+        let body = serde_json::to_vec(&pull).map_err(|error| later("no JSON", error.to_string()))?;
+        let bytes_max = limits::SHIPMENT_BYTES_MAX + (8 << 20);
+        let path = "/api/replication/pull";
+        let ask = Ask { method: Method::POST, path, body: body.into(), bytes_max, time: limits::REPLICA_TIME };
+        let answer: Result<Bytes> = self.link.ask(ask).await;
+        let pulled = answer.and_then(|answer| Pulled::read(&answer)).map_err(|error| match error.code_str() {
+            TRIMMED => Trouble::Behind,
+            "other_database" if after.position.seq == Seq::ZERO => Trouble::Behind,
+            "other_database" => {
+                Trouble::Lost("this folder holds another database: follow with an empty one".to_owned())
+            }
+            _ => Trouble::Later(error),
+        })?;
+        if let Some(primary) = pulled.head.moved {
+            return Err(Trouble::Moved(primary));
+        }
+        let (own, theirs) = (after.position.epoch, pulled.head.now.epoch);
+        match pulled.head.fork {
+            None => Ok(pulled),
+            Some(fork) if own.counter < theirs.counter => {
+                let why = format!("entry {} of this server is not in the primary's history", after.position);
+                Err(Trouble::Diverged(why, Some(fork)))
+            }
+            // It may be about to take this one's place: until it has begun an epoch, nothing here is given up.
+            Some(_) if own.counter > theirs.counter || (own == theirs && after.position.seq > pulled.head.now.seq) => {
+                let theirs = pulled.head.now;
+                Err(later("what this server follows is behind it", format!("it stands at {theirs}")))
+            }
+            Some(_) => Err(Trouble::Lost(
+                "this server and the one it follows were both primaries in one epoch: decide for one, and give the other an \
+                 empty folder"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// # Errors
+    /// `Diverged`, naming the collection.
+    fn compare(&self, at: Position, theirs: &super::message::Digests) -> Result<(), Trouble> {
+        let view = self.core.view();
+        if view.position != at {
+            return Ok(());
+        }
+        let ours = shipper::digests(&view).map_err(Trouble::Later)?;
+        let Some(difference) = differ(&ours, theirs) else { return Ok(()) };
+        let name = view.schema.get(difference.collection).map(|collection| collection.name.to_string());
+        let name = name.unwrap_or_else(|| difference.collection.to_string());
+        Err(Trouble::Diverged(format!("the collection {name} is not what it is at the primary, at {at}"), None))
+    }
+}
+
+async fn ingest(core: &Core, frames: Vec<u8>) -> Result<(), Trouble> {
+    if frames.is_empty() {
+        return Ok(());
+    }
+    match core.ingest(frames).await {
+        Ok(_) => Ok(()),
+        // What is on the way when this server becomes the primary.
+        Err(error) if error.code_str() == "not_a_follower" => Err(Trouble::Later(error)),
+        Err(error) if matches!(error.kind(), Kind::Damaged | Kind::Conflict) => {
+            Err(Trouble::Diverged(error.message().to_owned(), None))
+        }
+        Err(error) => Err(Trouble::Later(error)),
+    }
+}
+
+fn broken(error: Error) -> Trouble {
+    Trouble::Later(error)
+}
+
+fn later(what: &str, why: String) -> Trouble {
+    Trouble::Later(Error::new(Kind::Unavailable, format!("{what}: {why}")))
+}
+
+/// Between half of it and all of it, so that those who lost a primary together don't come back together.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0; 1];
+    // Without a random byte it is only less spread.
+    let _ = getrandom::fill(&mut byte);
+    pause / 2 + pause / 2 * u32::from(byte[0]) / 255
+}
