@@ -68,6 +68,12 @@ pub struct Settings {
     pub sync_followers: usize,
     /// How long that is waited for, ms.
     pub sync_followers_ms: u64,
+    /// How often a backup is made, hours; 0 for never.
+    pub backup_hours: u32,
+    /// How many of those are kept.
+    pub backups_keep: usize,
+    /// The folder that the log is copied to as it grows; none for no archive.
+    pub archive: Option<PathBuf>,
     /// Networks of proxies that are believed in `X-Forwarded-For`: `10.0.0.0/8`, `::1`.
     pub trusted_proxies: Vec<String>,
     /// Memory that one hash of a password fills, KiB.
@@ -163,6 +169,9 @@ impl Default for Settings {
             ready_lag_s: limits::READY_LAG_S,
             sync_followers: 0,
             sync_followers_ms: limits::SYNC_FOLLOWERS_MS,
+            backup_hours: 0,
+            backups_keep: limits::BACKUPS_KEEP,
+            archive: None,
             trusted_proxies: Vec::new(),
             password_memory_kib: limits::PASSWORD_MEMORY_KIB,
             request_log_lines: limits::JOURNAL_LINES,
@@ -226,6 +235,8 @@ impl Settings {
         if self.follow.is_some() && self.token.is_none() && !self.dev {
             return Err(Error::invalid("token: a follower shows its primary a superuser's API key"));
         }
+        at_least("backups_keep", self.backups_keep, 1)?;
+        at_most("backups_keep", self.backups_keep, limits::BACKUPS_KEEP_MAX)?;
         at_most("sync_followers", self.sync_followers, limits::FOLLOWERS_MAX)?;
         // RFC 9106 and OWASP's advice start at about the least; each thread that hashes fills that much.
         at_least("password_memory_kib", self.password_memory_kib, 8 << 10)?;

@@ -37,7 +37,7 @@
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] [`journal`] | frames and segments · layers, indexes, the redb base, queries, snapshots · lines about requests; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
-//! | 4 flows | [`live`] [`handlers`] [`replica`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server |
+//! | 4 flows | [`live`] [`handlers`] [`replica`] [`backup`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server · snapshots and the log in files, and folders made of them |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
 //! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop · the admin page's files |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
@@ -77,6 +77,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod core;

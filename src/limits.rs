@@ -597,6 +597,12 @@ pub const FOLLOWERS_MAX: usize = 16;
 pub const FOLLOWER_LEASE: Duration = Duration::from_secs(600);
 /// A follower that has been silent for so long is forgotten.
 pub const FOLLOWER_FORGOTTEN: Duration = Duration::from_secs(3_600);
+/// A file of the archive is followed by another when it has as many bytes.
+pub const ARCHIVE_FILE_BYTES: u64 = 64 << 20;
+/// Backups by the clock that are kept, unless set.
+pub const BACKUPS_KEEP: usize = 7;
+/// The same at most.
+pub const BACKUPS_KEEP_MAX: usize = 1_000;
 /// Snapshots that are fetched at once. One more: 503 with code `busy`.
 pub const SNAPSHOTS_MAX: usize = 2;
 /// A snapshot that nobody has read from for so long goes.

@@ -84,6 +84,12 @@ const FIGURES: &[Figure] = &[
         sizes: [2_000, 20_000, 1_000_000],
     },
     Figure {
+        name: "F19",
+        what: "backups under load, and folders restored from them and the archived log to random entries: a record that is not what its client was told it was then, derived keys or digests that don't fit",
+        unit: "restores",
+        sizes: [10, 50, 1_000],
+    },
+    Figure {
         name: "L1",
         what: "lists by pages, by cursor and among writes, of random definitions, filters, sorts and rules: another answer than a full scan's",
         unit: "lists",

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["model"],
     &["log", "state", "journal"],
     &["core"],
-    &["search", "live", "handlers", "jobs", "replica"],
+    &["search", "live", "handlers", "jobs", "replica", "backup"],
     &["service"],
     &["http", "admin"],
     &["server", "cli"],

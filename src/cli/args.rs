@@ -46,6 +46,12 @@ pub(super) enum Command {
     Check(Folder),
     /// Definitions of collections as a file: out of a stopped server's folder, and into it.
     Collections(Collections),
+    /// Writes all that a folder or, with --url, a running server holds into one file.
+    Backup(Backup),
+    /// Makes a new folder of a backup and, with --archive, of the log behind it, to any moment.
+    Restore(Restore),
+    /// Reads a backup through and says what is in it.
+    Verify(Verify),
     /// Makes a follower the primary: a running one with --url, or a stopped one's folder.
     Promote(Promote),
     /// Shows the write log of a folder, without changing it.
@@ -56,6 +62,35 @@ pub(super) enum Command {
     Export(Export),
     /// Prints the version.
     Version,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Backup {
+    /// File to be written; there must be none of that name.
+    pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Restore {
+    /// A backup's file, or a folder of them: then the newest that fits.
+    #[arg(long, value_name = "FILE")]
+    pub(super) from: PathBuf,
+    /// Folder that the log was copied to (the setting archive of the server that is restored).
+    #[arg(long, value_name = "DIR")]
+    pub(super) archive: Option<PathBuf>,
+    /// Up to where: an entry's number, or a time in UTC. [default: all that there is]
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(super) at: Option<String>,
+    #[command(flatten)]
+    pub(super) folder: Folder,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// A backup's file.
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -210,6 +245,16 @@ pub(super) struct Flags {
     /// How long that is waited for, ms; then 503 with code not_replicated. [default: 5000]
     #[arg(long, value_name = "MS", env = "MILLPOND_SYNC_FOLLOWERS_MS")]
     sync_followers_ms: Option<u64>,
+    /// How often a backup is made into the folder's backups, hours; 0 for never. [default: 0]
+    #[arg(long, value_name = "HOURS", env = "MILLPOND_BACKUP_HOURS")]
+    backup_hours: Option<u32>,
+    /// How many of those are kept. [default: 7]
+    #[arg(long, value_name = "N", env = "MILLPOND_BACKUPS_KEEP")]
+    backups_keep: Option<usize>,
+    /// Folder that the log is copied to as it grows, best on another disk: with a backup it leads to any moment since.
+    /// [default: none]
+    #[arg(long, value_name = "DIR", env = "MILLPOND_ARCHIVE")]
+    archive: Option<PathBuf>,
     /// Memory that one hash of a password fills, KiB. [default: 19456]
     #[arg(long, value_name = "KIB", env = "MILLPOND_PASSWORD_MEMORY_KIB")]
     password_memory_kib: Option<usize>,
@@ -379,7 +424,7 @@ impl Flags {
         lay!(settings, self.folder, data, log_format, log_level);
         lay!(settings, self, listen, dev, body_bytes_max, connections_max, base_cache_bytes, cache_bytes, cors_origins);
         lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours, password_memory_kib);
-        lay!(settings, self, ready_lag_s, sync_followers, sync_followers_ms);
+        lay!(settings, self, ready_lag_s, sync_followers, sync_followers_ms, backup_hours, backups_keep);
         lay!(settings, self, connections_per_address, request_log_lines, request_log_hours, request_log_level);
         lay!(
             settings,
@@ -394,6 +439,7 @@ impl Flags {
         );
         // A variable that is set to nothing sets nothing.
         let given = |flag: &Option<String>, set: Option<String>| flag.clone().or(set).filter(|text| !text.is_empty());
+        settings.archive = self.archive.clone().or(settings.archive).filter(|dir| !dir.as_os_str().is_empty());
         settings.follow = given(&self.follow, settings.follow);
         settings.token = given(&self.token, settings.token);
         settings.advertise = given(&self.advertise, settings.advertise);

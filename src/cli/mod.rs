@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damaged data. The only place that prints to standard output.
 
 mod args;
+mod backup;
 mod check;
 mod collections;
 mod demo;
@@ -49,6 +50,9 @@ fn run(args: Args) -> Result<()> {
         Command::Check(folder) => check::run(&folder.settings()?),
         Command::Collections(collections) => collections::run(&collections),
         Command::Superuser(superuser) => superuser::run(&superuser),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::Verify(args) => backup::verify(&args),
         Command::Promote(promote) => promote::run(&promote),
         Command::Log(log) => log::run(&log),
         Command::Import(args) => transfer::import(&args),

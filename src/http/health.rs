@@ -24,6 +24,8 @@ pub(super) async fn health(State(app): State<App>, request: Request) -> Response
     } else {
         String::new()
     };
-    let body = format!(r#"{{"status":200,"code":200,"message":"API is healthy.","data":{{"canBackup":false{more}}}}}"#);
+    let can_backup = !more.is_empty();
+    let body =
+        format!(r#"{{"status":200,"code":200,"message":"API is healthy.","data":{{"canBackup":{can_backup}{more}}}}}"#);
     json(body.into_bytes())
 }

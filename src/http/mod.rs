@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod auth;
+mod backups;
 mod batch;
 mod cache;
 mod coding;

@@ -9,8 +9,8 @@ use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
 use crate::http::rates::Class;
 use crate::http::{
-    App, auth, batch, cache, collections, export, forward, handlers, health, import, logs, meters, realtime, records,
-    replication, ws,
+    App, auth, backups, batch, cache, collections, export, forward, handlers, health, import, logs, meters, realtime,
+    records, replication, ws,
 };
 
 /// A path with a method that it takes.
@@ -37,7 +37,7 @@ pub enum Effect {
     Forgets,
     /// Nothing that is stored: what is sent on a stream.
     Listens,
-    /// What servers are to each other.
+    /// Files beside the records, and what servers are to each other.
     Servers,
 }
 
@@ -60,6 +60,7 @@ fn table() -> Vec<Row> {
     const RECORDS: &str = "/api/collections/{collection}/records";
     const RECORD: &str = "/api/collections/{collection}/records/{id}";
     const REALTIME: &str = "/api/realtime";
+    const BACKUP: &str = "/api/backups/{key}";
     const SNAPSHOT: &str = "/api/replication/snapshot/{id}";
     vec![
         (Method::GET, "/livez", Reads, get(health::live)),
@@ -100,6 +101,13 @@ fn table() -> Vec<Row> {
         (Method::GET, "/api/changes", Reads, get(realtime::changes)),
         (Method::GET, "/api/handlers/{id}/status", Reads, get(handlers::status)),
         (Method::POST, "/api/handlers/{id}/redeliver", Writes, post(handlers::redeliver)),
+        (Method::GET, "/api/backups", Reads, get(backups::list)),
+        (Method::POST, "/api/backups", Servers, post(backups::create)),
+        (Method::POST, "/api/backups/upload", Servers, post(backups::upload)),
+        (Method::GET, BACKUP, Reads, get(backups::download)),
+        (Method::DELETE, BACKUP, Servers, delete(backups::remove)),
+        (Method::POST, "/api/backups/{key}/restore", Servers, post(backups::restore)),
+        (Method::POST, "/api/files/token", Grants, post(realtime::token)),
         (Method::GET, "/api/replication", Reads, get(replication::status)),
         (Method::POST, "/api/replication/pull", Servers, post(replication::pull)),
         (Method::POST, "/api/replication/snapshot", Servers, post(replication::take_snapshot)),

@@ -37,7 +37,7 @@ pub use reader::Reader;
 pub use recovery::{Origin, Recovery, open, plant};
 pub use scan::{Scan, Scanned, What, first_seq, scan, scan_from};
 pub use scrub::Scrub;
-pub use ship::{Shipment, Shipped, Witness, last_of, unpack};
+pub use ship::{FRAME_HEAD, Shipment, Shipped, Witness, last_of, peek, split, unpack, whole};
 pub use spare::Preparer;
 pub use trim::{Segment, Trimmer};
 pub use walk::Cut;

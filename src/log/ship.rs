@@ -117,6 +117,42 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<Shipped>> {
     Ok(shipped)
 }
 
+/// Bytes of a frame that are looked at by [`peek`].
+pub const FRAME_HEAD: usize = frame::HEADER;
+
+/// What the head of a frame says of its entry; `None` for what is none.
+pub fn peek(head: &[u8; FRAME_HEAD]) -> Option<Witness> {
+    frame::parse_header(head).ok().filter(|frame| frame.kind == FrameKind::Entry).map(|frame| Witness::of(&frame))
+}
+
+/// Bytes of the whole frames that `bytes` begins with, and what is known of the last of them.
+pub fn whole(bytes: &[u8]) -> (usize, Option<Witness>) {
+    let (mut at, mut last) = (0, None);
+    while let Parsed::Whole(frame, payload) = frame::parse(&bytes[at..])
+        && frame.kind == FrameKind::Entry
+    {
+        at += frame::size(payload.len());
+        last = Some(Witness::of(&frame));
+    }
+    (at, last)
+}
+
+/// The frames of a shipment one by one, as they are.
+pub fn split(mut bytes: &[u8]) -> impl Iterator<Item = Result<(Witness, &[u8])>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let Parsed::Whole(frame, payload) = frame::parse(bytes) else {
+            bytes = &[];
+            return Some(Err(broken("it is cut short")));
+        };
+        let (one, rest) = bytes.split_at(frame::size(payload.len()));
+        bytes = rest;
+        Some(Ok((Witness::of(&frame), one)))
+    })
+}
+
 /// What is known of the last entry of a shipment; nothing is decoded.
 ///
 /// # Errors

@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod auth;
+pub mod backups;
 pub mod batch;
 pub mod cache;
 pub mod collections;
@@ -54,6 +55,7 @@ use crate::time::Millis;
 pub use access::{Asker, Caller};
 pub use auth::Secret;
 use auth::{Cost, Setup};
+use backups::Backups;
 use cache::{Answer, Cache, Question};
 use places::Places;
 use replication::Replication;
@@ -79,6 +81,7 @@ struct Inner {
     /// Its threads end before the core does.
     handlers: Handlers,
     replication: Replication,
+    backups: Backups,
     streams: listen::Streams,
     imports: Places,
     /// Dead letters that are sent again.
@@ -122,6 +125,7 @@ impl Service {
             handlers: Handlers::start(core.clone(), handlers::means(&core, settings, cache.clone()))?,
             cache,
             replication: Replication::start(&core, settings, &secret)?,
+            backups: Backups::start(&core, settings)?,
             secret,
             streams: listen::Streams::new(limits::STREAMS_MAX, settings.connections_per_address),
             imports: Places::new(limits::IMPORTS_MAX),

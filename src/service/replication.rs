@@ -116,6 +116,11 @@ impl Service {
         }
     }
 
+    /// Has the server start again on what lies in its folder now.
+    pub(super) fn start_again_now(&self) {
+        self.0.replication.again.notify_one();
+    }
+
     /// Whether it may answer reads at all.
     ///
     /// # Errors
@@ -183,7 +188,7 @@ impl Service {
         self.0.replication.sync > 0
     }
 
-    /// How this server stands: `role`, `epoch`, `position`, `seq`, `chain`, `digest` (of all rows), on a primary
+    /// How this server stands: `role`, `epoch`, `position`, `seq`, `chain`, `digest` (of all rows), `archive` if the log is copied out, on a primary
     /// `followers`, each with `acked` and its lag in `records`, `bytes` and `seconds`; on a follower `primary`, `state` and
     /// its own lag.
     ///
@@ -204,6 +209,9 @@ impl Service {
             "chain": chain, "digest": format!("{digest:032x}"),
             "first": core.log().first_seq().0, "url": replication.url, "syncFollowers": replication.sync,
         });
+        if let Some(archived) = self.archived() {
+            status["archive"] = json!({"position": archived.position.to_string(), "error": archived.error});
+        }
         if let Some(primary) = self.writes_go_to() {
             status["primary"] = json!(primary);
         }

@@ -167,6 +167,13 @@ GET /api/ws 400 400 400 400 400
 GET /api/changes 200 200 200 200 200
 GET /api/handlers/{id}/status 401 403 403 404 404
 POST /api/handlers/{id}/redeliver 401 403 403 400 400
+GET /api/backups 401 403 403 200 200
+POST /api/backups 401 403 403 204 204
+POST /api/backups/upload 401 403 403 400 400
+GET /api/backups/{key} 401 403 403 404 404
+DELETE /api/backups/{key} 401 403 403 404 404
+POST /api/backups/{key}/restore 401 403 403 404 404
+POST /api/files/token 401 200 403 403 200
 GET /api/replication 401 403 403 200 200
 POST /api/replication/pull 401 403 403 400 400
 POST /api/replication/snapshot 401 403 403 200 200
