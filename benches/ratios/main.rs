@@ -11,6 +11,7 @@ mod base;
 mod builds;
 mod creates;
 mod disk;
+mod followers;
 mod hello;
 mod histogram;
 mod imports;
@@ -74,6 +75,7 @@ const ALL: &[(&str, Run)] = &[
     ("stalls", stalls::large),
     ("builds", builds::run),
     ("imports", imports::run),
+    ("followers", followers::run),
     ("replay", replay::run),
 ];
 

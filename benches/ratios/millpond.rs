@@ -103,6 +103,13 @@ impl Millpond {
         plan(&self.process, connections, status)
     }
 
+    /// A server that follows it, on another folder.
+    pub(crate) fn follower(&self, dir: &Path) -> Outcome<Process> {
+        let mut command = serving(dir, self.cache);
+        command.args(["--follow", &format!("http://{}", self.process.address)]);
+        Process::announced(command)
+    }
+
     /// How many records it says there are, under a filter.
     pub(crate) fn total(&self, filter: &str) -> Outcome<u64> {
         let body = answer::must(self.process.address, "GET", &orders::total(filter), "")?;
@@ -151,12 +158,16 @@ pub(crate) fn plan(process: &Process, connections: usize, status: u16) -> Plan {
 }
 
 fn serve(dir: &Path, cache: Cache) -> Outcome<Process> {
+    Process::announced(serving(dir, cache))
+}
+
+fn serving(dir: &Path, cache: Cache) -> Command {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data").arg(dir).args(["--listen", "127.0.0.1:0", "--dev", "--log-level", "warn"]);
     if let Cache::None = cache {
         command.args(["--cache-bytes", "0"]);
     }
-    Process::announced(command)
+    command
 }
 
 fn binary() -> PathBuf {

@@ -106,8 +106,7 @@ fn serve(listener: &TcpListener, way: &Arc<Way>) {
 /// Until one side ends, or what is left to pass is used up: then both are cut, in the middle of whatever it was.
 fn pass(mut from: TcpStream, mut to: TcpStream, left: &AtomicU64) {
     let mut bytes = [0; 16 << 10];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut bytes) else { break };
+    while let Ok(read @ 1..) = from.read(&mut bytes) {
         let before =
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(read as u64)));
         let may = before.unwrap_or(0).min(read as u64) as usize;
