@@ -1,6 +1,6 @@
 //! The log copied out as it grows, into a folder that may lie on another disk: with a backup it leads to any moment since.
 //!
-//! A file `{first seq:020}-{epoch}-{node}.frames` is a head and the frames of the log behind it, as they are:
+//! A file `{first seq:020}-{epoch}-{its node}-{own node}.frames` is a head and the frames of the log behind it, as they are:
 //!
 //! ```text
 //! "MILLARCH" | format u32 | database u128 | epoch u32 | node u32 | seq u64 | chain u128 | crc32c of all before u32
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::core::Core;
+use crate::core::{Core, Lease};
 use crate::disk::{self, Disk, DiskFile, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, DatabaseId, Epoch, NodeId, Position, Seq};
@@ -58,7 +58,9 @@ impl Archive {
     /// `Internal` when the system gives no thread.
     pub fn start(core: Core, dir: PathBuf) -> Result<Archive> {
         let (over, archived) = (Arc::<AtomicBool>::default(), Arc::<Mutex<Archived>>::default());
-        let scribe = Scribe { core, dir, over: over.clone(), archived: archived.clone() };
+        // Held over what fails: what is not archived is kept, as far as the log's bytes allow.
+        let lease = core.leases().take(core.log().first_seq());
+        let scribe = Scribe { core, dir, lease, over: over.clone(), archived: archived.clone() };
         let thread = std::thread::Builder::new().name("archive".to_owned()).spawn(move || scribe.run());
         let thread = thread.map_err(|error| Error::internal("no thread for the archive").source(error))?;
         Ok(Archive { over, archived, thread: Some(thread) })
@@ -83,6 +85,7 @@ impl Drop for Archive {
 struct Scribe {
     core: Core,
     dir: PathBuf,
+    lease: Lease,
     over: Arc<AtomicBool>,
     archived: Arc<Mutex<Archived>>,
 }
@@ -123,13 +126,13 @@ impl Scribe {
         let disk = self.core.folder().0.clone();
         disk.create_dir_all(&self.dir).map_err(|error| Error::io(self.dir.display(), error))?;
         let mut page = self.resume(&*disk)?;
-        let lease = self.core.leases().take(page.last.position.seq.next());
+        self.lease.advance(page.last.position.seq.next());
         loop {
             self.core.log().wait_past(page.last.position.seq, TICK);
             let last_time = !self.goes_on();
             while let Some(last) = self.write(&*disk, &mut page)? {
                 page.last = last;
-                lease.advance(last.position.seq.next());
+                self.lease.advance(last.position.seq.next());
                 *self.archived.lock() = Archived { position: last.position, error: None };
             }
             if last_time {
@@ -156,7 +159,11 @@ impl Scribe {
     /// The newest file of this history, or a new one: behind it, or, where there is a gap, from the log's begin on.
     fn resume(&self, disk: &dyn Disk) -> Result<Page> {
         let log = self.core.log();
-        for part in parts(disk, &self.dir, Some(self.core.identity().database))?.into_iter().rev() {
+        // Of several servers that share the folder each writes its own files.
+        let identity = self.core.identity();
+        let own = format!("-{:08x}{SUFFIX}", identity.node.0);
+        let is_own = |part: &Part| part.path.to_string_lossy().ends_with(&own);
+        for part in parts(disk, &self.dir, Some(identity.database))?.into_iter().filter(is_own).rev() {
             let (bytes, last) = part.end(disk)?;
             let own = match log.witness(last.position.seq) {
                 Err(error) if error.kind() == Kind::Gone => {
@@ -180,7 +187,8 @@ impl Scribe {
 
     fn begin(&self, disk: &dyn Disk, last: Witness) -> Result<Page> {
         let Position { epoch, seq } = last.position;
-        let name = format!("{:020}-{}-{:08x}{SUFFIX}", seq.next().0, epoch.counter, epoch.node.0);
+        let own = self.core.identity().node.0;
+        let name = format!("{:020}-{}-{:08x}-{own:08x}{SUFFIX}", seq.next().0, epoch.counter, epoch.node.0);
         let path = self.dir.join(name);
         let head = head(self.core.identity().database, &last);
         disk::replace_file(disk, &path, &head).map_err(|error| Error::io(path.display(), error))?;
@@ -210,6 +218,14 @@ impl Part {
         let whole = log::whole(&bytes).0;
         bytes.truncate(whole);
         Ok(bytes)
+    }
+
+    /// The highest counter of an epoch in it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn newest(&self, disk: &dyn Disk) -> Result<u32> {
+        Ok(self.end(disk)?.1.position.epoch.counter)
     }
 
     /// Its bytes up to the last whole frame, and what is known of that.

@@ -74,7 +74,10 @@ pub fn restore(disk: &Arc<dyn Disk>, dir: &Path, settings: &core::Settings, what
         let message = format!("the backup holds all up to {} already: take an older one", applied.position);
         return Err(Error::invalid(message).code("before_the_backup"));
     }
-    let note = |role, epoch| Reign { role, epoch, followed: None, primary: None }.store(&**disk, dir);
+    let note = |role, epoch| {
+        let (fleet, broken) = (Vec::new(), false);
+        Reign { role, epoch, followed: None, primary: None, fleet, broken }.store(&**disk, dir)
+    };
     note(Role::Fenced, applied.position.epoch.counter)?;
     copy(&**disk, &file, &core::incoming(dir))?;
     core::sow(&**disk, dir, None)?;
@@ -83,7 +86,9 @@ pub fn restore(disk: &Arc<dyn Disk>, dir: &Path, settings: &core::Settings, what
     let mut newest = applied.position.epoch.counter;
     if let Some(archive) = &what.archive {
         let parts = parts(&**disk, archive, Some(applied.database))?;
-        newest = newest.max(parts.iter().map(|part| part.before.position.epoch.counter).max().unwrap_or(0));
+        for part in &parts {
+            newest = newest.max(part.newest(&**disk)?);
+        }
         replay(&**disk, &parts, what.until, &mut writer, &mut applier)?;
     }
     let last = writer.position();
@@ -131,7 +136,9 @@ fn replay(
             }
         }
         if writer.position().seq == at {
-            return Ok(());
+            // What is there and fits, and can't be reached, is told.
+            let behind = fitting.iter().any(|part| part.before.position.seq > at);
+            return if behind { Err(gap(at)) } else { Ok(()) };
         }
         at = writer.position().seq;
     }
@@ -170,6 +177,12 @@ fn log_part(
         }
     }
     Ok(())
+}
+
+fn gap(at: Seq) -> Error {
+    let message =
+        format!("the archive has nothing that goes on from entry {at}, and more behind it: restore to there with --at");
+    Error::damaged(message).code("archive_gap")
 }
 
 impl Until {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::core::Core;
 use crate::disk::{Disk, DiskFile, Open, Stream};
 use crate::error::{Error, Kind, Result};
-use crate::id::Position;
+use crate::id::{DatabaseId, Position};
 use crate::limits;
 use crate::state::snapshot;
 use crate::time::Millis;
@@ -33,6 +33,8 @@ pub struct Backup {
     pub key: String,
     /// Its file's size.
     pub bytes: u64,
+    /// Of which database.
+    pub database: DatabaseId,
     /// The last entry that is in it.
     pub position: Position,
     /// When that was written.
@@ -100,7 +102,8 @@ impl Store {
         let file = self.open(key)?;
         let bytes = file.len().map_err(io)?;
         let applied = snapshot::read_header(&mut Stream::new(file))?.applied;
-        Ok(Backup { key: key.to_owned(), bytes, position: applied.position, time: applied.time })
+        let (database, position, time) = (applied.database, applied.position, applied.time);
+        Ok(Backup { key: key.to_owned(), bytes, database, position, time })
     }
 
     /// Its file.

@@ -62,7 +62,8 @@ fn folder(promote: &Promote) -> Result<()> {
 }
 
 fn begin(core: &Core, known: Option<Reign>) -> Result<String> {
-    let begun = runtime()?.block_on(core.begin(0))?;
+    let above = known.as_ref().map_or(0, |known| known.epoch);
+    let begun = runtime()?.block_on(core.begin(above))?;
     Reign::note(core, Role::Primary, begun.epoch.counter, known.and_then(|known| known.followed), None)?;
     Ok(format!("the folder is the primary's from {begun} on"))
 }

@@ -122,6 +122,7 @@ impl Desk {
         };
         self.queue.ended.store(true, Ordering::SeqCst);
         refuse_all(&self.commands);
+        refuse_orders(&self.orders);
         usable.then_some(writer)
     }
 
@@ -262,6 +263,14 @@ pub(super) fn refuse_all(commands: &Receiver<Pending>) {
     for pending in commands.try_iter() {
         // A caller that hung up is no fault.
         let _ = pending.answer.send(Err(stopping()));
+    }
+}
+
+/// The same of orders that were never carried out.
+pub(super) fn refuse_orders(orders: &Receiver<Ordered>) {
+    for ordered in orders.try_iter() {
+        // A caller that hung up is no fault.
+        let _ = ordered.answer.send(Err(stopping()));
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::order::not_a_follower;
 use super::writer::Staged;
 use super::{Role, Writer};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::{Epoch, Position};
 use crate::log::{self, Shipped};
 use crate::model::change::{Change, Entry};
@@ -23,6 +23,9 @@ impl Writer {
     pub fn ingest(&mut self, frames: &[u8]) -> Result<Result<Position>> {
         if self.role() != Role::Follower {
             return Ok(Err(not_a_follower()));
+        }
+        if !self.has_headroom() {
+            return Ok(Err(Error::new(Kind::NoSpace, "the disk is full: the primary is followed when there is room")));
         }
         let shipped = match log::unpack(frames) {
             Ok(shipped) => shipped,

@@ -5,7 +5,7 @@
 
 use tokio::sync::oneshot;
 
-use super::desk::{outcome_unknown, stopping};
+use super::desk::{outcome_unknown, refuse_orders, stopping};
 use super::{Core, Role, Writer};
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
@@ -81,12 +81,17 @@ impl Core {
     async fn order(&self, order: Order) -> Result<Position> {
         let (answer, outcome) = oneshot::channel();
         let mut ordered = Ordered { order, answer };
-        while let Err(error) = self.orders().try_send(ordered) {
+        let (orders, late) = self.orders();
+        while let Err(error) = orders.try_send(ordered) {
             ordered = match error {
                 crossbeam_channel::TrySendError::Full(ordered) if !self.is_ended() => ordered,
                 _ => return Err(stopping()),
             };
             tokio::time::sleep(super::threads::ROOM_TICK).await;
+        }
+        // Either the writer's last look at its orders finds it, or this finds that it has looked.
+        if self.is_ended() {
+            refuse_orders(late);
         }
         outcome.await.unwrap_or_else(|_| Err(stopping()))
     }

@@ -25,6 +25,12 @@ pub struct Reign {
     /// Where the primary is, if it is another and that is known.
     #[serde(default)]
     pub primary: Option<String>,
+    /// Other followers of it, by their URLs; empty for one that has none.
+    #[serde(default)]
+    pub fleet: Vec<String>,
+    /// Its tables are known not to be its primary's.
+    #[serde(default)]
+    pub broken: bool,
 }
 
 impl Reign {
@@ -67,6 +73,12 @@ impl Reign {
             {
                 (Role::Follower, Some(primary))
             }
+            // Fenced, and started again as it was before that.
+            (Some(Reign { role: Role::Fenced, followed, primary: Some(primary), .. }), Some(follow))
+                if followed.as_deref() == Some(follow) =>
+            {
+                (Role::Follower, Some(primary))
+            }
             (_, Some(follow)) => (Role::Follower, Some(follow.to_owned())),
             // It came to follow without having been told to, and goes on so.
             (Some(Reign { role: Role::Fenced, primary: Some(primary), .. }), None) if has_token => {
@@ -88,7 +100,20 @@ impl Reign {
     /// The disk's.
     pub fn note(core: &Core, role: Role, epoch: u32, followed: Option<String>, primary: Option<String>) -> Result<()> {
         let (disk, dir) = core.folder();
-        Reign { role, epoch, followed, primary }.store(&**disk, dir)
+        let known = Reign::load(&**disk, dir)?.filter(|known| (known.role, role) == (Role::Follower, Role::Follower));
+        let (fleet, broken) = known.map_or((Vec::new(), false), |known| (known.fleet, known.broken));
+        Reign { role, epoch, followed, primary, fleet, broken }.store(&**disk, dir)
+    }
+
+    /// Keeps what a follower has found out.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn amend(core: &Core, change: impl FnOnce(&mut Reign)) -> Result<()> {
+        let (disk, dir) = core.folder();
+        let Some(mut known) = Reign::load(&**disk, dir)? else { return Ok(()) };
+        change(&mut known);
+        known.store(&**disk, dir)
     }
 }
 
@@ -99,7 +124,8 @@ mod tests {
     #[test]
     fn a_server_that_was_promoted_stays_so_until_it_is_told_to_follow_another() {
         let reign = |role, followed: &str, primary: Option<&str>| {
-            Some(Reign { role, epoch: 2, followed: Some(followed.to_owned()), primary: primary.map(str::to_owned) })
+            let (followed, primary) = (Some(followed.to_owned()), primary.map(str::to_owned));
+            Some(Reign { role, epoch: 2, followed, primary, fleet: Vec::new(), broken: false })
         };
         let follows = |url: &str| (Role::Follower, Some(url.to_owned()));
         for (what, known, follow, expected) in [
@@ -116,6 +142,7 @@ mod tests {
                 None,
                 (Role::Fenced, Some("a".to_owned())),
             ),
+            ("fenced, started as before", reign(Role::Fenced, "a", Some("c")), Some("a"), follows("c")),
             ("fenced", reign(Role::Fenced, "", Some("c")), None, (Role::Fenced, Some("c".to_owned()))),
             ("fenced, told", reign(Role::Fenced, "", Some("c")), Some("c"), follows("c")),
         ] {

@@ -52,6 +52,7 @@ struct Shared {
     late: Receiver<Pending>,
     queue: Arc<Queue>,
     orders: Sender<Ordered>,
+    late_orders: Receiver<Ordered>,
     roles: Roles,
     identity: Identity,
     published: Arc<ArcSwap<Published>>,
@@ -122,6 +123,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         late: command_out.clone(),
         queue: queue.clone(),
         orders: order_in,
+        late_orders: order_out.clone(),
         roles: writer.roles(),
         identity,
         published: writer.published(),
@@ -278,8 +280,8 @@ impl Core {
         self.0.identity
     }
 
-    pub(super) fn orders(&self) -> &Sender<Ordered> {
-        &self.0.orders
+    pub(super) fn orders(&self) -> (&Sender<Ordered>, &Receiver<Ordered>) {
+        (&self.0.orders, &self.0.late_orders)
     }
 
     /// Whether consumers were told to end.

@@ -140,6 +140,10 @@ impl Writer {
         &mut self.log
     }
 
+    pub(super) fn has_headroom(&self) -> bool {
+        self.ballast.has_headroom()
+    }
+
     pub(super) fn give_up_ballast(&mut self) -> bool {
         self.ballast.release()
     }

@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::answer::{caller, json, text};
 use crate::http::coding;
 use crate::http::inbound::Pieces;
-use crate::http::params::{Params, wrong};
+use crate::http::params::Params;
 use crate::http::realtime::{Waited, shown};
 use crate::http::request::{accepts_json, media_type, path_part};
 use crate::http::{App, Refusal};
@@ -45,13 +45,12 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Result<R
 pub(super) async fn upload(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let params = Params::read(head.uri.query(), &["name"])?;
-    let name = params.filled("name").ok_or_else(|| wrong("name", "a backup has a name"))?;
+    let mut upload = app.service.receive_backup(caller(&head.extensions), params.filled("name").unwrap_or_default())?;
     if media_type(head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes)) != "application/octet-stream" {
         let message = "the body is the backup's file, with Content-Type: application/octet-stream";
         return Err(Error::new(Kind::UnsupportedMedia, message).into());
     }
     coding::refuse_coded(&head.headers)?;
-    let mut upload = app.service.receive_backup(caller(&head.extensions), name)?;
     let mut pieces = Pieces::new(body, limits::BODY_WAIT_MAX);
     while let Some(piece) = pieces.next().await? {
         upload = on_disk(move || upload.write(&piece).map(|()| upload)).await?;

@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::accept::Answer;
 use crate::http::auth;
 use crate::http::cors::{self, Cors};
+use crate::http::forward::is_from_elsewhere;
 use crate::http::inbound::Inbound;
 use crate::http::meters::Meters;
 use crate::http::problem::{self, Refusal};
@@ -144,7 +145,10 @@ impl Edge {
     /// Who sends a request: by its token, if it bears one, else by where it comes from.
     fn caller(&self, request: &Request<Inbound>, address: IpAddr) -> Result<Caller> {
         let headers = request.headers();
-        let by_place = || self.service.caller(address, host(request));
+        let by_place = || match is_from_elsewhere(headers) {
+            true => Caller::Anonymous,
+            false => self.service.caller(address, host(request)),
+        };
         match headers.get(AUTHORIZATION).filter(|given| !given.is_empty()) {
             None => Ok(by_place()),
             Some(given) => match self.service.caller_of_token(given.as_bytes()) {

@@ -27,6 +27,8 @@ use crate::limits;
 
 /// How often a request was passed on.
 const HOPS: HeaderName = HeaderName::from_static("millpond-hops");
+/// Set where every caller of the server that passes it on is a superuser there.
+const DEV: HeaderName = HeaderName::from_static("millpond-dev");
 /// Set where this server's own copy has not come so far yet.
 const LAGGING: HeaderName = HeaderName::from_static("millpond-lagging");
 /// How many followers have a write on their disks.
@@ -78,6 +80,12 @@ async fn replicated(app: &App, mut response: Response) -> Response {
     }
 }
 
+/// Whether a request was passed on by a server that knows its callers by what they show: then it does not come from this
+/// machine, whatever address it comes from.
+pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.contains_key(HOPS) && !headers.contains_key(DEV)
+}
+
 fn position(headers: &HeaderMap) -> Option<Position> {
     headers.get(SEQ)?.to_str().ok()?.parse().ok()
 }
@@ -90,7 +98,7 @@ async fn passed_on(app: &App, role: Role, request: Request) -> Result<Response> 
         return Err(Error::new(Kind::Misdirected, message).code("too_many_hops"));
     }
     let url = Url::parse(&primary).map_err(|_| role.refusal())?;
-    let answer = sent(&url, hops + 1, request).await?;
+    let answer = sent(&url, (hops + 1, app.service.is_dev()), request).await?;
     let mut response = without_own(answer);
     if response.status().is_success()
         && let Some(position) = position(response.headers())
@@ -103,7 +111,7 @@ async fn passed_on(app: &App, role: Role, request: Request) -> Result<Response> 
 
 /// # Errors
 /// `Misdirected` where it was not sent; `OutcomeUnknown` where it was and there is no answer.
-async fn sent(url: &Url, hops: u8, request: Request) -> Result<Response> {
+async fn sent(url: &Url, passed: (u8, bool), request: Request) -> Result<Response> {
     let away = |why: String| {
         Error::new(Kind::Misdirected, format!("the primary {url} can't be reached: {why}")).code("primary_away")
     };
@@ -117,7 +125,7 @@ async fn sent(url: &Url, hops: u8, request: Request) -> Result<Response> {
     });
     let time =
         if request.uri().path().ends_with("/import") { limits::IMPORT_FORWARD_TIME } else { limits::FORWARD_TIME };
-    let request = for_primary(url, hops, request)?;
+    let request = for_primary(url, passed, request)?;
     let unknown = |why: String| {
         Error::new(Kind::OutcomeUnknown, format!("the primary was asked, and its answer is missing: {why}"))
     };
@@ -135,7 +143,7 @@ async fn connect(url: &Url) -> std::result::Result<TcpStream, String> {
     Ok(stream)
 }
 
-fn for_primary(url: &Url, hops: u8, request: Request) -> Result<Request> {
+fn for_primary(url: &Url, (hops, dev): (u8, bool), request: Request) -> Result<Request> {
     let (mut head, body) = request.into_parts();
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
     head.uri = Uri::from(path);
@@ -150,6 +158,9 @@ fn for_primary(url: &Url, hops: u8, request: Request) -> Result<Request> {
     let host = HeaderValue::try_from(host).map_err(|_| Error::internal("the primary's name makes no header"))?;
     head.headers.insert(HOST, host);
     head.headers.insert(HOPS, HeaderValue::from(u16::from(hops)));
+    if dev {
+        head.headers.insert(DEV, HeaderValue::from_static("1"));
+    }
     // What this server knows of the request is no header's.
     head.extensions.clear();
     Ok(Request::from_parts(head, body))

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
@@ -208,8 +208,12 @@ impl Session {
     fn asked(&mut self, text: &str, work: &mut JoinSet<Vec<u8>>) -> Vec<Vec<u8>> {
         let (id, op) = ops::read(text);
         let done = match op {
-            Ok(Op::Call(call)) => match self.caller() {
+            Ok(Op::Call(mut call)) => match self.caller() {
                 Ok(caller) => {
+                    // Where it is passed on to another server, it shows itself there.
+                    if let Some(Ok(shown)) = self.credential.as_deref().map(HeaderValue::from_bytes) {
+                        call.headers.insert(AUTHORIZATION, shown);
+                    }
                     let (app, address) = (self.app.clone(), self.address);
                     work.spawn(async move {
                         let reply = crate::http::inner::call(&app, caller, address, call).await;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::core::{Core, log_dir};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::Seq;
 use crate::limits;
 use crate::log::{self, Genesis, Origin};
@@ -27,6 +27,11 @@ pub(super) fn set_aside(core: &Core, fork: Seq) -> Result<Option<PathBuf>> {
     let identity = core.identity();
     let witness = core.log().witness(fork)?.ok_or_else(|| Error::internal("the log has no such entry"))?;
     let origin = Origin { database: identity.database, position: witness.position, chain: witness.chain };
+    let free = disk.free_bytes(dir).map_err(|error| Error::io(dir.display(), error))?;
+    let needed = core.log().bytes_behind(fork) + log::Settings::default().segment_bytes;
+    if free < needed + limits::SPOOL_HEADROOM_BYTES {
+        return Err(Error::new(Kind::NoSpace, "the disk has too little room to set aside what only this server has"));
+    }
     disk.create_dir_all(&aside).map_err(|error| Error::io(aside.display(), error))?;
     let folder = log_dir(&aside);
     log::plant(&**disk, &folder, log::Settings::default(), origin)?;

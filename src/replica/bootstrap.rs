@@ -12,7 +12,7 @@ use hyper::Method;
 use super::link::{Ask, UNREACHABLE};
 use super::message::{Taken, same_format};
 use super::{Link, Means};
-use crate::core::{self, Core};
+use crate::core::{self, Core, Reign};
 use crate::disk::Open;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
@@ -52,8 +52,9 @@ pub(super) async fn fetch(core: &Core, link: &mut Link, means: &Means) -> Result
     }
     // It goes by itself where this is not heard.
     let _ = ask(link, Method::DELETE, &format!("/api/replication/snapshot/{}", taken.id), limits::REPLICA_TIME).await;
-    let header = core::sow(&**disk, dir, None)?;
     (means.keep_secret)(&taken.secret)?;
+    let header = core::sow(&**disk, dir, None)?;
+    Reign::amend(core, |known| known.broken = false)?;
     tracing::info!(position = %header.applied.position, "the snapshot is whole: the server starts again on it");
     Ok(())
 }

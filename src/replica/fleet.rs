@@ -58,12 +58,9 @@ impl Fleet {
     /// # Errors
     /// `Unavailable` with code `too_many_followers`.
     pub fn heard(&self, pull: &Pull, leases: &Leases) -> Result<(bool, bool)> {
+        self.sweep();
         let mut members = self.members.lock();
         let now = Instant::now();
-        members.retain(|_, kept| now - kept.heard < limits::FOLLOWER_FORGOTTEN);
-        for kept in members.values_mut().filter(|kept| now - kept.heard > limits::FOLLOWER_LEASE) {
-            kept.lease = None;
-        }
         if !members.contains_key(&pull.node) && members.len() >= limits::FOLLOWERS_MAX {
             let message = format!("there are {} followers already", limits::FOLLOWERS_MAX);
             return Err(Error::new(Kind::Unavailable, message).code("too_many_followers"));
@@ -76,19 +73,41 @@ impl Fleet {
             told: (Seq::ZERO, None),
         });
         (kept.heard, kept.member.url) = (now, pull.url.clone());
-        let moved = kept.member.acked != pull.acked;
-        kept.member.acked = pull.acked;
-        match &kept.lease {
-            Some(lease) => lease.advance(pull.acked.seq.next()),
-            None => kept.lease = Some(leases.take(pull.acked.seq.next())),
-        }
+        // Whatever it comes to: what it asks for has to be there a moment later.
+        kept.lease.get_or_insert_with(|| leases.take(pull.acked.seq.next()));
         let due = kept.told.1.is_none_or(|told| now - told >= limits::REPLICA_BEAT);
-        let known = (kept.given == (pull.after, pull.chain), due);
-        drop(members);
-        if moved {
-            self.moved.send_modify(|count| *count += 1);
+        Ok((kept.given == (pull.after, pull.chain), due))
+    }
+
+    /// It stands in this history, and has it up to there on its disk.
+    pub fn acked(&self, node: NodeId, acked: Position) {
+        let mut members = self.members.lock();
+        let Some(kept) = members.get_mut(&node) else { return };
+        if kept.member.acked == acked {
+            return;
         }
-        Ok(known)
+        kept.member.acked = acked;
+        if let Some(lease) = &kept.lease {
+            lease.advance(acked.seq.next());
+        }
+        drop(members);
+        self.moved.send_modify(|count| *count += 1);
+    }
+
+    /// It stands in another history: it has nothing of this one until it has been made anew.
+    pub fn left(&self, node: NodeId) {
+        if let Some(kept) = self.members.lock().get_mut(&node) {
+            (kept.member.acked, kept.given, kept.lease) = (Position::default(), Default::default(), None);
+        }
+    }
+
+    /// Gives up what is kept for those that have been silent for long.
+    pub fn sweep(&self) {
+        let mut members = self.members.lock();
+        members.retain(|_, kept| kept.heard.elapsed() < limits::FOLLOWER_FORGOTTEN);
+        for kept in members.values_mut().filter(|kept| kept.heard.elapsed() > limits::FOLLOWER_LEASE) {
+            kept.lease = None;
+        }
     }
 
     /// It is given frames up to there, and the digests of that if `told`.
@@ -108,11 +127,11 @@ impl Fleet {
         self.members.lock().values().map(member).collect()
     }
 
-    /// Where the others are reached.
+    /// Where the others are reached; empty for one that does not say.
     pub fn urls(&self, but: NodeId) -> Vec<String> {
         let members = self.members.lock();
         let others = members.values().filter(|kept| kept.member.node != but);
-        others.filter_map(|kept| kept.member.url.clone()).collect()
+        others.map(|kept| kept.member.url.clone().unwrap_or_default()).collect()
     }
 
     /// How many have an entry on their disks, counted until there are `wanted` or the time is over.

@@ -26,6 +26,11 @@ pub async fn pull(core: &Core, fleet: &Fleet, pull: Pull) -> Result<Pulled> {
         let message = "the follower has the log of another database";
         return Err(Error::new(Kind::Conflict, message).code("other_database"));
     }
+    if pull.node == core.identity().node {
+        let message =
+            "a server can't follow itself, nor a copy of its folder another: give the copy an identity of its own";
+        return Err(Error::new(Kind::Conflict, message).code("itself"));
+    }
     if pull.acked.seq > pull.after.seq {
         return Err(Error::invalid("a follower has on its disk no more than it was given"));
     }
@@ -34,10 +39,12 @@ pub async fn pull(core: &Core, fleet: &Fleet, pull: Pull) -> Result<Pulled> {
         let (reading, pull) = (core.clone(), pull.clone());
         let fork = blocking(move || left_at(&reading, pull.after, pull.chain)).await?;
         if fork.is_some() {
+            fleet.left(pull.node);
             let head = Head { fork, ..Head::new(core.view().position, core.clock().now()) };
             return Ok(Pulled { head, frames: Vec::new() });
         }
     }
+    fleet.acked(pull.node, pull.acked);
     wait(core, pull.after.seq).await;
     let view = core.view();
     let (reading, after) = (core.clone(), pull.after.seq);

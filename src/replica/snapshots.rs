@@ -97,7 +97,12 @@ impl Snapshots {
             held.made
         };
         let writing = Writing(self);
-        let (disk, id) = (self.core.folder().0.clone(), number.to_string());
+        let mut random = [0; 4];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))?;
+        // A fetch that goes on after a restart must not find another's.
+        let id = format!("{number}-{:08x}", u32::from_le_bytes(random));
+        let disk = self.core.folder().0.clone();
         let path = self.dir.join(&id);
         disk.create_dir_all(&self.dir).map_err(|error| Error::io("the folder of snapshots", error))?;
         let poison = self.core.poison();
@@ -126,6 +131,11 @@ impl Snapshots {
         let mut bytes = vec![0; left as usize];
         file.read_at(at, &mut bytes).map_err(|error| Error::io("a snapshot", error))?;
         Ok(bytes.into())
+    }
+
+    /// Removes those that nobody reads any more.
+    pub fn sweep(&self) {
+        self.held.lock().drop_old();
     }
 
     /// Removes one that was fetched.

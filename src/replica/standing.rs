@@ -80,11 +80,9 @@ struct Now {
 }
 
 impl Standing {
-    /// That of a server which begins to follow `url`; `holds` says whether it has a state of its primary to answer from.
-    pub fn new(holds: bool, url: String) -> Standing {
-        let state = if holds { State::Away("not reached yet".to_owned()) } else { State::Empty };
-        let now =
-            Now { state, primary: Position::default(), level: Instant::now(), heard: None, fleet: Vec::new(), url };
+    /// That of a server which begins to follow `url`: in what state it is, and which other followers it knows of.
+    pub fn new(state: State, url: String, fleet: Vec<String>) -> Standing {
+        let now = Now { state, primary: Position::default(), level: Instant::now(), heard: None, fleet, url };
         Standing { now: Mutex::new(now), again: Notify::new() }
     }
 
@@ -154,13 +152,16 @@ impl Standing {
     }
 
     /// The primary was heard: its last entry, its clock; `own` is this server's.
-    pub(super) fn heard(&self, primary: Position, time: Millis, own: Position, fleet: Vec<String>) {
+    /// Whether other followers are known than before.
+    pub(super) fn heard(&self, primary: Position, time: Millis, own: Position, fleet: Vec<String>) -> bool {
         let mut now = self.now.lock();
+        let other = now.fleet != fleet;
         let at = Instant::now();
         (now.primary, now.heard, now.fleet) = (primary, Some((at, time)), fleet);
         if own.seq >= primary.seq {
             now.level = at;
         }
+        other
     }
 
     /// This server has come to `own`.

@@ -100,6 +100,13 @@ struct Follower {
     moved: Arc<Mutex<Option<String>>>,
 }
 
+/// How often it is looked whether the thread shall end.
+const TICK: Duration = Duration::from_millis(20);
+
+fn goes_on(over: &AtomicBool, core: &Core) -> bool {
+    !over.load(Ordering::Relaxed) && !core.is_stopping() && core.role() == Role::Follower
+}
+
 /// Why following came to an end for now.
 enum Trouble {
     /// It can be tried again after a pause.
@@ -119,11 +126,13 @@ impl Follower {
         let mut pause = limits::REPLICA_PAUSE;
         while self.goes_on() {
             let began = std::time::Instant::now();
-            let trouble = match self.follow().await {
-                Ok(()) => continue,
-                Err(trouble) => trouble,
+            let over = self.ended();
+            // What is on the way is of no use at the end, and nothing is lost with it.
+            let met = tokio::select! {
+                () = over => return,
+                met = self.follow_and_meet() => met,
             };
-            match self.meet(trouble).await {
+            match met {
                 Ok(true) => return self.standing.start_again(),
                 Ok(false) => {}
                 Err(error) => {
@@ -139,13 +148,30 @@ impl Follower {
     }
 
     fn goes_on(&self) -> bool {
-        !self.over.load(Ordering::Relaxed) && !self.core.is_stopping() && self.core.role() == Role::Follower
+        goes_on(&self.over, &self.core)
+    }
+
+    /// Resolves when this server follows no more.
+    fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let (over, core) = (self.over.clone(), self.core.clone());
+        async move {
+            while goes_on(&over, &core) {
+                tokio::time::sleep(TICK).await;
+            }
+        }
+    }
+
+    async fn follow_and_meet(&mut self) -> Result<bool> {
+        match self.follow().await {
+            Ok(()) => Ok(false),
+            Err(trouble) => self.meet(trouble).await,
+        }
     }
 
     async fn sleep(&self, time: Duration) {
         let until = tokio::time::Instant::now() + time;
         while self.goes_on() && tokio::time::Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20).min(time)).await;
+            tokio::time::sleep(TICK.min(time)).await;
         }
     }
 
@@ -168,6 +194,13 @@ impl Follower {
                 self.standing.set(State::Diverged(why));
                 return Ok(false);
             }
+            Trouble::Moved(primary) if self.means.url.as_ref() == Some(&primary) => {
+                self.away(&Error::new(
+                    Kind::Unavailable,
+                    "the server that is followed says that this one is the primary",
+                ));
+                return Ok(false);
+            }
             Trouble::Moved(primary) => {
                 tracing::info!(primary, "another server is the primary now");
                 self.link = Link::new(&primary, &self.means.token)?;
@@ -186,6 +219,8 @@ impl Follower {
             Trouble::Diverged(why, fork) => {
                 tracing::error!(why, "this follower is made anew");
                 self.standing.set(State::Diverged(why));
+                // A start in between must not forget it.
+                Reign::amend(&self.core, |known| known.broken = true)?;
                 fork
             }
         };
@@ -203,7 +238,10 @@ impl Follower {
         while self.goes_on() {
             let Pulled { head, frames } = given;
             let last = log::last_of(&frames).map_err(broken)?.unwrap_or(at);
-            self.standing.heard(head.now, head.time, at.position, head.fleet);
+            let fleet = head.fleet.clone();
+            if self.standing.heard(head.now, head.time, at.position, head.fleet) {
+                Reign::amend(&self.core, |known| known.fleet = fleet).map_err(Trouble::Later)?;
+            }
             let core = self.core.clone();
             let ingested = ingest(&core, frames);
             // While there is more than came, it is asked for meanwhile.
@@ -215,9 +253,13 @@ impl Follower {
             } else {
                 ingested.await?;
                 self.standing.reached(last.position);
-                self.standing.set(State::Following);
-                if let Some(digests) = head.digests {
-                    self.compare(head.now, &digests)?;
+                let same = match head.digests {
+                    Some(digests) => self.compare(head.now, &digests)?,
+                    None => false,
+                };
+                // What was found to differ is good again only when it was found to be the same.
+                if same || !matches!(self.standing.state(), State::Diverged(_)) {
+                    self.standing.set(State::Following);
                 }
                 given = self.pull(last, last.position).await?;
             }
@@ -285,15 +327,17 @@ impl Follower {
         }
     }
 
+    /// Whether all is the same as at the primary; false where that can't be told now.
+    ///
     /// # Errors
     /// `Diverged`, naming the collection.
-    fn compare(&self, at: Position, theirs: &super::message::Digests) -> Result<(), Trouble> {
+    fn compare(&self, at: Position, theirs: &super::message::Digests) -> Result<bool, Trouble> {
         let view = self.core.view();
         if view.position != at {
-            return Ok(());
+            return Ok(false);
         }
         let ours = shipper::digests(&view).map_err(Trouble::Later)?;
-        let Some(difference) = differ(&ours, theirs) else { return Ok(()) };
+        let Some(difference) = differ(&ours, theirs) else { return Ok(true) };
         let name = view.schema.get(difference.collection).map(|collection| collection.name.to_string());
         let name = name.unwrap_or_else(|| difference.collection.to_string());
         Err(Trouble::Diverged(format!("the collection {name} is not what it is at the primary, at {at}"), None))

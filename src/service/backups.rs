@@ -116,7 +116,8 @@ impl Due {
         let now = core.clock().now();
         let (name, last_due) = (name_at(now), name_at(Millis(now.0 - self.every_ms)));
         let mut own: Vec<String> = store.list()?.into_iter().map(|backup| backup.key).collect();
-        own.retain(|key| key.starts_with(BY_CLOCK));
+        // A clock that was ahead once must not hold back those to come.
+        own.retain(|key| key.starts_with(BY_CLOCK) && *key <= name);
         own.sort_unstable();
         if own.last().is_some_and(|last| *last > last_due) {
             return Ok(());
@@ -135,9 +136,11 @@ impl Due {
 
 /// The name of one that is made at a moment: in the order of time.
 fn name_at(at: Millis) -> String {
-    let text = at.text();
-    let digits: String = text[..19].iter().filter(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
-    format!("{BY_CLOCK}{digits}.snap")
+    format!("{BY_CLOCK}{}.snap", digits(&at.text()[..19]))
+}
+
+fn digits(text: &[u8]) -> String {
+    text.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect()
 }
 
 /// `POST /api/backups`
@@ -202,7 +205,7 @@ impl Service {
         access::superuser(caller)?;
         let store = self.0.backups.store.clone();
         let list = blocking(move || store.list()).await?;
-        let shown = list.into_iter().map(|Backup { key, bytes, position, time }| {
+        let shown = list.into_iter().map(|Backup { key, bytes, position, time, .. }| {
             let modified = String::from_utf8_lossy(&time.text()).into_owned();
             json!({"key": key, "size": bytes, "modified": modified, "position": position.to_string()})
         });
@@ -221,7 +224,7 @@ impl Service {
             if body.is_empty() { Make::default() } else { serde_json::from_slice(body).map_err(read)? };
         let now = self.core().clock().now();
         let named = name.filter(|name| !name.is_empty());
-        let key = named.unwrap_or_else(|| name_at(now).replace(BY_CLOCK, "backup_"));
+        let key = named.unwrap_or_else(|| format!("backup_{}.snap", digits(&now.text()[..23])));
         let place = self.0.backups.place()?;
         let (core, store) = (self.core().clone(), self.0.backups.store.clone());
         blocking(move || {
@@ -275,6 +278,10 @@ impl Service {
             return Err(role.refusal());
         }
         let backup = self.0.backups.store.find(key)?;
+        if backup.database != self.core().identity().database {
+            let message = "the backup is another database's: `millpond restore` makes a folder of it";
+            return Err(Error::new(Kind::Unprocessable, message).code("other_database"));
+        }
         let place = self.0.backups.place()?;
         let (core, store, key) = (self.core().clone(), self.0.backups.store.clone(), key.to_owned());
         blocking(move || {

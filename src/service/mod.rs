@@ -139,6 +139,11 @@ impl Service {
         })))
     }
 
+    /// Whether every caller on this machine is a superuser.
+    pub fn is_dev(&self) -> bool {
+        self.0.dev
+    }
+
     /// When the server started, seconds since 1970.
     pub fn started_s(&self) -> u64 {
         self.0.started.seconds()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
@@ -16,14 +17,19 @@ use crate::core::{Core, Reign, Role};
 use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Position, Seq};
-use crate::replica::{FORMAT, Fleet, Head, Means, Member, Pull, Pulled, Snapshots, Standing, Tail, Taken, shipper};
+use crate::replica::{
+    FORMAT, Fleet, Head, Means, Member, Pull, Pulled, Snapshots, Standing, State, Tail, Taken, shipper,
+};
 use crate::service::figures::Replicas;
 use crate::service::{Caller, Secret, Service, access};
+
+/// How often it is looked for followers that are silent.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// This server among others.
 #[derive(Debug)]
 pub(super) struct Replication {
-    fleet: Fleet,
+    fleet: Arc<Fleet>,
     snapshots: Arc<Snapshots>,
     /// Of one that began as a follower.
     standing: Option<Arc<Standing>>,
@@ -31,7 +37,7 @@ pub(super) struct Replication {
     tail: Option<Tail>,
     /// Whom it was told to follow, and whom it follows.
     follow: Option<String>,
-    primary: Option<String>,
+    primary: Mutex<Option<String>>,
     token: Option<String>,
     url: Option<String>,
     ready_lag: Duration,
@@ -50,12 +56,12 @@ impl Replication {
         let (_, primary) =
             Reign::role(Reign::load(&**disk, dir)?, settings.follow.as_deref(), settings.token.is_some());
         let mut replication = Replication {
-            fleet: Fleet::default(),
+            fleet: Arc::default(),
             snapshots: Arc::new(Snapshots::open(core.clone())?),
             standing: None,
             tail: None,
             follow: settings.follow.clone(),
-            primary: primary.clone(),
+            primary: Mutex::new(primary.clone()),
             token: settings.token.clone(),
             url: settings.advertise.clone(),
             ready_lag: Duration::from_secs(settings.ready_lag_s.into()),
@@ -65,7 +71,14 @@ impl Replication {
         };
         if core.role() == Role::Follower {
             let primary = primary.ok_or_else(|| Error::internal("a follower without a primary"))?;
-            let standing = Arc::new(Standing::new(core.view().position.seq > Seq::ZERO, primary.clone()));
+            let known = Reign::load(&**disk, dir)?;
+            let state = match &known {
+                _ if core.view().position.seq == Seq::ZERO => State::Empty,
+                Some(known) if known.broken => State::Diverged("it was found not to be what its primary is".to_owned()),
+                _ => State::Away("not reached yet".to_owned()),
+            };
+            let fleet = known.map_or_else(Vec::new, |known| known.fleet);
+            let standing = Arc::new(Standing::new(state, primary.clone(), fleet));
             let (disk, dir, known) = (disk.clone(), dir.to_owned(), secret.clone());
             let keep = move |said: &str| known.keep_another(&*disk, &dir, said);
             let means = Means {
@@ -80,12 +93,27 @@ impl Replication {
             replication.tail = Some(Tail::start(core.clone(), standing.clone(), means)?);
             replication.standing = Some(standing);
         }
+        sweep(&replication.fleet, &replication.snapshots)?;
         Ok(replication)
     }
 
     fn follows(&self, role: Role) -> Option<&Arc<Standing>> {
         self.standing.as_ref().filter(|_| role == Role::Follower)
     }
+}
+
+/// Now and then gives up what is kept for those who ask no more. It ends with what it sweeps.
+fn sweep(fleet: &Arc<Fleet>, snapshots: &Arc<Snapshots>) -> Result<()> {
+    let (fleet, snapshots) = (Arc::downgrade(fleet), Arc::downgrade(snapshots));
+    let thread = std::thread::Builder::new().name("replicas".to_owned()).spawn(move || {
+        while let (Some(fleet), Some(snapshots)) = (fleet.upgrade(), snapshots.upgrade()) {
+            fleet.sweep();
+            snapshots.sweep();
+            drop((fleet, snapshots));
+            std::thread::sleep(SWEEP);
+        }
+    });
+    thread.map(drop).map_err(|error| Error::internal("no thread for replicas").source(error))
 }
 
 /// What a server's log takes at its start, by its settings and by what became of it since they were set.
@@ -156,7 +184,7 @@ impl Service {
         match self.role() {
             Role::Primary => None,
             Role::Follower => self.0.replication.standing.as_ref().map(|standing| standing.url()),
-            Role::Fenced => self.0.replication.primary.clone(),
+            Role::Fenced => self.0.replication.primary.lock().clone(),
         }
     }
 
@@ -171,7 +199,7 @@ impl Service {
     /// `OutcomeUnknown` with code `not_replicated` where they are too few in time.
     pub async fn replicated(&self, position: Position) -> Result<Option<usize>> {
         let Replication { fleet, sync, sync_time, .. } = &self.0.replication;
-        if *sync == 0 || self.role() != Role::Primary {
+        if *sync == 0 {
             return Ok(None);
         }
         let count = fleet.replicated(position, *sync, *sync_time).await;
@@ -269,7 +297,8 @@ impl Service {
         if pull.database == core.identity().database {
             self.heard_of(pull.after.epoch.counter, None).await?;
         }
-        if self.role() == Role::Fenced {
+        // What it took last it gives to whoever lacks it, before it sends them on.
+        if self.role() == Role::Fenced && pull.after.seq >= core.view().position.seq {
             let primary = self.writes_go_to();
             let missing = || Error::new(Kind::Misdirected, "another server is the primary").code("not_the_primary");
             let moved = Some(primary.ok_or_else(missing)?);

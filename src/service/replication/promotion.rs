@@ -63,6 +63,10 @@ impl Service {
         if self.role() == Role::Primary {
             return Err(conflict("not_a_follower", "this server is the primary"));
         }
+        if self.role() == Role::Fenced && !force {
+            let message = "another server has become the primary: with force this one becomes it all the same";
+            return Err(conflict("fenced", message));
+        }
         self.serves().map_err(|error| conflict("follower_not_whole", error.message()))?;
         let others = self.0.replication.standing.as_ref().map(|standing| standing.fleet()).unwrap_or_default();
         if !force {
@@ -70,27 +74,52 @@ impl Service {
                 self.ask_follower(url).await?;
             }
         }
-        let above = self.core().view().position.epoch.counter;
+        let (disk, dir) = self.core().folder();
+        let noted = Reign::load(&**disk, dir)?.map_or(0, |known| known.epoch);
+        let above = self.core().view().position.epoch.counter.max(noted);
         let primary = self.writes_go_to();
         let fenced = match &primary {
             Some(primary) => self.fence_primary(primary, above + 1, force).await?,
             None => 0,
         };
+        if !force {
+            // From here on they acknowledge nothing to the old primary that this server has not.
+            for url in &others {
+                self.fence_follower(url, above + 1).await?;
+            }
+        }
         let begun = self.core().begin(above.max(fenced)).await?;
         let followed = self.0.replication.follow.clone();
         Reign::note(self.core(), Role::Primary, begun.epoch.counter, followed, None)?;
         tracing::warn!(position = %begun, "this server is the primary now");
-        self.define_own().await?;
-        for url in primary.into_iter().chain(others) {
+        for url in primary.into_iter().chain(others).filter(|url| !url.is_empty()) {
             self.herald(url, begun);
         }
+        self.define_own().await?;
         Ok(json!({"role": "primary", "epoch": begun.epoch.counter, "position": begun.to_string()})
             .to_string()
             .into_bytes())
     }
 
+    /// A follower of the same primary follows this server from here on, and is not ahead.
+    async fn fence_follower(&self, url: &str, epoch: u32) -> Result<()> {
+        let told = self.ask(url, Method::POST, FENCE, self.fence(epoch)).await.map_err(|error| {
+            conflict("follower_unreachable", &format!("the follower {url} can't be told: {}", error.message()))
+        })?;
+        let last: Option<Position> = told["position"].as_str().and_then(|text| text.parse().ok());
+        let own = self.core().view().position;
+        match last {
+            Some(last) if last.seq <= own.seq => Ok(()),
+            _ => Err(conflict("follower_ahead", &format!("the follower {url} has more than this one: promote it"))),
+        }
+    }
+
     /// A follower of the same primary must not be ahead.
     async fn ask_follower(&self, url: &str) -> Result<()> {
+        if url.is_empty() {
+            let message = "the primary has a follower that can't be asked how far it is, as it says no `advertise`";
+            return Err(conflict("follower_unreachable", message));
+        }
         let answer = self.ask(url, Method::GET, "/api/replication", Bytes::new()).await;
         let status = answer.map_err(|error| {
             let message = format!("the follower {url} can't be asked how far it is: {}", error.message());
@@ -115,6 +144,13 @@ impl Service {
             }
             Err(error) => return Err(conflict("primary_refuses", error.message())),
         };
+        // It may have started again since it was first told, and follow this server already.
+        let ours = self.0.replication.url.as_ref();
+        let follows =
+            status["role"] == "follower" && ours.is_some() && status["primary"].as_str() == ours.map(|url| &**url);
+        if status["role"] != "fenced" && !follows && !force {
+            return Err(conflict("primary_refuses", "what this server follows is itself no primary: promote there"));
+        }
         let last: Option<Position> = status["position"].as_str().and_then(|text| text.parse().ok());
         let last = last.ok_or_else(|| conflict("primary_refuses", "the old primary does not say where it ends"))?;
         if !self.catches_up(last, limits::MIN_SEQ_WAIT).await && !force {
@@ -169,7 +205,7 @@ impl Service {
             return Err(conflict("other_database", "this server has another database"));
         }
         let own = self.core().view().position.epoch;
-        if epoch <= own.counter && self.role() == Role::Primary {
+        if epoch < own.counter || (epoch == own.counter && self.role() == Role::Primary) {
             return Err(conflict("newer_epoch", &format!("this server's epoch is {}", own.counter)));
         }
         match (&self.0.replication.tail, url) {
@@ -181,7 +217,8 @@ impl Service {
             (_, url) => self.heard_of(epoch, url).await?,
         }
         let position = self.core().view().position;
-        Ok(json!({"role": self.role().word(), "position": position.to_string()}).to_string().into_bytes())
+        let (role, primary) = (self.role().word(), self.writes_go_to());
+        Ok(json!({"role": role, "position": position.to_string(), "primary": primary}).to_string().into_bytes())
     }
 
     /// What follows from another server's epoch.
@@ -195,13 +232,15 @@ impl Service {
                 let position = self.core().give_way(Role::Fenced).await?;
                 tracing::warn!(%position, epoch, "another server is the primary: this one takes no more writes");
                 // With a token it can follow by itself; its settings need not say whom.
-                Reign::note(self.core(), Role::Fenced, epoch, None, primary.clone())?;
+                Reign::note(self.core(), Role::Fenced, epoch, replication.follow.clone(), primary.clone())?;
+                replication.primary.lock().clone_from(&primary);
                 if primary.is_some() && replication.token.is_some() {
                     replication.again.notify_one();
                 }
             }
             (Role::Fenced, Some(primary)) => {
-                Reign::note(self.core(), Role::Fenced, epoch, None, Some(primary))?;
+                Reign::note(self.core(), Role::Fenced, epoch, replication.follow.clone(), Some(primary.clone()))?;
+                *replication.primary.lock() = Some(primary);
                 if replication.token.is_some() {
                     replication.again.notify_one();
                 }
