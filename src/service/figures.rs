@@ -3,6 +3,7 @@
 use crate::core::{Figures, Meters};
 use crate::error::Result;
 use crate::id::RecordId;
+use crate::limits;
 use crate::service::{Caller, Service, access};
 
 /// How the service is at one moment.
@@ -12,6 +13,8 @@ pub struct Watched {
     pub core: Figures,
     /// Queries that wait for a scan thread.
     pub scans_queued: usize,
+    /// Aggregates that are carried out.
+    pub aggregates: usize,
     /// Totals of lists that are kept.
     pub totals_kept: usize,
     /// Handlers, by their ids.
@@ -41,6 +44,7 @@ impl Service {
         Ok(Watched {
             core: self.core().figures(),
             scans_queued: self.0.pool.queued(),
+            aggregates: limits::AGGREGATES_MAX - self.0.aggregates.free(),
             totals_kept: self.0.lists.totals(),
             handlers: self.handler_figures()?,
         })
