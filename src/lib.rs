@@ -18,6 +18,9 @@
 //! A list is planned from its rule and its filter together (`state::query`) and read from one view. Imports and exports
 //! (`service::import`, `service::export`) are streams of such writes and rows, bounded in memory at any length.
 //!
+//! An aggregate ([`model::aggregate`], [`state::aggregate`]) is planned as a list is and scanned in pieces that merge to the
+//! same whatever they were; all its sources are read from one view.
+//!
 //! What changes flows on by the log alone: a consumer ([`core::Consumer`]) reads it at its own pace. [`live`] is one, for all
 //! who listen: each change is judged once for those who see the same, and a listener that is slow goes on from the log.
 //! [`handlers`] are others, one for each record of `_handlers`: they write what is derived, send webhooks, drop what is kept.
@@ -35,7 +38,7 @@
 //! |---|---|---|
 //! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] [`meter`] | kinds of errors, newtypes, every bound, the clock, counters, the file seam with its simulator |
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
-//! | 2 engines | [`log`] [`state`] [`journal`] | frames and segments · layers, indexes, the redb base, queries, snapshots · lines about requests; mutually unknown |
+//! | 2 engines | [`log`] [`state`] [`journal`] [`outbound`] | frames and segments · layers, indexes, the redb base, queries, aggregates, snapshots · lines about requests · connections to others; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
 //! | 4 flows | [`live`] [`handlers`] [`replica`] [`backup`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server · snapshots and the log in files, and folders made of them |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
@@ -92,6 +95,7 @@ pub mod live;
 pub mod log;
 pub mod meter;
 pub mod model;
+pub mod outbound;
 pub mod replica;
 pub mod server;
 pub mod service;

@@ -384,6 +384,29 @@ pub const INLINE_TIME_MAX: Duration = Duration::from_millis(2);
 /// Time a read waits for `Millpond-Min-Seq`.
 pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
 
+// Aggregates.
+
+/// Sources of one aggregate.
+pub const AGGREGATE_SOURCES_MAX: usize = 16;
+/// Keys, values or what is told, names of each: each is worked out for every record, group or row.
+pub const AGGREGATE_NAMES_MAX: usize = 32;
+/// Measures of one source: each is kept for every group.
+pub const AGGREGATE_MEASURES_MAX: usize = 64;
+/// Columns that one expression names: more than a source has, and than fit in its text.
+pub const AGGREGATE_COLUMNS_MAX: usize = 256;
+/// Groups of one source. More: 422.
+pub const AGGREGATE_GROUPS_MAX: usize = 100_000;
+/// Rows that the groups of all sources merge to. More: 422.
+pub const AGGREGATE_ROWS_MAX: usize = 100_000;
+/// What one aggregate holds, bytes as estimated: groups, different values, values to take a percentile of. More: 422.
+pub const AGGREGATE_BYTES_MAX: usize = 64 << 20;
+/// Time behind its deadline in which an aggregate's threads merge what they have, and tell of it.
+pub const AGGREGATE_GRACE: Duration = Duration::from_millis(500);
+/// What is read of the answer of another server that is a source of an aggregate, bytes.
+pub const AGGREGATE_REMOTE_BYTES_MAX: usize = 16 << 20;
+/// Aggregates at once: each may hold as much. More: 503 with `Retry-After`.
+pub const AGGREGATES_MAX: usize = 8;
+
 // Live streams.
 
 /// Log that the bus routes at once, bytes.

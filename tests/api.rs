@@ -3,6 +3,8 @@
 
 #[path = "api/accounts.rs"]
 mod accounts;
+#[path = "api/aggregates.rs"]
+mod aggregates;
 #[path = "api/batch.rs"]
 mod batches;
 #[path = "api/cache.rs"]
@@ -81,6 +83,7 @@ scripts! {
     export
     truncate
     handlers
+    aggregate
 }
 
 #[test]

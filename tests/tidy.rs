@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["error", "id", "limits", "time", "config", "disk", "meter"],
     &["model"],
-    &["log", "state", "journal"],
+    &["log", "state", "journal", "outbound"],
     &["core"],
     &["search", "live", "handlers", "jobs", "replica", "backup"],
     &["service"],

@@ -39,9 +39,10 @@ use crate::model::handler::{Deed, HANDLERS, Handler, is_enabled};
 use crate::state;
 use crate::time::Millis;
 
+use crate::outbound::Dialer;
 use feeder::{Feeder, TICK};
 use webhook::backoff::Pauses;
-use webhook::{Dialer, Failure, Message};
+use webhook::{Failure, Message};
 
 /// What handlers work with that is not theirs to make.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::webhook::Dialer;
 use super::webhook::backoff::Pauses;
 use super::{Handlers, Invalidate, Means};
 use crate::core::{self, Core, Threads};
@@ -19,6 +18,7 @@ use crate::model::guard::Guard;
 use crate::model::handler::{self, DEAD_LETTERS, HANDLERS};
 use crate::model::pipeline;
 use crate::model::record::Record;
+use crate::outbound::Dialer;
 use crate::state;
 use crate::time::{Clock, Millis};
 

@@ -243,6 +243,7 @@ impl Page {
         self.gauge("millpond_writes_queued_bytes", "The same in bytes.", core.queued_bytes);
         self.gauge("millpond_collections", "Collections.", core.collections);
         self.gauge("millpond_scans_queued", "Long queries that wait.", watched.scans_queued);
+        self.gauge("millpond_aggregates_running", "Aggregates that are carried out.", watched.aggregates);
         self.gauge("millpond_totals_kept", "Totals of lists that are kept.", watched.totals_kept);
         let deliveries = "millpond_handler_deliveries_total";
         self.by_handler(watched, deliveries, "counter", "Messages, writes and drops that a handler made.", |of| {

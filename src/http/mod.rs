@@ -4,6 +4,7 @@
 //! table) → one handler → `service`. Never touches the log or the state.
 
 mod accept;
+mod aggregate;
 mod answer;
 mod auth;
 mod backups;

@@ -9,8 +9,8 @@ use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
 use crate::http::rates::Class;
 use crate::http::{
-    App, auth, backups, batch, cache, collections, export, forward, handlers, health, import, logs, meters, realtime,
-    records, replication, ws,
+    App, aggregate, auth, backups, batch, cache, collections, export, forward, handlers, health, import, logs, meters,
+    realtime, records, replication, ws,
 };
 
 /// A path with a method that it takes.
@@ -59,6 +59,7 @@ fn table() -> Vec<Row> {
     const COLLECTION: &str = "/api/collections/{collection}";
     const RECORDS: &str = "/api/collections/{collection}/records";
     const RECORD: &str = "/api/collections/{collection}/records/{id}";
+    const AGGREGATE: &str = "/api/collections/{collection}/records/aggregate";
     const REALTIME: &str = "/api/realtime";
     const BACKUP: &str = "/api/backups/{key}";
     const SNAPSHOT: &str = "/api/replication/snapshot/{id}";
@@ -88,6 +89,12 @@ fn table() -> Vec<Row> {
         (Method::PATCH, RECORD, Writes, patch(records::merge)),
         (Method::PUT, RECORD, Writes, put(records::put)),
         (Method::DELETE, RECORD, Writes, delete(records::delete)),
+        (Method::GET, AGGREGATE, Reads, get(aggregate::of_one)),
+        // A record may have that id: it is read by a list.
+        (Method::PATCH, AGGREGATE, Writes, patch(records::merge)),
+        (Method::PUT, AGGREGATE, Writes, put(records::put)),
+        (Method::DELETE, AGGREGATE, Writes, delete(records::delete)),
+        (Method::POST, "/api/aggregate", Reads, post(aggregate::of_sources)),
         (Method::POST, "/api/collections/{collection}/import", Writes, post(import::import)),
         (Method::GET, "/api/collections/{collection}/export", Reads, get(export::export)),
         (Method::POST, "/api/batch", Writes, post(batch::batch)),

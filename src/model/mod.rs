@@ -1,6 +1,7 @@
 //! Floor 1, the model: values, schema, changes, commands, guards, queries and the input pipeline. Pure: no I/O, no
 //! clock, no random source; what happens is decided by what is passed in.
 
+pub mod aggregate;
 pub mod change;
 pub mod command;
 pub mod compiled;

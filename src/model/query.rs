@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use crate::id::{CollectionId, FieldId, Seq};
 use crate::model::guard::Guard;
 use crate::model::predicate::Predicate;
+use crate::model::schema::Collection;
 
 /// A list request against one schema version.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,23 @@ pub struct Query {
     pub limit: usize,
     /// Whether all matches are counted.
     pub count: bool,
+}
+
+impl Query {
+    /// For all records of a collection of which a filter holds, by id.
+    pub fn of_all(collection: &Collection, guard: Guard, filter: Option<Predicate>) -> Query {
+        Query {
+            collection: collection.id,
+            schema: collection.version,
+            guard,
+            filter,
+            sort: Vec::new(),
+            after: None,
+            offset: 0,
+            limit: usize::MAX,
+            count: false,
+        }
+    }
 }
 
 /// What a record is compared or sorted by.

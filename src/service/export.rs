@@ -114,17 +114,7 @@ impl Service {
             Some(text) => self.0.lists.filter(asker, &view.schema, &collection, text, sees_hidden)?,
             None => None,
         };
-        let query = Query {
-            collection: collection.id,
-            schema: collection.version,
-            guard,
-            filter,
-            sort: Vec::new(),
-            after: None,
-            offset: 0,
-            limit: usize::MAX,
-            count: false,
-        };
+        let query = Query::of_all(&collection, guard, filter);
         Ok(Exporting { view, collection, query, look, form: request.form })
     }
 }

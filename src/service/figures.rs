@@ -3,6 +3,7 @@
 use crate::core::{Figures, Meters, Role};
 use crate::error::Result;
 use crate::id::{NodeId, RecordId};
+use crate::limits;
 use crate::replica::Lag;
 use crate::service::{Caller, Service, access};
 
@@ -13,6 +14,8 @@ pub struct Watched {
     pub core: Figures,
     /// Queries that wait for a scan thread.
     pub scans_queued: usize,
+    /// Aggregates that are carried out.
+    pub aggregates: usize,
     /// Totals of lists that are kept.
     pub totals_kept: usize,
     /// This server among others.
@@ -55,6 +58,7 @@ impl Service {
         Ok(Watched {
             core: self.core().figures(),
             scans_queued: self.0.pool.queued(),
+            aggregates: limits::AGGREGATES_MAX - self.0.aggregates.free(),
             totals_kept: self.0.lists.totals(),
             replicas: self.replicas(),
             handlers: self.handler_figures()?,

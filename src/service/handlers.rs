@@ -6,10 +6,9 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::config::Settings;
 use crate::core::{Core, Published};
 use crate::error::{Error, Kind, Result};
-use crate::handlers::webhook::{Dialer, Message};
+use crate::handlers::webhook::Message;
 use crate::handlers::{Counts, Invalidate, Means};
 use crate::id::{Mark, RecordId};
 use crate::model::command::{Command, Op, Rewind, Write};
@@ -19,13 +18,14 @@ use crate::model::predicate::QueryPairs;
 use crate::model::record::Record;
 use crate::model::schema::Collection;
 use crate::model::value::Value;
+use crate::outbound::Dialer;
 use crate::service::cache::{Cache, Question};
 use crate::service::lists::ListRequest;
 use crate::service::{Caller, Paging, Service, access, ids};
 use crate::state;
 
 /// What handlers work with.
-pub(super) fn means(core: &Core, settings: &Settings, cache: Option<Arc<Cache>>) -> Means {
+pub(super) fn means(core: &Core, dialer: Arc<Dialer>, cache: Option<Arc<Cache>>) -> Means {
     let core = core.clone();
     let invalidate = move |patterns: &[Box<str>]| {
         if let Some(cache) = &cache {
@@ -36,7 +36,7 @@ pub(super) fn means(core: &Core, settings: &Settings, cache: Option<Arc<Cache>>)
         guard: access::for_server(),
         new_id: ids::record_id,
         invalidate: Invalidate(Arc::new(invalidate)),
-        dialer: Arc::new(Dialer::new(settings.webhook_private_addresses)),
+        dialer,
         pauses: Default::default(),
     }
 }

@@ -7,6 +7,7 @@
 //! Invariants: only [`access`] makes a guard; a read uses one published view from beginning to end.
 
 pub mod access;
+pub mod aggregate;
 pub mod auth;
 pub mod backups;
 pub mod batch;
@@ -50,6 +51,7 @@ use crate::id::Position;
 use crate::limits;
 use crate::live::Bus;
 use crate::model::predicate::{QueryPairs, Request};
+use crate::outbound::Dialer;
 use crate::time::Millis;
 
 pub use access::{Asker, Caller};
@@ -84,6 +86,8 @@ struct Inner {
     backups: Backups,
     streams: listen::Streams,
     imports: Places,
+    aggregates: Places,
+    remotes: aggregate::Remotes,
     /// Dead letters that are sent again.
     redeliveries: Places,
     exports: Places,
@@ -113,6 +117,7 @@ impl Service {
     /// `Internal` when the system gives no thread; the disk's.
     pub fn new(core: Core, settings: &Settings, secret: Secret) -> Result<Service> {
         let cache = Cache::new(settings.cache_bytes, core.slots().clone()).map(Arc::new);
+        let dialer = Arc::new(Dialer::new(settings.webhook_private_addresses));
         let lists = Arc::new(lists::Kept::new(cache.clone()));
         Ok(Service(Arc::new(Inner {
             dev: settings.dev,
@@ -122,13 +127,15 @@ impl Service {
             passwords: ScanPool::for_passwords()?,
             lists,
             bus: Bus::start(core.clone())?,
-            handlers: Handlers::start(core.clone(), handlers::means(&core, settings, cache.clone()))?,
+            handlers: Handlers::start(core.clone(), handlers::means(&core, dialer.clone(), cache.clone()))?,
+            remotes: aggregate::Remotes::new(dialer),
             cache,
             replication: Replication::start(&core, settings, &secret)?,
             backups: Backups::start(&core, settings)?,
             secret,
             streams: listen::Streams::new(limits::STREAMS_MAX, settings.connections_per_address),
             imports: Places::new(limits::IMPORTS_MAX),
+            aggregates: Places::new(limits::AGGREGATES_MAX),
             redeliveries: Places::new(limits::HANDLER_DELIVERIES_MAX),
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),

@@ -16,6 +16,11 @@ impl Places {
         Places(Arc::new(AtomicUsize::new(count)))
     }
 
+    /// How many are free.
+    pub(super) fn free(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// One of them, if one is free.
     pub(super) fn take(&self) -> Option<Place> {
         let taken = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |free| free.checked_sub(1));

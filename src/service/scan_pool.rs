@@ -5,6 +5,8 @@
 //! is over before its turn, is not begun. A panic in one is an `Internal` error of that one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -16,11 +18,35 @@ use crate::limits;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// For work on one of the threads that could be shared with others of them.
+#[derive(Clone, Debug)]
+pub(super) struct Hands {
+    jobs: Sender<Job>,
+    idle: Arc<AtomicUsize>,
+}
+
+impl Hands {
+    /// Whether a thread has nothing to do.
+    pub(super) fn are_free(&self) -> bool {
+        self.idle.load(Ordering::Relaxed) > self.jobs.len()
+    }
+
+    /// Gives work to a thread, if one has nothing to do. It must not panic.
+    pub(super) fn give(&self, work: impl FnOnce() + Send + 'static) {
+        if self.are_free() {
+            // Whoever gives it has the whole of it to do, where nobody takes a part.
+            let _ = self.jobs.try_send(Box::new(work));
+        }
+    }
+}
+
 /// The threads. They end when this is dropped.
 #[derive(Debug)]
 pub(super) struct ScanPool {
     /// Taken at the drop, so that the threads see the end.
     jobs: Option<Sender<Job>>,
+    /// Threads that wait for work.
+    idle: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
     /// What waits in it, as a refusal names it.
     what: &'static str,
@@ -43,14 +69,27 @@ impl ScanPool {
 
     fn of(name: &str, what: &'static str, threads: usize, waiting: usize) -> Result<ScanPool> {
         let (jobs, queue) = bounded::<Job>(waiting);
+        let idle = Arc::new(AtomicUsize::new(threads));
         let start = |number| {
-            let queue: Receiver<Job> = queue.clone();
+            let (queue, idle): (Receiver<Job>, _) = (queue.clone(), idle.clone());
             let thread = std::thread::Builder::new().name(format!("{name}-{number}"));
-            thread.spawn(move || queue.iter().for_each(|job| job()))
+            thread.spawn(move || {
+                for job in queue {
+                    idle.fetch_sub(1, Ordering::Relaxed);
+                    job();
+                    idle.fetch_add(1, Ordering::Relaxed);
+                }
+            })
         };
         let threads = (0..threads).map(start).collect::<std::io::Result<Vec<_>>>();
         let threads = threads.map_err(|error| Error::internal(format!("no thread for {what}")).source(error))?;
-        Ok(ScanPool { jobs: Some(jobs), threads, what })
+        Ok(ScanPool { jobs: Some(jobs), idle, threads, what })
+    }
+
+    /// For work that could be shared. Those who hold it are at work on a thread, or wait for it: it goes with them.
+    pub(super) fn hands(&self) -> Hands {
+        let jobs = self.jobs.as_ref().expect("taken only at the drop").clone();
+        Hands { jobs, idle: self.idle.clone() }
     }
 
     /// Queries that wait.

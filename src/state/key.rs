@@ -34,7 +34,7 @@ use crate::model::once::Fingerprint;
 use crate::model::schema::{Collection, Field, Index};
 use crate::model::value::{Fields, Value};
 
-pub(super) use values::{push_value, skip_value};
+pub(super) use values::{push_value, read_value, skip_value};
 
 const LOCAL: u8 = 0x00;
 const DEFINITION: u8 = 0x01;
@@ -341,6 +341,27 @@ pub(super) fn entry_id(key: &[u8], index: &Index) -> Result<RecordId> {
     let mut rest = key.get(ENTRY_HEAD..).ok_or_else(|| malformed(key))?;
     for field in &index.fields {
         rest = skip_value(rest, field.descending).ok_or_else(|| malformed(key))?;
+    }
+    last_id(rest, ends_descending(index)).map_err(|_| malformed(key))
+}
+
+/// The values of an index entry's key, each handed to `each` with its place in the index, and the record's id. Those that
+/// `wanted` does not name are passed by.
+pub(super) fn split_entry(
+    key: &[u8],
+    index: &Index,
+    wanted: impl Fn(usize) -> bool,
+    mut each: impl FnMut(usize, Value),
+) -> Result<RecordId> {
+    let mut rest = key.get(ENTRY_HEAD..).ok_or_else(|| malformed(key))?;
+    for (at, field) in index.fields.iter().enumerate() {
+        if wanted(at) {
+            let (value, behind) = read_value(rest, field.descending).ok_or_else(|| malformed(key))?;
+            each(at, value);
+            rest = behind;
+        } else {
+            rest = skip_value(rest, field.descending).ok_or_else(|| malformed(key))?;
+        }
     }
     last_id(rest, ends_descending(index)).map_err(|_| malformed(key))
 }

@@ -12,6 +12,7 @@
 //! Invariants: nothing here reads a random source, the log or, but for a query's deadline, a clock; only the owner of a [`Base`] writes to it; equal
 //! positions of one history mean equal keys and values above the local ones.
 
+pub mod aggregate;
 mod answers;
 mod backend;
 mod base;

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use postcard::{take_from_bytes, to_extend};
 
 use crate::error::{Error, Result};
-use crate::id::Position;
-use crate::model::value::Fields;
+use crate::id::{FieldId, Position};
+use crate::model::value::{Fields, Value};
 
 const FORMAT: u8 = 0x01;
 
@@ -77,5 +77,103 @@ pub(super) fn split(bytes: &[u8]) -> Result<(Position, &[u8])> {
         }
         Some((format, _)) => Err(Error::damaged(format!("a row of the unknown format {format}"))),
         None => Err(Error::damaged("a row without any byte")),
+    }
+}
+
+/// Some of a row's fields; `wanted` is sorted. The others are passed by without being made.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn decode_some(bytes: &[u8], wanted: &[FieldId]) -> Result<Fields> {
+    let (_, fields) = split(bytes)?;
+    some(fields, wanted).ok_or_else(|| Error::damaged("a row can't be decoded"))
+}
+
+fn some(bytes: &[u8], wanted: &[FieldId]) -> Option<Fields> {
+    let mut fields = Fields::new();
+    let (count, mut rest) = take_from_bytes::<u64>(bytes).ok()?;
+    let mut wanted = wanted.iter().copied().peekable();
+    for _ in 0..count {
+        let (field, value) = take_from_bytes::<FieldId>(rest).ok()?;
+        while wanted.next_if(|wanted| *wanted < field).is_some() {}
+        match wanted.peek() {
+            None => break,
+            Some(next) if *next == field => {
+                let (found, behind) = take_from_bytes::<Value>(value).ok()?;
+                fields.set(field, found);
+                rest = behind;
+            }
+            Some(_) => rest = skip_value(value)?,
+        }
+    }
+    Some(fields)
+}
+
+/// What lies behind a value, by the order of its variants and postcard's form of what is in them.
+fn skip_value(bytes: &[u8]) -> Option<&[u8]> {
+    const NULL: u32 = 0;
+    const BOOL: u32 = 1;
+    const INT: u32 = 2;
+    const NUMBER: u32 = 3;
+    const TEXT: u32 = 4;
+    const DATE: u32 = 5;
+    const LIST: u32 = 6;
+    const JSON: u32 = 7;
+    const POINT: u32 = 8;
+    let (variant, rest) = take_from_bytes::<u32>(bytes).ok()?;
+    match variant {
+        NULL => Some(rest),
+        BOOL => rest.get(1..),
+        NUMBER => rest.get(8..),
+        POINT => rest.get(16..),
+        INT | DATE => rest.get(rest.iter().position(|byte| byte & 0x80 == 0)? + 1..),
+        TEXT | JSON => {
+            let (length, rest) = take_from_bytes::<u64>(rest).ok()?;
+            rest.get(usize::try_from(length).ok()?..)
+        }
+        LIST => {
+            let (count, mut rest) = take_from_bytes::<u64>(rest).ok()?;
+            for _ in 0..count {
+                rest = skip_value(rest)?;
+            }
+            Some(rest)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Millis;
+
+    #[test]
+    fn some_fields_of_a_row_are_those_of_the_whole() {
+        let values = [
+            Value::Bool(true),
+            Value::Int(i64::MIN),
+            Value::Int(5),
+            Value::Number(-0.5),
+            Value::text("a text that is longer than a length of one byte can say".repeat(4)),
+            Value::Date(Millis(-1)),
+            Value::List(vec![Value::text("a"), Value::List(vec![Value::Int(300), Value::Null])]),
+            Value::Json("[1,2]".into()),
+            Value::Point(1.5, -2.5),
+        ];
+        let all: Fields = (3..).step_by(50).map(FieldId).zip(values).collect();
+        let row = encode(Position::default(), &all).expect("encodable").into_bytes();
+        let ids: Vec<FieldId> = all.iter().map(|(id, _)| id).collect();
+        for pattern in 0u32..1 << ids.len() {
+            let wanted: Vec<FieldId> = (0..ids.len()).filter(|at| pattern >> at & 1 == 1).map(|at| ids[at]).collect();
+            let mut expected = all.clone();
+            expected.retain(|id| wanted.contains(&id));
+            assert_eq!(decode_some(&row, &wanted).expect("a row"), expected);
+        }
+        let others = [FieldId(1), FieldId(4), FieldId(53), FieldId(10_000)];
+        assert_eq!(decode_some(&row, &others).expect("a row").len(), 1);
+        let last = [*ids.last().expect("one")];
+        for end in 0..row.len() {
+            assert!(decode_some(&row[..end], &last).is_err(), "cut at {end}");
+        }
     }
 }

@@ -184,7 +184,7 @@ impl Asking {
         let collection = self.collection();
         let records = format!("/api/collections/{collection}/records");
         let get = |target: String| Asked { caller, method: "GET", target, body: String::new() };
-        match self.rng.below(13) {
+        match self.rng.below(15) {
             0 | 1 => {
                 let id = self.id(collection);
                 let look = self.look(collection);
@@ -220,6 +220,32 @@ impl Asking {
                     _ => format!("collections={collection}&filter={filter}&"),
                 };
                 get(format!("/api/changes?{which}limit={limit}"))
+            }
+            7 => {
+                let (group, values) = (self.group(collection), self.values(collection));
+                let filter = self.filter(collection);
+                get(format!(
+                    "{records}/aggregate?group={}&values={}&filter={}",
+                    escaped(group),
+                    escaped(values),
+                    escaped(&filter)
+                ))
+            }
+            8 => {
+                let other = self.collection();
+                let source = |asking: &mut Asking, of: &str| {
+                    format!(
+                        r#"{{"collection":"{of}","filter":"{}","group":{{"k":"{}"}},"values":{{"n":"count()","v":"{}"}}}}"#,
+                        asking.filter(of),
+                        asking.group(of),
+                        asking.values(of),
+                    )
+                };
+                let (a, b) = (source(self, collection), source(self, other));
+                let merge =
+                    self.one(&[r#""union""#, r#"{"join":["k"],"kind":"left"}"#, r#"{"join":["k"],"kind":"full"}"#]);
+                let body = format!(r#"{{"sources":{{"a":{a},"b":{b}}},"merge":{merge}}}"#);
+                Asked { caller, method: "POST", target: "/api/aggregate".to_owned(), body }
             }
             _ => {
                 let mut parts = vec![self.look(collection)];
@@ -305,6 +331,42 @@ impl Asking {
             parts.push(format!("fields={fields}"));
         }
         parts.join("&")
+    }
+
+    fn group(&mut self, collection: &str) -> &'static str {
+        self.fitting(
+            collection,
+            &[
+                (
+                    "orders",
+                    &["total", "text", "user", "user.name", "to:each", "to.name", "len(lines_via_order)", "open"],
+                ),
+                ("people", &["name", "open", "orders_via_user.total", "email"]),
+                ("lines", &["n", "order", "order.total", "order.user.name"]),
+                ("none", &["note", "rank", "order.rank", "password", "user.tokenKey", "closed_via_order.n"]),
+            ],
+        )
+    }
+
+    fn values(&mut self, collection: &str) -> &'static str {
+        self.fitting(
+            collection,
+            &[
+                (
+                    "orders",
+                    &[
+                        "sum(total)",
+                        "any(user.name)",
+                        "last(text)",
+                        "countDistinct(user.email)",
+                        "max(lines_via_order.n)",
+                    ],
+                ),
+                ("people", &["min(name)", "sum(orders_via_user.total)", "count(orders_via_to.id)"]),
+                ("lines", &["avg(n)", "stddev(order.total)", "percentile(n, 50)", "first(order.text)"]),
+                ("none", &["max(note)", "sum(rank)", "any(order.note)", "max(closed_via_order.n)", "any(password)"]),
+            ],
+        )
     }
 
     fn sort(&mut self, collection: &str) -> &'static str {

@@ -6,7 +6,7 @@ use millpond::model::expr::{Input, Program, Row, parse};
 use millpond::model::look::{Look, Wanted};
 use millpond::model::pattern::Pattern;
 use millpond::model::schema::{Collection, Schema};
-use millpond::model::{definition, json, sort};
+use millpond::model::{aggregate, definition, json, sort};
 use millpond::time::Millis;
 
 use crate::mutate::Corpus;
@@ -106,6 +106,71 @@ fn no_expression_panics_or_hangs() {
         if let Ok(condition) = Program::condition_from_tree(world.scope(), &tree) {
             let _ = condition.holds(row, &world.input(), &world);
         }
+        true
+    });
+}
+
+const AGGREGATES: &[&str] = &[
+    r#"{"sources":{"a":{"collection":"orders","filter":"status = 'paid'","group":{"day":"date(at)","user":"user"},"values":{"revenue":"sum(total)","n":"count()"},"having":"n > 1"},"b":{"collection":"users","values":{"name":"any(name)"},"group":{"user":"id"}}},"merge":{"join":["user"],"kind":"left"},"having":"n > 2","select":{"name":"b.name","day":"a.day","share":"a.revenue / n"},"sort":"-share,day","limit":100,"timeout":"2s","partial":true,"explain":true}"#,
+    r#"{"sources":{"s":{"collection":"orders","group":{"t":"tags:each"},"values":{"p":"percentile(total, 95)","d":"countDistinct(user)","x":"stddev(n) + first(n) * 2"}}},"merge":"union"}"#,
+];
+const AGGREGATE_WORDS: &[&str] = &[
+    "sources",
+    "collection",
+    "filter",
+    "group",
+    "values",
+    "having",
+    "merge",
+    "join",
+    "kind",
+    "inner",
+    "full",
+    "union",
+    "select",
+    "sort",
+    "limit",
+    "timeout",
+    "500ms",
+    "count()",
+    "sum(",
+    "avg(",
+    "min(",
+    "max(",
+    "any(",
+    "first(",
+    "last(",
+    "countDistinct(",
+    "percentile(",
+    "stddev(",
+    "tags:each",
+    "a.",
+    ":",
+    ",",
+    "{",
+    "}",
+    "\"",
+    "null",
+    "#0",
+    "@now",
+];
+
+#[test]
+fn no_aggregate_panics_when_it_is_read_and_checked() {
+    let mut rng = Rng::new(results::seed());
+    let world = World::random(&mut rng);
+    fuzz("an aggregate", Corpus::new(AGGREGATES, AGGREGATE_WORDS), |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let texts =
+            aggregate::Texts { group: Some(&text), values: Some(&text), limit: 1, ..aggregate::Texts::default() };
+        let listed = aggregate::of_texts("orders", texts).is_ok();
+        let Ok(read) = aggregate::read(bytes) else { return listed };
+        let checked = read.sources.iter().map(|source| aggregate::Grouping::new(world.scope(), source, ""));
+        let Ok(groupings) = checked.collect::<Result<Vec<_>, _>>() else { return true };
+        let columns: Vec<_> = groupings.iter().map(|grouping| grouping.finishing.columns()).collect();
+        let Ok(selection) = aggregate::Selection::new(&read, &columns) else { return true };
+        let tables: Vec<_> = groupings.iter().map(|grouping| Some(grouping.finishing.table(Vec::new()))).collect();
+        let _ = selection.answer(&tables, &Input::at(world::NOW));
         true
     });
 }

@@ -2,22 +2,19 @@
 //! once, until it is answered with 2xx or given up.
 //!
 //! What is read of the log and not delivered lies in a `window`; a message is made when it is read (`message`), sent by
-//! tasks on a runtime that all webhooks share (`send`, over `dial`), and tried again after pauses (`backoff`). The cursor
+//! tasks on a runtime that all webhooks share (`send`, over [`crate::outbound`]), and tried again after pauses (`backoff`). The cursor
 //! follows behind the oldest that is not delivered, at most a few times a second.
 //!
 //! Invariants: at least once: what is delivered beyond the cursor is known here alone, so a restart sends it again, with
 //! the same id; that is at most a window's worth. While the window is full nothing is read: no write and no other handler
 //! ever waits for a receiver. The pauses of a message begin anew with a restart, so they may last longer than a day then.
 
-pub mod address;
 pub mod backoff;
-mod dial;
 pub(super) mod message;
 mod send;
 pub mod sign;
 mod window;
 
-pub use dial::Dialer;
 pub use message::Message;
 pub use send::Failure;
 
@@ -38,6 +35,7 @@ use crate::log::Logged;
 use crate::model::command::{Command, Condition, Write};
 use crate::model::handler::{HANDLERS, Webhook};
 use crate::model::pipeline;
+use crate::outbound::Dialer;
 use crate::time::Millis;
 
 use send::Sender;

@@ -10,24 +10,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
-use super::dial::Dialer;
 use super::message::Message;
 use super::sign::signature;
 use crate::limits;
 use crate::model::handler::Webhook;
+use crate::outbound::{self, Dialer, Line};
 
 /// How long a connection without a message is kept: less than receivers usually keep one.
 const IDLE: Duration = Duration::from_secs(4);
-/// What hyper holds of an answer's head, bytes.
-const HEAD_BYTES: usize = 32 << 10;
 
 /// Why a message was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,19 +48,6 @@ pub(super) struct Sender {
     dialer: Arc<Dialer>,
     resolving: Arc<Semaphore>,
     idle: Mutex<Vec<(Line, Instant)>>,
-}
-
-/// A connection; closed when it is dropped.
-#[derive(Debug)]
-struct Line {
-    requests: SendRequest<Full<Bytes>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Sender {
@@ -95,33 +77,25 @@ impl Sender {
     async fn ask(&self, message: &Message, now_s: u64) -> Result<(Line, Response<Incoming>), Failure> {
         if let Some(mut line) = self.kept() {
             let request = self.request(message, now_s)?;
-            if let Ok(answer) = line.requests.send_request(request).await {
+            if let Ok(answer) = line.ask(request).await {
                 return Ok((line, answer));
             }
         }
-        let stream = self.dialer.connect(&self.webhook.url, &self.resolving).await?;
-        let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await;
-        let (requests, connection) = handshake.map_err(|error| format!("it says nothing: {error}"))?;
-        let task = tokio::spawn(async move {
-            // Its end is seen by the request.
-            let _ = connection.await;
-        });
-        let mut line = Line { requests, task };
-        let answer = line.requests.send_request(self.request(message, now_s)?).await;
-        let answer = answer.map_err(|error| format!("the connection broke off: {}", told(&error)))?;
+        let mut line = Line::open(&self.dialer, &self.webhook.url, &self.resolving).await?;
+        let answer = line.ask(self.request(message, now_s)?).await?;
         Ok((line, answer))
     }
 
     fn kept(&self) -> Option<Line> {
         let mut idle = self.idle.lock();
-        idle.retain(|(line, since)| since.elapsed() < IDLE && !line.requests.is_closed());
-        let at = idle.iter().rposition(|(line, _)| line.requests.is_ready())?;
+        idle.retain(|(line, since)| since.elapsed() < IDLE && !line.is_closed());
+        let at = idle.iter().rposition(|(line, _)| line.is_ready())?;
         Some(idle.swap_remove(at).0)
     }
 
     fn keep(&self, line: Line) {
         let mut idle = self.idle.lock();
-        if !line.requests.is_closed() && idle.len() < limits::HANDLER_DELIVERIES_MAX {
+        if !line.is_closed() && idle.len() < limits::HANDLER_DELIVERIES_MAX {
             idle.push((line, Instant::now()));
         }
     }
@@ -131,22 +105,18 @@ impl Sender {
         let signature = signature(&self.webhook.secret, &message.id, now_s, &message.body)
             .map_err(|error| Failure::from(error.to_string()))?;
         let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("Millpond/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(USER_AGENT, HeaderValue::from_static(outbound::USER_AGENT));
         for (name, value) in &self.webhook.headers {
             let name = HeaderName::try_from(&**name).map_err(|error| error.to_string())?;
             headers.insert(name, value_of(value)?);
         }
-        let host = match (url.host_str(), url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
-        headers.insert(HOST, value_of(&host)?);
+        headers.insert(HOST, value_of(&outbound::host_of(url))?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert("webhook-id", value_of(&message.id)?);
         headers.insert("webhook-timestamp", HeaderValue::from(now_s));
         headers.insert("webhook-signature", value_of(&signature)?);
-        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-        let request = Request::builder().method(Method::POST).uri(path).body(Full::new(message.body.clone()));
+        let request =
+            Request::builder().method(Method::POST).uri(outbound::path_of(url)).body(Full::new(message.body.clone()));
         let mut request = request.map_err(|error| format!("no such request: {error}"))?;
         *request.headers_mut() = headers;
         Ok(request)
@@ -155,12 +125,6 @@ impl Sender {
 
 fn value_of(text: &str) -> Result<HeaderValue, Failure> {
     HeaderValue::try_from(text).map_err(|error| error.to_string().into())
-}
-
-/// What hyper says with its cause: its own words are few.
-fn told(error: &hyper::Error) -> String {
-    let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
-    format!("{error}{cause}")
 }
 
 fn judge(answer: &Response<Incoming>) -> Result<(), Failure> {

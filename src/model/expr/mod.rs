@@ -35,6 +35,7 @@ mod tests;
 pub use cache::Programs;
 pub use input::{Caller, Exhausted, Input, NoRelations, Relations, Row, Scope};
 pub use node::Hop;
+pub use operand::elements;
 pub use parse::parse;
 pub use program::{Program, Uses};
 pub use shape::Shape;

@@ -28,6 +28,17 @@ pub(super) enum Operand<'v> {
     Point(f64, f64),
 }
 
+/// The elements of a list, also of one in json, that are not null; of any other value itself.
+pub fn elements(value: &Value) -> Cow<'_, [Value]> {
+    match value {
+        Value::Json(text) if text.starts_with('[') => {
+            let items = Operand::lent(value).each().into_iter().map(Operand::into_value);
+            items.filter(|item| !item.is_null()).collect::<Vec<_>>().into()
+        }
+        other => other.each().into(),
+    }
+}
+
 /// How two values stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {

@@ -315,14 +315,8 @@ fn split_name(at: usize, name: &str) -> Result<Name<'_>, Fault> {
     let (path, modifier) = match name.split_once(':') {
         None => (name, None),
         Some((path, word)) => {
-            let modifier = match word {
-                "lower" => Modifier::Lower,
-                "length" => Modifier::Length,
-                "isset" => Modifier::IsSet,
-                "changed" => Modifier::Changed,
-                "each" => Modifier::Each,
-                _ => return Err(Fault::new(at + path.len(), format!("there is no modifier {word:?}"))),
-            };
+            let unknown = || Fault::new(at + path.len(), format!("there is no modifier {word:?}"));
+            let modifier = Modifier::named(word).ok_or_else(unknown)?;
             (path, Some(modifier))
         }
     };

@@ -2,14 +2,15 @@
 
 use crate::id::{CollectionId, FieldId};
 use crate::limits;
+use crate::model::query;
 use crate::model::value::Value;
 
 use super::compile::Compiler;
 use super::eval::Machine;
 use super::input::{Exhausted, Input, Relations, Row, Scope};
-use super::node::Node;
+use super::node::{End, From, Node};
 use super::tree::Expr;
-use super::types::Type;
+use super::types::{Scalar, Type};
 use super::{Fault, parse};
 
 /// A compiled expression. It belongs to the schema that it was compiled with: field ids stand in it, not names.
@@ -114,6 +115,18 @@ impl Program {
     /// Its value, where that is always the same.
     pub fn constant(&self) -> Option<&Value> {
         self.root.constant()
+    }
+
+    /// What of the record itself it is, as it is stored; of json that is not its value.
+    pub fn plain(&self) -> Option<query::Operand> {
+        match &self.root {
+            Node::Track(From::Row, track) if track.hops.is_empty() && track.keys.is_empty() => match track.end {
+                End::Id => Some(query::Operand::Id),
+                End::Field(field) if self.is.of != Scalar::Any => Some(query::Operand::Field(field)),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether it holds of a record.

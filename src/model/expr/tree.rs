@@ -103,6 +103,20 @@ pub enum Modifier {
     Each,
 }
 
+impl Modifier {
+    /// The one that a word is.
+    pub fn named(word: &str) -> Option<Modifier> {
+        Some(match word {
+            "lower" => Modifier::Lower,
+            "length" => Modifier::Length,
+            "isset" => Modifier::IsSet,
+            "changed" => Modifier::Changed,
+            "each" => Modifier::Each,
+            _ => return None,
+        })
+    }
+}
+
 /// How two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {

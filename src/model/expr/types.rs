@@ -83,12 +83,12 @@ impl Type {
 }
 
 impl Scalar {
-    pub(super) fn fits(self, wanted: Scalar) -> bool {
+    pub(crate) fn fits(self, wanted: Scalar) -> bool {
         self == wanted || wanted == Scalar::Any || matches!(self, Scalar::Any | Scalar::Null)
     }
 
     /// The one type of values of both, if there is one.
-    pub(super) fn joined(self, other: Scalar) -> Option<Scalar> {
+    pub(crate) fn joined(self, other: Scalar) -> Option<Scalar> {
         match (self, other) {
             (a, b) if a == b => Some(a),
             (Scalar::Null, known) | (known, Scalar::Null) => Some(known),

@@ -50,14 +50,19 @@ impl Needs {
 
     /// What a condition asks for, and the view rules of the records that its author may look at.
     pub(in crate::service) fn predicate(&mut self, predicate: &Predicate) {
-        // Fields are the records' own, which their slots stand for.
-        let Uses { clock, request, body, old, fields: _, collections } = predicate.program.uses();
-        self.clock |= clock;
-        self.request |= request | body | old;
-        collections.iter().for_each(|id| self.collection(*id));
+        self.uses(predicate.program.uses());
         if let Sight::Guarded(guards) = &predicate.sight {
             guards.iter().for_each(|(_, guard)| self.rule(guard, Action::View));
         }
+    }
+
+    /// What an expression asks for, of records that are seen already.
+    pub(in crate::service) fn uses(&mut self, uses: &Uses) {
+        // Fields are the records' own, which their slots stand for.
+        let Uses { clock, request, body, old, fields: _, collections } = uses;
+        self.clock |= clock;
+        self.request |= request | body | old;
+        collections.iter().for_each(|id| self.collection(*id));
     }
 
     /// The records that a look shows beside its own, as far as this caller may view them.

@@ -12,7 +12,10 @@
 //! 08 | f64 | u16 | f64 …   point  ┘
 //! ```
 
+use std::borrow::Cow;
+
 use crate::model::value::Value;
+use crate::time::Millis;
 
 /// Appends a value so that bytes order as [`Value::order`] does, or the other way round.
 pub(in crate::state) fn push_value(key: &mut Vec<u8>, value: &Value, descending: bool) {
@@ -98,4 +101,92 @@ pub(in crate::state) fn skip_value(bytes: &[u8], descending: bool) -> Option<&[u
         _ => return None,
     };
     bytes.get(len..)
+}
+
+/// The value that `bytes` begin with, and what lies behind it. A number without a fraction comes back whole, as far as 64
+/// bits hold it: that one was a float is not in its bytes.
+pub(in crate::state) fn read_value(bytes: &[u8], descending: bool) -> Option<(Value, &[u8])> {
+    if !descending {
+        return read_ascending(bytes);
+    }
+    let rest = skip_value(bytes, true)?;
+    let plain: Vec<u8> = bytes[..bytes.len() - rest.len()].iter().map(|byte| !byte).collect();
+    Some((read_ascending(&plain)?.0, rest))
+}
+
+fn read_ascending(bytes: &[u8]) -> Option<(Value, &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
+    Some(match tag {
+        0x01 => (Value::Null, rest),
+        0x02 => (Value::Bool(*rest.first()? != 0), &rest[1..]),
+        0x03 => {
+            let (floor, beyond) = read_number(rest)?;
+            (whole_or_not(floor, beyond), &rest[10..])
+        }
+        0x04 => {
+            let (at, rest) = rest.split_first_chunk()?;
+            (Value::Date(Millis((u64::from_be_bytes(*at) ^ 1 << 63) as i64)), rest)
+        }
+        0x05 | 0x07 => {
+            let (text, rest) = read_text(rest)?;
+            let text = text.into_owned().into();
+            (if *tag == 0x05 { Value::Text(text) } else { Value::Json(text) }, rest)
+        }
+        0x06 => {
+            let (mut items, mut rest) = (Vec::new(), rest);
+            while *rest.first()? != 0x00 {
+                let (item, behind) = read_ascending(rest)?;
+                items.push(item);
+                rest = behind;
+            }
+            (Value::List(items), &rest[1..])
+        }
+        0x08 => {
+            let (longitude, _) = read_number(rest)?;
+            let rest = rest.get(10..)?.strip_prefix(&[0x08])?;
+            let (latitude, _) = read_number(rest)?;
+            (Value::Point(longitude, latitude), &rest[10..])
+        }
+        _ => return None,
+    })
+}
+
+fn read_number(bytes: &[u8]) -> Option<(f64, u16)> {
+    let (ordered, rest) = bytes.split_first_chunk()?;
+    let (beyond, _) = rest.split_first_chunk()?;
+    let ordered = u64::from_be_bytes(*ordered);
+    let bits = if ordered >> 63 == 1 { ordered ^ 1 << 63 } else { !ordered };
+    Some((f64::from_bits(bits), u16::from_be_bytes(*beyond)))
+}
+
+fn whole_or_not(floor: f64, beyond: u16) -> Value {
+    // The greatest float below 2^63 and what lies beyond it are below 2^63 as well.
+    const TWO_63: f64 = 9_223_372_036_854_775_808.0;
+    if floor.trunc() == floor && (-TWO_63..TWO_63).contains(&floor) {
+        Value::Int((floor as i64).saturating_add(beyond.into()))
+    } else {
+        Value::Number(floor)
+    }
+}
+
+/// Undoes what stands for a zero byte.
+fn read_text(bytes: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
+    let mut made: Vec<u8> = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let at = memchr::memchr(0, rest)?;
+        let (piece, behind) = rest.split_at(at);
+        if *behind.get(1)? == 0x01 {
+            let text = if made.is_empty() {
+                Cow::Borrowed(std::str::from_utf8(piece).ok()?)
+            } else {
+                made.extend_from_slice(piece);
+                Cow::Owned(String::from_utf8(made).ok()?)
+            };
+            return Some((text, &behind[2..]));
+        }
+        made.extend_from_slice(piece);
+        made.push(0);
+        rest = &behind[2..];
+    }
 }

@@ -163,15 +163,22 @@ pub fn each(
 }
 
 /// A query against one view.
-struct Asked<'a> {
-    collection: &'a Collection,
+pub(in crate::state) struct Asked<'a> {
+    pub(in crate::state) collection: &'a Collection,
     /// Rule, if it asks for something, and filter.
-    conditions: Vec<Condition<'a>>,
-    shape: Shape,
+    pub(in crate::state) conditions: Vec<Condition<'a>>,
+    pub(in crate::state) shape: Shape,
 }
 
 impl<'a> Asked<'a> {
-    fn new(read: &'a dyn Read, schema: &'a Schema, query: &'a Query, allowance: &'a Allowance) -> Result<Asked<'a>> {
+    /// # Errors
+    /// As [`list_of`], as far as nothing was walked.
+    pub(in crate::state) fn new(
+        read: &'a dyn Read,
+        schema: &'a Schema,
+        query: &'a Query,
+        allowance: &'a Allowance,
+    ) -> Result<Asked<'a>> {
         query.guard.allow(Action::List)?;
         let missing = || Error::new(Kind::NotFound, "there is no such collection");
         let collection = schema.get(query.collection).ok_or_else(missing)?;

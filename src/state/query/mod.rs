@@ -13,5 +13,9 @@ mod place;
 mod plan;
 mod walk;
 
+pub(super) use list::Asked;
 pub use list::{Budget, Maker, Page, each, list, list_of};
+pub(super) use place::total_order;
 pub use plan::{Order, Plan, Step, Walk};
+pub(super) use plan::{Planner, Stretch, Wanted};
+pub(super) use walk::{Ground, Matches, Stored};

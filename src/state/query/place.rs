@@ -27,7 +27,7 @@ const WHOLE: u8 = 0x00;
 const CUT: u8 = 0x01;
 
 /// The sort keys up to the id, which is put behind them where they lack it.
-pub(super) fn total_order(sort: &[SortKey]) -> Vec<SortKey> {
+pub(in crate::state) fn total_order(sort: &[SortKey]) -> Vec<SortKey> {
     let mut order: Vec<SortKey> = Vec::with_capacity(sort.len() + 1);
     for part in sort {
         if !order.iter().any(|earlier| earlier.operand == part.operand) {
@@ -70,7 +70,7 @@ pub(super) fn piece(part: SortKey, value: &Value) -> Vec<u8> {
 
 /// Where a list goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Resume {
+pub(in crate::state) struct Resume {
     place: Vec<u8>,
     /// Whether it is a record's whole place, which itself is left out.
     whole: bool,

@@ -19,20 +19,20 @@ use crate::state::stack::{Pair, Read, Scan};
 use crate::state::{key, row};
 
 /// A record and the bytes of its row.
-pub(super) struct Stored {
-    pub(super) record: Record,
-    pub(super) bytes: usize,
+pub(in crate::state) struct Stored {
+    pub(in crate::state) record: Record,
+    pub(in crate::state) bytes: usize,
 }
 
 /// A match, with its record if that had to be read to know.
-pub(super) struct Found {
-    pub(super) id: RecordId,
-    pub(super) read: Option<Stored>,
+pub(in crate::state) struct Found {
+    pub(in crate::state) id: RecordId,
+    pub(in crate::state) read: Option<Stored>,
 }
 
 /// A rule or a filter, with what it is asked with.
-pub(super) struct Condition<'a> {
-    pub(super) predicate: &'a Predicate,
+pub(in crate::state) struct Condition<'a> {
+    pub(in crate::state) predicate: &'a Predicate,
     pub(super) input: Input<'a>,
     pub(super) related: Related<'a>,
 }
@@ -48,24 +48,24 @@ impl<'a> Condition<'a> {
         Condition { predicate, input: predicate.input(), related }
     }
 
-    pub(super) fn holds(&self, record: &Record) -> Result<bool> {
+    pub(in crate::state) fn holds(&self, record: &Record) -> Result<bool> {
         let row = Row { id: record.id.as_str(), fields: &record.fields };
         self.related.outcome(self.predicate.program.holds(row, &self.input, &self.related))
     }
 }
 
 /// What all walks of a query share.
-pub(super) struct Ground<'a> {
-    pub(super) read: &'a dyn Read,
-    pub(super) collection: &'a Collection,
-    pub(super) order: &'a [SortKey],
-    pub(super) conditions: &'a [Condition<'a>],
-    pub(super) allowance: &'a Allowance,
+pub(in crate::state) struct Ground<'a> {
+    pub(in crate::state) read: &'a dyn Read,
+    pub(in crate::state) collection: &'a Collection,
+    pub(in crate::state) order: &'a [SortKey],
+    pub(in crate::state) conditions: &'a [Condition<'a>],
+    pub(in crate::state) allowance: &'a Allowance,
 }
 
 impl Ground<'_> {
     /// A record that an index or an earlier step says is there.
-    pub(super) fn row(&self, id: RecordId, key: &mut Vec<u8>) -> Result<Stored> {
+    pub(in crate::state) fn row(&self, id: RecordId, key: &mut Vec<u8>) -> Result<Stored> {
         key::set_row(key, self.collection.id, self.collection.generation, &id);
         match self.read.get(key)? {
             Some(bytes) => self.stored(id, &bytes),
@@ -86,7 +86,9 @@ impl Ground<'_> {
         Ok(Stored { record: Record { id, version, fields }, bytes: bytes.len() })
     }
 
-    fn matches(&self, record: &Record) -> Result<bool> {
+    /// # Errors
+    /// As [`Condition::holds`].
+    pub(in crate::state) fn matches(&self, record: &Record) -> Result<bool> {
         for condition in self.conditions {
             if !condition.holds(record)? {
                 return Ok(false);
@@ -107,7 +109,7 @@ struct Running<'a> {
 }
 
 /// The matches of a plan, each once.
-pub(super) struct Matches<'a> {
+pub(in crate::state) struct Matches<'a> {
     ground: &'a Ground<'a>,
     covered: bool,
     source: Source<'a>,
@@ -186,7 +188,7 @@ impl<'a> Matches<'a> {
     }
 
     /// All of them, in whatever order; `memory` bounds the bytes of what is kept to meet each once.
-    pub(super) fn in_any_order(
+    pub(in crate::state) fn in_any_order(
         ground: &'a Ground<'a>,
         plan: &'a Plan,
         resume: Option<&'a Resume>,
@@ -261,7 +263,7 @@ impl<'a> Matches<'a> {
     ///
     /// # Errors
     /// As [`Matches::in_order`].
-    pub(super) fn next(&mut self) -> Result<Option<Found>> {
+    pub(in crate::state) fn next(&mut self) -> Result<Option<Found>> {
         match &mut self.source {
             Source::Chain { .. } => self.next_of_chain(),
             Source::Merge { .. } => self.next_of_merge(),

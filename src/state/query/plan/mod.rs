@@ -81,7 +81,7 @@ pub struct Walk {
     /// What is the same for all matches.
     pub(super) fixed: Vec<(Operand, Value)>,
     /// Its stretches, in the order in which they are walked.
-    pub(super) stretches: Vec<Stretch>,
+    pub(in crate::state) stretches: Vec<Stretch>,
 }
 
 impl Walk {
@@ -93,9 +93,9 @@ impl Walk {
 
 /// A range of keys.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stretch {
-    pub(super) from: Vec<u8>,
-    pub(super) to: Vec<u8>,
+pub(in crate::state) struct Stretch {
+    pub(in crate::state) from: Vec<u8>,
+    pub(in crate::state) to: Vec<u8>,
     /// What is the same for all matches in it, besides what is for all of the walk.
     pub(super) fixed: Vec<(Operand, Value)>,
 }
@@ -112,15 +112,15 @@ pub struct Step {
 }
 
 /// What is wanted of a list.
-pub(super) struct Wanted<'a> {
-    pub(super) order: &'a [SortKey],
+pub(in crate::state) struct Wanted<'a> {
+    pub(in crate::state) order: &'a [SortKey],
     /// Matches to be met before it ends; all of them, if they are counted.
-    pub(super) rows: usize,
-    pub(super) count: bool,
+    pub(in crate::state) rows: usize,
+    pub(in crate::state) count: bool,
 }
 
 /// Plans over one view.
-pub(super) struct Planner<'a> {
+pub(in crate::state) struct Planner<'a> {
     pub(super) read: &'a dyn Read,
     pub(super) schema: &'a Schema,
     pub(super) allowance: &'a Allowance,
@@ -130,7 +130,7 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(read: &'a dyn Read, schema: &'a Schema, allowance: &'a Allowance) -> Planner<'a> {
+    pub(in crate::state) fn new(read: &'a dyn Read, schema: &'a Schema, allowance: &'a Allowance) -> Planner<'a> {
         let lookups = Cell::new(limits::PLAN_LOOKUPS_MAX);
         Planner { read, schema, allowance, steps: RefCell::default(), lookups }
     }
@@ -139,7 +139,7 @@ impl<'a> Planner<'a> {
     ///
     /// # Errors
     /// Those of the base; `Unprocessable` over the allowance.
-    pub(super) fn plan(&self, collection: &Collection, shape: &Shape, wanted: &Wanted<'_>) -> Result<Plan> {
+    pub(in crate::state) fn plan(&self, collection: &Collection, shape: &Shape, wanted: &Wanted<'_>) -> Result<Plan> {
         let candidates = match shape {
             Shape::Never => vec![Candidate::nowhere()],
             shape => {

@@ -1,4 +1,4 @@
-//! Which addresses a webhook may be sent to: none that leads into the machine or the net that the server stands in, unless
+//! Which addresses may be connected to: none that leads into the machine or the net that the server stands in, unless
 //! its settings allow that.
 //!
 //! Invariant: asked of the very address that is connected to, after names were resolved; a name is resolved once for each

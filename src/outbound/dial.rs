@@ -1,8 +1,8 @@
-//! A connection to where a webhook is sent: the name resolved, the address judged, and that very address connected to.
+//! A connection to a URL's host: the name resolved, the address judged, and that very address connected to.
 //!
 //! Invariants: what is judged is what is connected to, and every address of a name is judged, whatever way it is written
 //! in (`url` reads decimal, octal and hexadecimal forms as the address that they are); TLS and `Host` go by the name. A
-//! resolver that hangs holds up one name of one handler: each asks for one name at a time.
+//! resolver that hangs holds up its own asker's names: each may ask for so many at a time.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, OnceLock};
@@ -25,7 +25,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// How connections are made, for all handlers.
+/// How connections are made, for all who make them.
 #[derive(Debug)]
 pub struct Dialer {
     allows_private: bool,
@@ -67,7 +67,7 @@ impl Dialer {
         match (good.is_empty(), bad.first()) {
             (false, _) => Ok(good),
             (true, Some(bad)) => Err(format!(
-                "{} is no address of the open net: webhooks are sent there only with webhook_private_addresses",
+                "{} is no address of the open net: it is connected to only with webhook_private_addresses",
                 bad.ip()
             )),
             (true, None) => Err("the name has no address".to_owned()),
