@@ -4,6 +4,7 @@ use crate::core::{Figures, Meters};
 use crate::error::Result;
 use crate::id::RecordId;
 use crate::limits;
+use crate::search;
 use crate::service::{Caller, Service, access};
 
 /// How the service is at one moment.
@@ -17,6 +18,8 @@ pub struct Watched {
     pub aggregates: usize,
     /// Totals of lists that are kept.
     pub totals_kept: usize,
+    /// Of the indexes that are searched.
+    pub search: search::Figures,
     /// Handlers, by their ids.
     pub handlers: Vec<(RecordId, HandlerFigures)>,
 }
@@ -46,6 +49,7 @@ impl Service {
             scans_queued: self.0.pool.queued(),
             aggregates: limits::AGGREGATES_MAX - self.0.aggregates.free(),
             totals_kept: self.0.lists.totals(),
+            search: self.0.search.figures(),
             handlers: self.handler_figures()?,
         })
     }

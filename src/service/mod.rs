@@ -30,6 +30,7 @@ pub mod records;
 mod relations;
 mod report;
 mod scan_pool;
+pub mod search;
 mod shape;
 mod spool;
 mod standing;
@@ -50,6 +51,7 @@ use crate::limits;
 use crate::live::Bus;
 use crate::model::predicate::{QueryPairs, Request};
 use crate::outbound::Dialer;
+use crate::search::Search;
 use crate::time::Millis;
 
 pub use access::{Asker, Caller};
@@ -78,6 +80,8 @@ struct Inner {
     bus: Bus,
     /// Its threads end before the core does.
     handlers: Handlers,
+    /// So does its thread.
+    search: Search,
     streams: listen::Streams,
     imports: Places,
     aggregates: Places,
@@ -122,6 +126,7 @@ impl Service {
             passwords: ScanPool::for_passwords()?,
             lists,
             bus: Bus::start(core.clone())?,
+            search: Search::start(core.clone())?,
             handlers: Handlers::start(core.clone(), handlers::means(&core, dialer.clone(), cache.clone()))?,
             remotes: aggregate::Remotes::new(dialer),
             cache,
