@@ -24,6 +24,7 @@
 //! What changes flows on by the log alone: a consumer ([`core::Consumer`]) reads it at its own pace. [`live`] is one, for all
 //! who listen: each change is judged once for those who see the same, and a listener that is slow goes on from the log.
 //! [`handlers`] are others, one for each record of `_handlers`: they write what is derived, send webhooks, drop what is kept.
+//! [`search`] is one more, for the words of all collections that are searched.
 //!
 //! A follower ([`replica`]) logs the frames of its primary as they are, and from there all is the same: the same effects,
 //! layers, positions and consumers. It passes writes on.
@@ -40,12 +41,12 @@
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] [`journal`] [`outbound`] | frames and segments · layers, indexes, the redb base, queries, aggregates, snapshots · lines about requests · connections to others; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
-//! | 4 flows | [`live`] [`handlers`] [`replica`] [`backup`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server · snapshots and the log in files, and folders made of them |
+//! | 4 flows | [`live`] [`handlers`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server · snapshots and the log in files, and folders made of them · the indexes of words, kept with the log |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
 //! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop · the admin page's files |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
-//! Floor 4 is what consumes the log; search and jobs have their places there.
+//! Floor 4 is what consumes the log; jobs have their place there.
 //!
 //! # Invariants
 //!
@@ -67,6 +68,8 @@
 //!   is written once; what a webhook sends is sent at least once, with the same id each time. No write waits for a handler.
 //! - A server logs what it decided, or what its primary logged, never both at one time; which of them is the writer's alone
 //!   to change, and each change of the primary begins an epoch. What is answered is a state that the primary had.
+//! - A search index is derived: it goes with its position in one commit, and is filled anew from the state wherever it is
+//!   not right. What it finds is asked again of a view, and how much it counts follows from the record alone.
 //! - Every channel and every queue is bounded, in items and in bytes; [`limits`] says what happens when one is full.
 //! - Stored bytes are verified when read: frames by checksum and chain, the tables by a checksum for each block.
 //! - A caller's expressions see of other records only those that the caller may view; a hidden field is an unknown one.
@@ -97,6 +100,7 @@ pub mod meter;
 pub mod model;
 pub mod outbound;
 pub mod replica;
+pub mod search;
 pub mod server;
 pub mod service;
 pub mod state;

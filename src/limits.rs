@@ -4,6 +4,10 @@
 
 use std::time::Duration;
 
+mod search;
+
+pub use search::*;
+
 // Records and their input.
 
 /// A record's id, bytes.

@@ -25,6 +25,8 @@ mod logs;
 mod related;
 #[path = "api/reshapes.rs"]
 mod reshapes;
+#[path = "api/search.rs"]
+mod searches;
 mod support;
 #[path = "api/transfers.rs"]
 mod transfers;
@@ -84,6 +86,7 @@ scripts! {
     truncate
     handlers
     aggregate
+    search
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::http::rates::Class;
 use crate::http::{App, Refusal};
 use crate::meter::{Counter, Gauge, Histogram, resident_bytes};
 use crate::replica::Lag;
+use crate::search::Figures;
 use crate::service::Service;
 use crate::service::figures::{HandlerFigures, Replicas, Watched};
 
@@ -245,6 +246,7 @@ impl Page {
         self.gauge("millpond_scans_queued", "Long queries that wait.", watched.scans_queued);
         self.gauge("millpond_aggregates_running", "Aggregates that are carried out.", watched.aggregates);
         self.gauge("millpond_totals_kept", "Totals of lists that are kept.", watched.totals_kept);
+        self.search(&watched.search);
         let deliveries = "millpond_handler_deliveries_total";
         self.by_handler(watched, deliveries, "counter", "Messages, writes and drops that a handler made.", |of| {
             of.acknowledged
@@ -271,6 +273,17 @@ impl Page {
                 self.line(format_args!("millpond_follower_lag_entries{{node=\"{:08x}\"}} {lag}", node.0));
             }
         }
+    }
+
+    fn search(&mut self, search: &Figures) {
+        self.gauge("millpond_search_indexes", "Indexes that are searched.", search.indexes);
+        self.gauge("millpond_search_documents", "Records in them.", search.documents);
+        self.gauge("millpond_search_bytes", "Their files.", search.bytes);
+        self.gauge("millpond_search_lag", "Entries of the log that they have not followed.", search.lag);
+        self.counter("millpond_search_changes_total", "Changes taken into them.", search.taken);
+        self.counter("millpond_search_commits_total", "Times that one was committed.", search.commits);
+        self.counter("millpond_search_fillings_total", "Indexes filled from the tables.", search.fillings);
+        self.counter("millpond_search_failures_total", "What failed there and was tried again.", search.failures);
     }
 
     /// A line for each handler; an id needs no escape.

@@ -7,9 +7,6 @@ use crate::error::{Error, Result};
 use crate::http::request::decoded;
 use crate::limits;
 
-/// Parameters of the contract that this version does not know yet: said so, rather than "unknown".
-const LATER: [&str; 3] = ["search", "highlight", "facets"];
-
 /// The parameters of one request.
 #[derive(Debug, Default)]
 pub(super) struct Params<'a>(Vec<(&'static str, Cow<'a, str>)>);
@@ -18,7 +15,7 @@ impl<'a> Params<'a> {
     /// Reads a query string, of which only `known` parameters may be given, each once.
     ///
     /// # Errors
-    /// `Invalid` with one fault for each parameter that is unknown, not known yet, given twice, or not decodable.
+    /// `Invalid` with one fault for each parameter that is unknown, given twice, or not decodable.
     pub(super) fn read(query: Option<&'a str>, known: &[&'static str]) -> Result<Params<'a>> {
         let mut params = Params::default();
         let mut faults = Vec::new();
@@ -52,10 +49,7 @@ impl<'a> Params<'a> {
             return Err((name.to_owned(), "bad_parameter", "holds a broken escape"));
         };
         let Some(known) = known.iter().find(|known| **known == name) else {
-            return Err(match LATER.contains(&&*name) {
-                true => (name.into_owned(), "not_known_yet", "this version does not know it yet"),
-                false => (name.into_owned(), "unknown_parameter", "this call does not know it"),
-            });
+            return Err((name.into_owned(), "unknown_parameter", "this call does not know it"));
         };
         if self.get(known).is_some() {
             return Err((name.into_owned(), "duplicate_parameter", "is given twice"));
@@ -132,7 +126,7 @@ mod tests {
         let faults: Vec<_> = error.field_faults().iter().map(|fault| (fault.field.as_str(), &*fault.code)).collect();
         let expected = [
             ("fliter", "unknown_parameter"),
-            ("facets", "not_known_yet"),
+            ("facets", "unknown_parameter"),
             ("page", "duplicate_parameter"),
             ("sort", "bad_parameter"),
         ];

@@ -10,13 +10,14 @@ use axum::response::Response;
 use crate::http::answer::{asker, gone, read, stored, with_body};
 use crate::http::conditions::{create_only, if_match, refuse};
 use crate::http::idempotency::once;
-use crate::http::params::Params;
+use crate::http::params::{Params, wrong};
 use crate::http::request::{accepts_json, min_seq, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
 use crate::model::look::Wanted;
 use crate::service::cache::Question;
 use crate::service::lists::ListRequest;
+use crate::service::search::Searched;
 use crate::service::writes::{Ask, Deed};
 use crate::service::{Asker, Paging};
 
@@ -26,8 +27,21 @@ type Answer = Result<Response, Refusal>;
 const COLLECTION: usize = 2;
 const ID: usize = 4;
 
-const LIST_PARAMS: [&str; 10] =
-    ["filter", "sort", "page", "perPage", "cursor", "skipTotal", "fields", "expand", "embed", "explain"];
+const LIST_PARAMS: [&str; 13] = [
+    "filter",
+    "sort",
+    "page",
+    "perPage",
+    "cursor",
+    "skipTotal",
+    "fields",
+    "expand",
+    "embed",
+    "search",
+    "highlight",
+    "facets",
+    "explain",
+];
 
 fn asking(app: &App, request: &Request) -> Asker {
     asker(app, request.extensions(), request.method(), request.uri().query())
@@ -48,6 +62,7 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
         wanted: wanted(&params),
         paging: paging(&params)?,
         cursor: params.filled("cursor"),
+        search: searched(&params)?,
         explain: params.switch("explain")?,
         min: min_seq(headers)?,
     };
@@ -56,6 +71,19 @@ pub(super) async fn list(State(app): State<App>, request: Request) -> Answer {
     let question = Question::of(&asker, words(uri));
     let page = app.service.list_records(&asker, &question, &collection, wanted).await?;
     Ok(read(page, headers)?)
+}
+
+/// `search`, and what goes with it.
+fn searched<'a>(params: &'a Params<'_>) -> crate::error::Result<Option<Searched<'a>>> {
+    let (highlight, facets) = (params.filled("highlight"), params.filled("facets"));
+    match params.get("search") {
+        Some(text) if !text.trim().is_empty() => Ok(Some(Searched { text, highlight, facets })),
+        // A search box that is empty asks for the list as it is.
+        Some(_) => Ok(None),
+        None if highlight.is_some() => Err(wrong("highlight", "goes with search")),
+        None if facets.is_some() => Err(wrong("facets", "goes with search")),
+        None => Ok(None),
+    }
 }
 
 /// What is asked, in the request's own words: of equal ones the answer may be kept.

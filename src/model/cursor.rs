@@ -22,13 +22,17 @@ pub struct Listed(u64);
 
 impl Listed {
     /// The records of a collection as it was last defined, by these texts.
-    pub fn new(collection: &Collection, filter: Option<&str>, sort: Option<&str>) -> Listed {
+    pub fn new(collection: &Collection, filter: Option<&str>, sort: Option<&str>, search: Option<&str>) -> Listed {
         let mut hash = Xxh3::new();
         hash.update(&collection.id.0.to_le_bytes());
         hash.update(&collection.generation.0.to_le_bytes());
         hash.update(&collection.defined.0.to_le_bytes());
         for text in [filter, sort].map(Option::unwrap_or_default) {
             hash.update(&(text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        if let Some(text) = search {
+            hash.update(b"search");
             hash.update(text.as_bytes());
         }
         Listed(hash.digest())
@@ -53,7 +57,7 @@ impl Listed {
         match bytes.as_deref().map(|bytes| bytes.split_at_checked(HEAD)) {
             Some(Some(([VERSION, hash @ ..], mark))) if *hash == self.0.to_be_bytes() => Ok(mark.into()),
             Some(Some(([VERSION, ..], _))) => {
-                Err(bad("it is of another list: collection, filter and sort must be as they were"))
+                Err(bad("it is of another list: collection, filter, sort and search must be as they were"))
             }
             _ => Err(bad("this is none")),
         }
@@ -133,7 +137,7 @@ mod tests {
     fn a_cursor_is_of_one_list_only() {
         let body = br#"{"name": "c", "fields": [{"name": "n", "type": "number"}]}"#;
         let collection = definition::parse(&Schema::default(), body, Millis(0)).expect("sound");
-        let listed = Listed::new(&collection, Some("n = 1"), Some("n"));
+        let listed = Listed::new(&collection, Some("n = 1"), Some("n"), None);
         let cursor = listed.cursor(b"mark");
         assert_eq!(&*listed.mark(&cursor).expect("its own"), b"mark");
         let mut refilled = collection.clone();
@@ -141,15 +145,16 @@ mod tests {
         let mut redefined = collection.clone();
         redefined.defined.0 += 1;
         let others = [
-            Listed::new(&collection, Some("n = 2"), Some("n")),
-            Listed::new(&collection, Some("n = 1n"), None),
-            Listed::new(&collection, Some("n = 1"), Some("-n")),
-            Listed::new(&refilled, Some("n = 1"), Some("n")),
-            Listed::new(&redefined, Some("n = 1"), Some("n")),
+            Listed::new(&collection, Some("n = 2"), Some("n"), None),
+            Listed::new(&collection, Some("n = 1n"), None, None),
+            Listed::new(&collection, Some("n = 1"), Some("-n"), None),
+            Listed::new(&collection, Some("n = 1"), Some("n"), Some("x")),
+            Listed::new(&refilled, Some("n = 1"), Some("n"), None),
+            Listed::new(&redefined, Some("n = 1"), Some("n"), None),
         ];
         let mut indexed = collection.clone();
         indexed.version.0 += 1;
-        assert_eq!(Listed::new(&indexed, Some("n = 1"), Some("n")), listed, "an index was built");
+        assert_eq!(Listed::new(&indexed, Some("n = 1"), Some("n"), None), listed, "an index was built");
         for other in others {
             assert_eq!(other.mark(&cursor).expect_err("another's").code_str(), "bad_cursor");
         }

@@ -26,5 +26,6 @@ pub mod predicate;
 pub mod query;
 pub mod record;
 pub mod schema;
+pub mod search;
 pub mod sort;
 pub mod value;

@@ -17,6 +17,7 @@ pub use crate::model::field::{DefaultValue, Field, FieldKind, OnDelete, Sanitize
 use crate::model::guard::Action;
 pub use crate::model::index::{Duplicate, Index, IndexField, IndexState};
 use crate::model::mask::Part;
+pub use crate::model::search::{Search, SearchField};
 use crate::time::Millis;
 
 /// All collections at one position. Cheap to clone.
@@ -76,6 +77,9 @@ pub struct Collection {
     /// How its records look in an answer that doesn't say.
     #[serde(default, skip_serializing_if = "Output::is_plain")]
     pub output: Output,
+    /// What it is searched by, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
     /// When it came to be.
     pub created: Millis,
     /// When its definition last changed.

@@ -97,10 +97,10 @@ impl Service {
         let page: Vec<&Arc<Collection>> =
             found.into_iter().map(|(_, collection)| collection).skip(skip).take(paging.per_page).collect();
         let write = |collection: &&Arc<Collection>, out: &mut Vec<u8>| {
-            definition::format(schema, collection, &built(&view, collection)?, out);
+            definition::format(schema, collection, &self.built(&view, collection)?, out);
             Ok(())
         };
-        output::page(paging, total, &page, write, None, None)
+        output::page(paging, total, &page, write, None, b"")
     }
 
     /// One definition as JSON.
@@ -110,7 +110,21 @@ impl Service {
     pub async fn view_collection(&self, caller: Caller, name: &str, min: Option<Position>) -> Result<Vec<u8>> {
         access::superuser(caller)?;
         let view = self.view(min).await?;
-        format(&view, find(&view.schema, name)?)
+        let collection = find(&view.schema, name)?;
+        let mut out = Vec::with_capacity(1_024);
+        definition::format(&view.schema, collection, &self.built(&view, collection)?, &mut out);
+        Ok(out)
+    }
+
+    /// As [`built`], and how far the index has come that the collection is searched by.
+    fn built(&self, view: &Published, collection: &Collection) -> Result<BTreeMap<IndexId, Built>> {
+        let mut built = built(view, collection)?;
+        if collection.search.is_some() && !self.0.search.is_ready(collection) {
+            let of = state::tally(&view.stack, collection.id, collection.generation)?.count;
+            let (rows, _) = self.0.search.progress(collection.id).unwrap_or_default();
+            built.insert(definition::SEARCHED, Built { rows: rows.min(of), of });
+        }
+        Ok(built)
     }
 
     /// The JSON Schema of a body that makes a record, for whoever may make one.

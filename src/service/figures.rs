@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::id::{NodeId, RecordId};
 use crate::limits;
 use crate::replica::Lag;
+use crate::search;
 use crate::service::{Caller, Service, access};
 
 /// How the service is at one moment.
@@ -20,6 +21,8 @@ pub struct Watched {
     pub totals_kept: usize,
     /// This server among others.
     pub replicas: Replicas,
+    /// Of the indexes that are searched.
+    pub search: search::Figures,
     /// Handlers, by their ids.
     pub handlers: Vec<(RecordId, HandlerFigures)>,
 }
@@ -61,6 +64,7 @@ impl Service {
             aggregates: limits::AGGREGATES_MAX - self.0.aggregates.free(),
             totals_kept: self.0.lists.totals(),
             replicas: self.replicas(),
+            search: self.0.search.figures(),
             handlers: self.handler_figures()?,
         })
     }

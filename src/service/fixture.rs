@@ -91,7 +91,16 @@ pub(super) fn put(service: &Service, collection: &str, id: &str, body: &str) {
 pub(super) fn page(filter: &str) -> ListRequest<'_> {
     let paging = Paging { page: 1, per_page: 30, count: false };
     let filter = Some(filter).filter(|filter| !filter.is_empty());
-    ListRequest { filter, sort: None, wanted: Wanted::default(), paging, cursor: None, explain: false, min: None }
+    ListRequest {
+        filter,
+        sort: None,
+        wanted: Wanted::default(),
+        paging,
+        cursor: None,
+        search: None,
+        explain: false,
+        min: None,
+    }
 }
 
 pub(super) async fn list_of(service: &Service, asker: &Asker, collection: &str, filter: &str) -> Answer {

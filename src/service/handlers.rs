@@ -91,6 +91,7 @@ impl Service {
             wanted: Wanted { fields: Some("id"), ..Wanted::default() },
             paging: Paging { page: 1, per_page: 1, count: true },
             cursor: None,
+            search: None,
             explain: false,
             min: None,
         };

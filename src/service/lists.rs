@@ -23,6 +23,7 @@ use crate::service::explain::Explained;
 use crate::service::output;
 use crate::service::records::find;
 use crate::service::relations::{Allowance, OVER as OVER_BUDGET, Relations};
+use crate::service::search::Searched;
 use crate::service::totals::{self, Totals};
 use crate::service::{Asker, Paging, Service, access};
 use crate::state::query::{self as queries, Page};
@@ -40,6 +41,8 @@ pub struct ListRequest<'a> {
     pub paging: Paging,
     /// Behind the page that this was given with.
     pub cursor: Option<&'a str>,
+    /// What is looked for in them: the best come first, where `sort` says nothing.
+    pub search: Option<Searched<'a>>,
     /// Whether to say how it was done: superusers only.
     pub explain: bool,
     /// Read at this position or later.
@@ -85,6 +88,9 @@ impl Service {
         collection: &str,
         request: ListRequest<'_>,
     ) -> Result<Answer> {
+        if request.search.is_some() {
+            return self.search_records(asker, collection, request).await;
+        }
         let mut view = self.view(request.min).await?;
         // Behind `min`: what is kept and holds now holds there.
         if let Some(answer) = self.kept(question) {
@@ -166,49 +172,53 @@ impl Service {
 }
 
 /// A [`ListRequest`] that waits for a thread.
-struct Asked {
-    collection: String,
-    /// Filter, sort, cursor.
-    texts: [Option<String>; 3],
+pub(super) struct Asked {
+    pub(super) collection: String,
+    /// Filter, sort, cursor; search, highlight, facets.
+    texts: [Option<String>; 6],
     wanted: OwnedWanted,
     paging: Paging,
     explain: bool,
 }
 
 impl Asked {
-    fn new(collection: &str, request: ListRequest<'_>) -> Asked {
-        let texts = [request.filter, request.sort, request.cursor].map(|text| text.map(str::to_owned));
+    pub(super) fn new(collection: &str, request: ListRequest<'_>) -> Asked {
+        let search = request.search;
+        let (highlight, facets) = (search.and_then(|one| one.highlight), search.and_then(|one| one.facets));
+        let texts = [request.filter, request.sort, request.cursor, search.map(|one| one.text), highlight, facets];
+        let texts = texts.map(|text| text.map(str::to_owned));
         let wanted = request.wanted.into();
         Asked { collection: collection.to_owned(), texts, wanted, paging: request.paging, explain: request.explain }
     }
 
     /// Without `min`: it was reached when it was asked, so any later view is behind it.
-    fn request(&self) -> ListRequest<'_> {
-        let [filter, sort, cursor] = self.texts.each_ref().map(Option::as_deref);
+    pub(super) fn request(&self) -> ListRequest<'_> {
+        let [filter, sort, cursor, search, highlight, facets] = self.texts.each_ref().map(Option::as_deref);
+        let search = search.map(|text| Searched { text, highlight, facets });
         let (wanted, paging, explain) = (self.wanted.get(), self.paging, self.explain);
-        ListRequest { filter, sort, cursor, wanted, paging, explain, min: None }
+        ListRequest { filter, sort, cursor, wanted, paging, search, explain, min: None }
     }
 }
 
 /// A list, resolved against one view.
-struct Listing<'k> {
+pub(super) struct Listing<'k> {
     kept: &'k Kept,
-    view: Arc<Published>,
-    collection: Arc<Collection>,
-    query: Query,
+    pub(super) view: Arc<Published>,
+    pub(super) collection: Arc<Collection>,
+    pub(super) query: Query,
     /// Where its total is kept, if it can be.
     total: Option<totals::Key>,
-    listed: Listed,
-    look: Look,
-    asker: Asker,
-    paging: Paging,
-    explain: bool,
+    pub(super) listed: Listed,
+    pub(super) look: Look,
+    pub(super) asker: Asker,
+    pub(super) paging: Paging,
+    pub(super) explain: bool,
     /// What its page depends on; `None` where that is not to be kept.
     needs: Option<Needs>,
 }
 
 impl<'k> Listing<'k> {
-    fn new(
+    pub(super) fn new(
         kept: &'k Kept,
         asker: &Asker,
         collection: &str,
@@ -230,7 +240,7 @@ impl<'k> Listing<'k> {
         };
         let sort = request.sort.map_or(Ok(Vec::new()), |text| sort::parse(&collection, text, sees_hidden))?;
         let paging = Paging { per_page: request.paging.per_page.min(limits::PAGE_MAX), ..request.paging };
-        let listed = Listed::new(&collection, request.filter, request.sort);
+        let listed = Listed::new(&collection, request.filter, request.sort, request.search.map(|search| search.text));
         if request.cursor.is_some() && paging.page > 1 {
             let message = "a cursor says where the page begins: page can't be given with it";
             return Err(Error::invalid(message).code("bad_parameter").fault(
@@ -240,7 +250,11 @@ impl<'k> Listing<'k> {
             ));
         }
         let after = request.cursor.map(|cursor| listed.mark(cursor)).transpose()?;
-        let total = if paging.count { total_key(schema, &collection, &guard, filter.as_ref(), request) } else { None };
+        let total = if paging.count && request.search.is_none() {
+            total_key(schema, &collection, &guard, filter.as_ref(), request)
+        } else {
+            None
+        };
         let query = Query {
             collection: collection.id,
             schema: collection.version,
@@ -265,7 +279,7 @@ impl<'k> Listing<'k> {
             explain: request.explain,
             needs: None,
         };
-        if kept.cache.is_some() && !request.explain {
+        if kept.cache.is_some() && !request.explain && request.search.is_none() {
             listing.needs = Some(listing.needs()?);
         }
         Ok(listing)
@@ -331,17 +345,18 @@ impl<'k> Listing<'k> {
         if let (None, Some(key), Some(total)) = (kept, &self.total, page.total) {
             self.kept.totals.put(key.clone(), self.view.position.seq, total);
         }
-        let explained = self.explain.then_some(Explained {
-            collection: &self.collection,
-            plan: &page.plan,
-            rows_read: page.rows_read,
-        });
+        let mut beside = Vec::new();
+        if self.explain {
+            beside.extend_from_slice(b",\"explain\":");
+            let explained = Explained { collection: &self.collection, plan: &page.plan, rows_read: page.rows_read };
+            explained.write(&mut beside);
+        }
         let next = page.more.as_deref().map(|mark| self.listed.cursor(mark));
-        output::page(self.paging, kept.or(page.total), &page.records, write, next.as_deref(), explained)
+        output::page(self.paging, kept.or(page.total), &page.records, write, next.as_deref(), &beside)
     }
 
     /// Rule and filter.
-    fn conditions(&self) -> Vec<&Predicate> {
+    pub(super) fn conditions(&self) -> Vec<&Predicate> {
         rule(&self.query.guard).into_iter().chain(&self.query.filter).collect()
     }
 }

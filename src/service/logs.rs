@@ -289,7 +289,7 @@ impl LinePage {
         }
         let total = self.paging.count.then_some(self.total);
         let write = |(_, line): &(Vec<Value>, Line), out: &mut Vec<u8>| write(&self.look, line, out);
-        output::page(self.paging, total, &self.found, write, None, None)
+        output::page(self.paging, total, &self.found, write, None, b"")
     }
 }
 

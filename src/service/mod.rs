@@ -32,6 +32,7 @@ mod relations;
 pub mod replication;
 mod report;
 mod scan_pool;
+pub mod search;
 mod shape;
 mod spool;
 mod standing;
@@ -52,6 +53,7 @@ use crate::limits;
 use crate::live::Bus;
 use crate::model::predicate::{QueryPairs, Request};
 use crate::outbound::Dialer;
+use crate::search::Search;
 use crate::time::Millis;
 
 pub use access::{Asker, Caller};
@@ -84,6 +86,8 @@ struct Inner {
     handlers: Handlers,
     replication: Replication,
     backups: Backups,
+    /// So does its thread.
+    search: Search,
     streams: listen::Streams,
     imports: Places,
     aggregates: Places,
@@ -127,6 +131,7 @@ impl Service {
             passwords: ScanPool::for_passwords()?,
             lists,
             bus: Bus::start(core.clone())?,
+            search: Search::start(core.clone())?,
             handlers: Handlers::start(core.clone(), handlers::means(&core, dialer.clone(), cache.clone()))?,
             remotes: aggregate::Remotes::new(dialer),
             cache,

@@ -3,13 +3,12 @@
 use crate::error::Result;
 use crate::model::json::{write_i64, write_text};
 use crate::service::Paging;
-use crate::service::explain::Explained;
 
 /// Bytes set aside for one item of a list: most records fit, and a list grows its buffer few times.
 const ITEM_BYTES: usize = 256;
 
 /// A page of a list in the shape that PocketBase's clients read. `write` appends one item; `next` is the cursor of what
-/// comes behind.
+/// comes behind. `beside` is what else stands in it, each member behind a comma.
 ///
 /// # Errors
 /// Those of `write`.
@@ -19,7 +18,7 @@ pub(super) fn page<T>(
     items: &[T],
     mut write: impl FnMut(&T, &mut Vec<u8>) -> Result<()>,
     next: Option<&str>,
-    explained: Option<Explained<'_>>,
+    beside: &[u8],
 ) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128 + ITEM_BYTES * items.len());
     number(&mut out, b"{\"page\":", paging.page);
@@ -43,10 +42,7 @@ pub(super) fn page<T>(
         Some(next) => write_text(&mut out, next),
         None => out.extend_from_slice(b"null"),
     }
-    if let Some(explained) = explained {
-        out.extend_from_slice(b",\"explain\":");
-        explained.write(&mut out);
-    }
+    out.extend_from_slice(beside);
     out.push(b'}');
     Ok(out)
 }
@@ -67,7 +63,7 @@ mod tests {
             write_i64(out, *item as i64);
             Ok(())
         };
-        let bytes = page(paging, total, items, write, None, None);
+        let bytes = page(paging, total, items, write, None, b"");
         String::from_utf8(bytes.expect("writable")).expect("text")
     }
 

@@ -48,6 +48,7 @@ fn of_change(stored: &Collection, change: &Redefinition) -> Json {
         "rules": rules.collect::<Vec<_>>(),
         "checks": next.checks != stored.checks,
         "output": next.output != stored.output,
+        "search": next.search != stored.search,
         "records": match change.rows {
             Rows::Unseen => "unseen",
             Rows::Checked => "checked",

@@ -29,7 +29,16 @@ fn start() -> (Service, Threads) {
 
 fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
     let paging = Paging { page: 1, per_page: 1, count };
-    ListRequest { filter, sort: None, wanted: Wanted::default(), paging, cursor: None, explain: false, min: None }
+    ListRequest {
+        filter,
+        sort: None,
+        wanted: Wanted::default(),
+        paging,
+        cursor: None,
+        search: None,
+        explain: false,
+        min: None,
+    }
 }
 
 fn list(service: &Service, asker: &Asker, collection: &str, request: ListRequest<'_>) -> serde_json::Value {

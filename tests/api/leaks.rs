@@ -19,12 +19,15 @@ const PASSWORD: &str = "correct horse";
 
 const DEFINITIONS: [&str; 4] = [
     r#"{"name":"people","type":"auth","fields":[{"name":"name","type":"text"},{"name":"open","type":"bool"},
-        {"name":"note","type":"text","hidden":true}],"listRule":"open = true || id = @request.auth.id",
+        {"name":"note","type":"text","hidden":true}],"search":{"fields":{"note":{},"name":{}},"facets":["name","note"]},
+        "listRule":"open = true || id = @request.auth.id",
         "viewRule":"open = true || id = @request.auth.id"}"#,
     r#"{"name":"orders","fields":[{"name":"user","type":"relation","collection":"people"},
         {"name":"to","type":"relation","collection":"people","maxSelect":3},{"name":"total","type":"number"},
         {"name":"text","type":"text"},{"name":"data","type":"json"},{"name":"open","type":"bool"},
-        {"name":"note","type":"text","hidden":true},{"name":"rank","type":"number","hidden":true}],
+        {"name":"note","type":"text","hidden":true},{"name":"rank","type":"number","hidden":true},
+        {"name":"words","type":"text"}],
+        "search":{"fields":{"words":{"language":"en"},"text":{"boost":2},"note":{"boost":9}},"facets":["text","open","rank","user"]},
         "indexes":[{"name":"by_total","fields":["total"]},{"name":"by_note","fields":["note"]},
         {"name":"by_rank","fields":["rank","total"]},{"name":"by_text","fields":["text","-total"]}],
         "listRule":"open = true || user = @request.auth.id","viewRule":"open = true || user = @request.auth.id",
@@ -80,8 +83,9 @@ impl World {
             let (user, to, total, text) = (by.below(8), by.below(8), by.below(20), by.below(6));
             let user = if user == 0 && open { "ada".to_owned() } else { format!("p{}", 1 + user % 7) };
             let body = format!(
-                r#"{{"id":"o{n}","user":"{user}","to":["p{}"],"total":{total},"text":"t{text}","data":{{"a":{text}}},"open":{open},"note":"{HIDDEN}{}","rank":{}}}"#,
+                r#"{{"id":"o{n}","user":"{user}","to":["p{}"],"total":{total},"text":"t{text}","words":"{}","data":{{"a":{text}}},"open":{open},"note":"{HIDDEN}{}","rank":{}}}"#,
                 1 + to % 7,
+                words(by),
                 unseen.next(),
                 // What a rule asks is the same for all: the lists must be.
                 if open { seen.below(6) } else { unseen.below(6) },
@@ -116,6 +120,11 @@ impl World {
             Who::Root => self.root.clone(),
         };
         let mut headers = vec![("content-type", "application/json"), ("x-request-id", "same")];
+        // What is found is found of all that was written.
+        let position = self.server.core.view().position.to_string();
+        if asked.target.contains("search=") {
+            headers.push(("millpond-min-seq", &position));
+        }
         if !token.is_empty() {
             headers.push(("authorization", &token));
         }
@@ -269,9 +278,51 @@ impl Asking {
                 if self.rng.once_in(20) {
                     parts.push("explain=1".to_owned());
                 }
+                if self.rng.once_in(3) {
+                    parts.push(self.search(collection));
+                }
                 get(format!("{records}?{}", parts.join("&")))
             }
         }
+    }
+
+    fn search(&mut self, collection: &str) -> String {
+        let searches: [&[&'static str]; 2] = [
+            &[
+                "wolf",
+                "wolves%20h",
+                "woof",
+                "%22red%20fox%22",
+                "fox%20-red",
+                "-hen",
+                "words:hunted",
+                "t%23",
+                "the%20hunt",
+            ],
+            &["n%23", "note:hidden", "hidden", "nope:x", "n", "-n1"],
+        ];
+        let other = self.rng.once_in(8);
+        let search = self.one(searches[usize::from(collection == "people" || other)]);
+        let number = self.rng.below(9).to_string();
+        let mut text = format!("search={}", search.replace("%23", &number));
+        if self.rng.once_in(2) {
+            text.push_str(self.one(&[
+                "&highlight=words",
+                "&highlight=words,text",
+                "&highlight=name",
+                "&highlight=note",
+            ]));
+        }
+        if self.rng.once_in(2) {
+            text.push_str(self.one(&[
+                "&facets=text,open",
+                "&facets=user",
+                "&facets=name",
+                "&facets=rank",
+                "&facets=note",
+            ]));
+        }
+        text
     }
 
     fn id(&mut self, collection: &str) -> String {
@@ -453,6 +504,13 @@ impl Asking {
             _ => first,
         }
     }
+}
+
+/// Some of few words, so that many records have the same.
+fn words(rng: &mut Rng) -> String {
+    const WORDS: [&str; 9] = ["the", "wolf", "wolves", "red", "fox", "hen", "hunts", "hunted", "house"];
+    let count = 1 + rng.below(12);
+    (0..count).map(|_| WORDS[rng.below(9) as usize]).collect::<Vec<_>>().join(" ")
 }
 
 fn escaped(text: &str) -> String {

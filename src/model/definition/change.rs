@@ -127,6 +127,7 @@ fn renumber(stored: &Collection, wanted: &mut Collection, shadows: &mut [Shadow]
         wanted.indexes.iter_mut().flat_map(|index| &mut index.fields).for_each(|part| swap(&mut part.field));
         wanted.checks.iter_mut().filter_map(|check| check.field.as_mut()).for_each(swap);
         wanted.output.embed.iter_mut().for_each(|embed| swap(&mut embed.field));
+        wanted.search.iter_mut().flat_map(|search| search.each_field()).for_each(swap);
         let own = wanted.id;
         let kinds = |id: FieldId, fields: &[Field]| {
             fields.iter().any(|field| {

@@ -13,7 +13,7 @@ use crate::model::schema::{
 };
 use crate::model::value::Value;
 
-use super::{auth, output};
+use super::{auth, output, search};
 
 /// How far an index is built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +27,12 @@ pub struct Built {
 /// What stands in the place of an index for a staged definition: ids of indexes begin at 1.
 pub const STAGED: IndexId = IndexId(0);
 
+/// The same for what a collection is searched by: a definition has far fewer indexes.
+pub const SEARCHED: IndexId = IndexId(u32::MAX);
+
 /// Appends the definition as JSON. Relations name their collection as `schema` has it now; indexes of the server's own
-/// are left out. `built` says how far those have come that are being built, under [`STAGED`] how far a staged definition.
+/// are left out. `built` says how far those have come that are being built, under [`STAGED`] how far a staged definition, under [`SEARCHED`] how far
+/// the index that it is searched by.
 pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId, Built>, out: &mut Vec<u8>) {
     let fields: Vec<Json> = collection.fields.iter().map(|field| of_field(schema, collection, field)).collect();
     let indexes = collection.indexes.iter().filter(|index| !index.system);
@@ -57,6 +61,10 @@ pub fn format(schema: &Schema, collection: &Collection, built: &BTreeMap<IndexId
         }
         if !collection.output.is_plain() {
             map.insert("output".to_owned(), output::format(schema, collection));
+        }
+        if let Some(search) = &collection.search {
+            let state = built.get(&SEARCHED).copied();
+            map.insert("search".to_owned(), search::format(collection, search, state));
         }
         if collection.staged.is_some() {
             let Built { rows, of } = built.get(&STAGED).copied().unwrap_or_default();

@@ -18,13 +18,14 @@ mod names;
 mod object;
 mod output;
 mod reading;
+mod search;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use auth::BESIDE_PASSWORD;
 pub use change::{Redefinition, Rows};
-pub use format::{Built, STAGED, format};
+pub use format::{Built, SEARCHED, STAGED, format};
 pub use import::{Import, import};
 pub use json_schema::json_schema;
 

@@ -15,7 +15,7 @@ use crate::model::schema::{Collection, CollectionKind, Output, Rules, Schema};
 use crate::time::Millis;
 
 use super::object::Object;
-use super::{auth, checks, fields, format, indexes, names, output};
+use super::{auth, checks, fields, format, indexes, names, output, search};
 
 /// What a body may say of the ids of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,7 @@ impl<'a> Reading<'a> {
             rules: Rules::default(),
             checks: Vec::new(),
             output: Output::default(),
+            search: None,
             created: now,
             updated: now,
             defined: Seq::ZERO,
@@ -91,6 +92,7 @@ impl<'a> Reading<'a> {
             updated: now,
             indexes: Vec::new(),
             checks: Vec::new(),
+            search: None,
             staged: None,
             refused: None,
             ..stored.clone()
@@ -119,7 +121,7 @@ impl<'a> Reading<'a> {
         if self.stored.is_none() || self.object.has("authToken") {
             self.collection.auth_token = auth::token(&mut self.object, self.collection.kind, faults);
         }
-        not_yet(&mut self.object, self.ids, faults);
+        set_by_server(&mut self.object, self.ids, faults);
         self.rules(faults);
     }
 
@@ -158,6 +160,7 @@ impl<'a> Reading<'a> {
         indexes::check_defaults(&self.object, &self.collection, faults);
         self.whole &= checks::read(&mut self.object, &mut self.collection, faults);
         output::read(schema, &mut self.object, &mut self.collection, faults);
+        search::read(&mut self.object, self.ids, &mut self.collection, faults);
         std::mem::take(&mut self.object).finish(faults);
     }
 
@@ -184,6 +187,15 @@ impl<'a> Reading<'a> {
                 *names = Json::Null;
             }
             self.object.put("output", kept);
+        }
+        if !self.object.has("search")
+            && let Some(mut kept) = stored.search.clone()
+        {
+            kept.fields.retain(|one| is_there(one.field));
+            kept.facets.retain(|field| is_there(*field));
+            if !kept.fields.is_empty() {
+                self.object.put("search", search::format(collection, &kept, None));
+            }
         }
         self.collection.output = Output::default();
     }
@@ -229,12 +241,8 @@ fn kind(object: &mut Object, faults: &mut Faults) -> CollectionKind {
     CollectionKind::Base
 }
 
-/// Parts of a definition that the contract names and this server doesn't carry out yet, and those that only the server
-/// sets: a definition that was read from a server has them.
-fn not_yet(object: &mut Object, ids: Ids, faults: &mut Faults) {
-    if object.take("search").is_some() {
-        object.fault("search", "not_known_yet", "search is not known yet", faults);
-    }
+/// Parts of a definition that only the server sets: one that was read from a server has them.
+fn set_by_server(object: &mut Object, ids: Ids, faults: &mut Faults) {
     for key in ["id", "created", "updated", "system", "changing", "refused"] {
         if object.take(key).is_some() && ids == Ids::Refused {
             object.fault(key, "read_only", "is set by the server", faults);

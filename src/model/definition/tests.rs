@@ -3,6 +3,7 @@
 mod auth;
 mod changes;
 mod schemas;
+mod searches;
 
 use super::*;
 use crate::id::{FieldId, IndexId};
@@ -152,7 +153,7 @@ fn each_fault_is_named_with_its_path() {
         ),
         (r#"{"name": "c", "type": "other"}"#, "type: unknown_type;"),
         (r#"{"name": "c", "nope": 1, "more": null}"#, "nope: unknown_setting;more: unknown_setting;"),
-        (r#"{"name": "c", "checks": [], "search": {}, "output": {}}"#, "search: not_known_yet;"),
+        (r#"{"name": "c", "checks": [], "search": {}, "output": {}}"#, "search.fields: required;"),
         (r#"{"name": "c", "id": "5", "created": "x"}"#, "id: read_only;created: read_only;"),
         (r#"{"name": "c", "listRule": "id != ''", "viewRule": 5}"#, "viewRule: wrong_type;"),
         (r#"{"name": "c", "fields": {}}"#, "fields: wrong_type;"),

@@ -196,7 +196,7 @@ impl<'a> Asked<'a> {
 }
 
 /// What the guard asks of each record.
-fn rule(query: &Query) -> Option<&Predicate> {
+pub(super) fn rule(query: &Query) -> Option<&Predicate> {
     if let Rows::Where(rule) = query.guard.rows(Action::List) { Some(rule) } else { None }
 }
 
@@ -349,7 +349,7 @@ enum Last {
     Unread(RecordId),
 }
 
-fn mark(order: &[SortKey], record: &Record) -> Box<[u8]> {
+pub(super) fn mark(order: &[SortKey], record: &Record) -> Box<[u8]> {
     let mut bytes = Vec::with_capacity(64);
     place::write(&mut bytes, order, &record.id, &record.fields);
     place::mark(&bytes, &record.id)

@@ -1,4 +1,5 @@
-//! Lists: choosing where to walk (`plan`), walking there (`walk`), and making a page of what is met (`list`).
+//! Lists: choosing where to walk (`plan`), walking there (`walk`), and making a page of what is met (`list`). What search
+//! finds is asked the same (`among`).
 //!
 //! The order of a list is total: the sort keys, then the record id in the direction of the last sort key (ascending if
 //! there is none). An index's entries end in ids of the direction of its last field, so a walk in either direction
@@ -8,11 +9,13 @@
 //! Invariants: a query is run only under its guard, and never reads more rows than its budget; whatever the plan, the
 //! records are those of which rule and filter hold.
 
+mod among;
 mod list;
 mod place;
 mod plan;
 mod walk;
 
+pub use among::{Among, among};
 pub(super) use list::Asked;
 pub use list::{Budget, Maker, Page, each, list, list_of};
 pub(super) use place::total_order;

@@ -66,14 +66,19 @@ pub(in crate::state) struct Ground<'a> {
 impl Ground<'_> {
     /// A record that an index or an earlier step says is there.
     pub(in crate::state) fn row(&self, id: RecordId, key: &mut Vec<u8>) -> Result<Stored> {
-        key::set_row(key, self.collection.id, self.collection.generation, &id);
-        match self.read.get(key)? {
-            Some(bytes) => self.stored(id, &bytes),
+        match self.row_if_any(id.clone(), key)? {
+            Some(stored) => Ok(stored),
             None => Err(Error::damaged(format!(
                 "collection {} has an index entry of the record {id}, which it does not have",
                 self.collection.name
             ))),
         }
+    }
+
+    /// A record that may be there.
+    pub(super) fn row_if_any(&self, id: RecordId, key: &mut Vec<u8>) -> Result<Option<Stored>> {
+        key::set_row(key, self.collection.id, self.collection.generation, &id);
+        self.read.get(key)?.map(|bytes| self.stored(id, &bytes)).transpose()
     }
 
     /// Decodes a row. A long one takes as long as many steps.

@@ -153,6 +153,7 @@ pub(super) fn things(id: u32, generation: u32) -> Collection {
         ],
         rules: Rules::default(),
         checks: Vec::new(),
+        search: None,
         output: Output::default(),
         created: Millis(1),
         updated: Millis(1),
