@@ -55,7 +55,7 @@ const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "F15",
-        what: "fuzz (expressions, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
+        what: "fuzz (expressions, aggregates, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
         unit: "inputs",
         sizes: [50_000, 1_000_000, 100_000_000],
     },
@@ -70,6 +70,12 @@ const FIGURES: &[Figure] = &[
         what: "planted secrets (passwords, their hashes, token keys, hidden fields) in an answer or a log line",
         unit: "answers",
         sizes: [2_000, 20_000, 1_000_000],
+    },
+    Figure {
+        name: "A1",
+        what: "aggregates of one source and of two, of random records, definitions, filters, keys, values and rules: another answer than a naive loop's",
+        unit: "aggregates",
+        sizes: [1_000, 10_000, 100_000],
     },
     Figure {
         name: "L1",
