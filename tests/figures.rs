@@ -67,7 +67,7 @@ const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "F15",
-        what: "fuzz (expressions, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
+        what: "fuzz (expressions, aggregates, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
         unit: "inputs",
         sizes: [50_000, 1_000_000, 100_000_000],
     },
@@ -88,6 +88,12 @@ const FIGURES: &[Figure] = &[
         what: "backups under load, and folders restored from them and the archived log to random entries: a record that is not what its client was told it was then, derived keys or digests that don't fit",
         unit: "restores",
         sizes: [10, 50, 1_000],
+    },
+    Figure {
+        name: "A1",
+        what: "aggregates of one source and of two, of random records, definitions, filters, keys, values and rules: another answer than a naive loop's",
+        unit: "aggregates",
+        sizes: [1_000, 10_000, 100_000],
     },
     Figure {
         name: "L1",

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stderr, reason = "a bench that fails says so")]
 
 mod accounts;
+mod aggregates;
 mod answer;
 mod base;
 mod builds;
@@ -64,6 +65,7 @@ const ALL: &[(&str, Run)] = &[
     ("disk", disk::run),
     ("base", base::run),
     ("live", live::run),
+    ("aggregates", aggregates::run),
     ("reads", reads::run),
     ("reads", accounts::run),
     ("lists", lists::small),

@@ -139,6 +139,14 @@ impl Model {
         }
     }
 
+    /// What a caller's own expressions look at of other records.
+    pub(crate) fn sight(&mut self, anonymous: bool) -> &Records {
+        if anonymous && self.seen.is_none() {
+            self.seen = Some(self.seen_by_nobody());
+        }
+        if anonymous { self.seen.as_ref().expect("made") } else { &self.records }
+    }
+
     fn scanned(&mut self, asked: &Question) -> Option<Vec<(String, Place)>> {
         if asked.anonymous && self.seen.is_none() {
             self.seen = Some(self.seen_by_nobody());

@@ -10,6 +10,7 @@ use crate::model::{Model, Question, Write, pick};
 use crate::storm;
 use crate::support::http::Client;
 use crate::support::rng::Rng;
+use crate::totals::{self, Asked};
 
 /// Questions between two writes.
 const QUIET: u64 = 12;
@@ -74,6 +75,31 @@ impl<'a> Round<'a> {
             self.case()?;
         }
         self.storm()
+    }
+
+    /// Asks so many aggregates; each is a case.
+    pub(crate) fn aggregate(&mut self, cases: u64) -> Check {
+        for case in 0..cases {
+            if case % QUIET == 0 {
+                self.random_write()?;
+            }
+            let asked = [self.asked(), self.asked()];
+            let two = self.rng.once_in(4);
+            let (client, model, rng) = (&mut *self.client, &mut self.model, &mut self.rng);
+            let done = match &asked {
+                [one, other] if two && one.question.collection == other.question.collection => {
+                    totals::two(client, model, [one, other], rng)
+                }
+                [one, _] => totals::one(client, model, one, rng),
+            };
+            done.map_err(|error| format!("{asked:?}\n{error}\n{}", self.shown()))?;
+        }
+        Ok(())
+    }
+
+    fn asked(&mut self) -> Asked {
+        let (question, _) = self.question();
+        Asked::random(&mut self.rng, question)
     }
 
     /// Much at once, and then all that is asked for again and again, once more.

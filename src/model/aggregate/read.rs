@@ -312,8 +312,8 @@ impl Reader<'_> {
         let names: Option<Vec<Box<str>>> =
             items.and_then(|items| items.into_iter().map(|item| text_of(item).map(Into::into)).collect());
         let sound = names.filter(|names| {
-            let twice = |(at, name): (usize, &Box<str>)| names[..at].contains(name);
-            !names.is_empty() && names.len() <= limits::AGGREGATE_NAMES_MAX && !names.iter().enumerate().any(twice)
+            let twice = (1..names.len()).any(|at| names[..at].contains(&names[at]));
+            !names.is_empty() && names.len() <= limits::AGGREGATE_NAMES_MAX && !twice
         });
         if sound.is_none() {
             let message =

@@ -21,12 +21,15 @@ fn orders() -> (Schema, Collection) {
     (schema, collection)
 }
 
-/// Sources of these names, each with `(name, text)` for its keys and values.
-fn request(sources: &[(&str, &[(&str, &str)], &[(&str, &str)])]) -> Aggregation {
+/// Names with texts.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// Sources of these names, each with its keys and values.
+fn request(sources: &[(&str, Pairs<'_>, Pairs<'_>)]) -> Aggregation {
     fn named<'a>(list: &'a [(&str, &str)]) -> impl Iterator<Item = Named> + 'a {
         list.iter().map(|(name, text)| Named { name: (*name).into(), text: (*text).into() })
     }
-    let source = |(name, group, values): &(&str, &[(&str, &str)], &[(&str, &str)])| Source {
+    let source = |(name, group, values): &(&str, Pairs<'_>, Pairs<'_>)| Source {
         group: named(group).collect(),
         values: named(values).collect(),
         ..Source::named(name)

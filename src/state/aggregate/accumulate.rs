@@ -111,15 +111,15 @@ impl Accumulator {
                 moments.squares.merge(more.squares);
                 moments.count += more.count;
             }
-            (Accumulator::Extreme(best), Accumulator::Extreme(other)) => {
-                if !other.is_null() && (best.is_null() || is_better(reduction, &other, best)) {
-                    *best = other;
-                }
+            (Accumulator::Extreme(best), Accumulator::Extreme(other))
+                if !other.is_null() && (best.is_null() || is_better(reduction, &other, best)) =>
+            {
+                *best = other;
             }
-            (Accumulator::Edge(edge), Accumulator::Edge(Some(other))) => {
-                if edge.as_ref().is_none_or(|edge| is_beyond(reduction, &other.0, &edge.0)) {
-                    *edge = Some(other);
-                }
+            (Accumulator::Edge(edge), Accumulator::Edge(Some(other)))
+                if edge.as_ref().is_none_or(|edge| is_beyond(reduction, &other.0, &edge.0)) =>
+            {
+                *edge = Some(other);
             }
             (Accumulator::Distinct(set), Accumulator::Distinct(mut other)) => {
                 if other.len() > set.len() {
@@ -132,7 +132,7 @@ impl Accumulator {
                 return twice.sum();
             }
             (Accumulator::Sample(values), Accumulator::Sample(mut other)) => values.append(&mut other),
-            // Of one reduction both are of one kind.
+            // Of one reduction both are of one kind; of an extreme or an edge the one that is kept is there already.
             _ => {}
         }
         0
