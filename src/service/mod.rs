@@ -12,6 +12,7 @@ pub mod auth;
 pub mod batch;
 pub mod cache;
 pub mod collections;
+pub mod described;
 mod explain;
 pub mod export;
 pub mod figures;
