@@ -9,6 +9,8 @@ mod aggregates;
 mod batches;
 #[path = "api/cache.rs"]
 mod cache;
+#[path = "api/documents.rs"]
+mod documents;
 #[path = "api/edge.rs"]
 mod edge;
 #[path = "api/followers.rs"]

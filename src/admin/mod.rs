@@ -23,6 +23,9 @@ use files::{FILES, File};
 /// Where the page is.
 const PLACE: &str = "/_/";
 
+/// Where the reference of the API is: the same files show it, from `/api/openapi.json`.
+const DOCS: &str = "/api/docs";
+
 /// Only what this server serves: no inline script or style, no frame around the page, no form that leaves it, and no text
 /// that becomes markup.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -49,7 +52,11 @@ pub fn paths() -> Vec<String> {
 }
 
 fn path(file: &File) -> String {
-    format!("{PLACE}{}", if file.name == "index.html" { "" } else { file.name })
+    match file.name {
+        "index.html" => PLACE.to_owned(),
+        "docs.html" => DOCS.to_owned(),
+        other => format!("{PLACE}{other}"),
+    }
 }
 
 /// A file's version: the hash of what is in it.

@@ -53,12 +53,22 @@ fn nothing_needs_what_the_policy_forbids() {
             assert!(!text.contains(word), "{} has {word}", file.name);
         }
     }
+    for page in FILES.iter().filter(|file| file.name.ends_with(".html")) {
+        let text = page.content;
+        assert!(!text.contains("<style") && !text.contains("style=") && !text.contains("onload"), "{}", page.name);
+        let with_source = ["<script src=\"", "<script type=\"module\" src=\""].map(|one| text.matches(one).count());
+        assert_eq!(text.matches("<script").count(), with_source.iter().sum::<usize>(), "{}", page.name);
+    }
+}
+
+#[test]
+fn all_modules_are_fetched_at_once() {
     let index = FILES.iter().find(|file| file.name == "index.html").expect("an index").content;
-    assert!(!index.contains("<style") && !index.contains("style=") && !index.contains("onload"), "nothing inline");
-    assert!(
-        index.matches("<script").count()
-            == index.matches("<script src=\"").count() + index.matches("<script type=\"module\" src=\"").count()
-    );
+    let later = |name: &&str| name.ends_with(".js") && !name.starts_with("js/docs/");
+    for name in FILES.iter().map(|file| file.name).filter(later) {
+        let named = [format!("src=\"{name}\""), format!("<link rel=\"modulepreload\" href=\"{name}\">")];
+        assert_eq!(named.iter().map(|one| index.matches(one.as_str()).count()).sum::<usize>(), 1, "{name}");
+    }
 }
 
 #[tokio::test]

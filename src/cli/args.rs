@@ -60,6 +60,8 @@ pub(super) enum Command {
     Import(Import),
     /// Writes the records of a collection to a file or to standard output; as import, on a folder or a server.
     Export(Export),
+    /// Writes the types of all records as TypeScript, of a folder or, with --url, of a running server.
+    Types(Types),
     /// Prints the version.
     Version,
 }
@@ -136,6 +138,14 @@ pub(super) struct Export {
     /// Only these parts of each.
     #[arg(long, value_name = "NAMES")]
     pub(super) fields: Option<String>,
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Types {
+    /// File to be written. [default: standard output]
+    pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) target: Target,
 }

@@ -14,6 +14,7 @@ mod serve;
 mod superuser;
 mod target;
 mod transfer;
+mod types;
 
 use std::process::ExitCode;
 
@@ -57,6 +58,7 @@ fn run(args: Args) -> Result<()> {
         Command::Log(log) => log::run(&log),
         Command::Import(args) => transfer::import(&args),
         Command::Export(args) => transfer::export(&args),
+        Command::Types(args) => types::run(&args),
         Command::Version => {
             say(format_args!("millpond {}", env!("CARGO_PKG_VERSION")));
             Ok(())

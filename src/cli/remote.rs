@@ -105,15 +105,25 @@ impl Remote {
     }
 }
 
-/// The whole body of an answer, as JSON.
+/// The whole body of an answer.
+///
+/// # Errors
+/// `Unavailable` where it breaks off.
+pub(super) async fn whole(answer: Response<Incoming>) -> Result<Bytes> {
+    let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+    Ok(body.map_err(|error| no_answer(&error))?.to_bytes())
+}
+
+/// The same as JSON.
 ///
 /// # Errors
 /// `Unavailable` where it breaks off or is none.
 pub(super) async fn json(answer: Response<Incoming>) -> Result<Value> {
-    let no_json = |error: &dyn std::fmt::Display| Error::new(Kind::Unavailable, format!("no answer: {error}"));
-    let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| no_json(&error))?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|error| no_json(&error))
+    serde_json::from_slice(&whole(answer).await?).map_err(|error| no_answer(&error))
+}
+
+fn no_answer(error: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Unavailable, format!("no answer: {error}"))
 }
 
 /// What the server says is wrong; what it had done before it, too.

@@ -30,6 +30,7 @@ mod inner;
 mod logs;
 mod meters;
 mod multipart;
+mod openapi;
 mod ops;
 mod params;
 mod problem;

@@ -10,7 +10,7 @@ use crate::http::problem::Refusal;
 use crate::http::rates::Class;
 use crate::http::{
     App, aggregate, auth, backups, batch, cache, collections, export, forward, handlers, health, import, logs, meters,
-    realtime, records, replication, ws,
+    openapi, realtime, records, replication, ws,
 };
 
 /// A path with a method that it takes.
@@ -68,6 +68,8 @@ fn table() -> Vec<Row> {
         (Method::GET, "/readyz", Reads, get(health::ready)),
         (Method::GET, "/metrics", Reads, get(meters::metrics)),
         (Method::GET, HEALTH, Reads, get(health::health)),
+        (Method::GET, "/api/openapi.json", Reads, get(openapi::openapi)),
+        (Method::GET, "/api/types.d.ts", Reads, get(openapi::types)),
         (Method::POST, SETUP, Grants, post(auth::set_up)),
         (Method::GET, COLLECTIONS, Reads, get(collections::list)),
         (Method::POST, COLLECTIONS, Writes, post(collections::create)),

@@ -13,6 +13,7 @@ pub mod backups;
 pub mod batch;
 pub mod cache;
 pub mod collections;
+pub mod described;
 mod explain;
 pub mod export;
 pub mod figures;

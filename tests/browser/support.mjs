@@ -49,9 +49,14 @@ export async function startServer(...flags) {
       token = answer.token;
       return answer;
     },
-    async api(method, path, body) {
+    /** The answer to a request, whatever it is. */
+    ask(method, path, body) {
       const headers = { ...(body && { "Content-Type": "application/json" }), ...(token && { Authorization: token }) };
-      const response = await fetch(base + path, { method, headers, body: body && JSON.stringify(body) });
+      return fetch(base + path, { method, headers, body: body && JSON.stringify(body) });
+    },
+    /** What a request that must be good is answered. */
+    async api(method, path, body) {
+      const response = await this.ask(method, path, body);
       const answer = response.status === 204 ? null : await response.json();
       assert.ok(response.ok, `${method} ${path}: ${response.status} ${JSON.stringify(answer)}`);
       return answer;

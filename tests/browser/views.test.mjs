@@ -8,6 +8,26 @@ import { close, fitsItsWidth, isAccessible, openPage, startBrowser, startServer,
 let server;
 let browser;
 let signedIn;
+const VIEWS = [
+  ["#", "Overview"],
+  ["#collections", "Collections"],
+  ["#collections/orders", "orders"],
+  ["#collections/products?filter=price+%3E+3&sort=-price", "products"],
+  ["#new", "New collection"],
+  ["#define/orders", "Definition of orders"],
+  ["#define/orders?tab=indexes", "Definition of orders"],
+  ["#define/orders?tab=rules", "Definition of orders"],
+  ["#define/orders?tab=checks", "Definition of orders"],
+  ["#define/orders?tab=output", "Definition of orders"],
+  ["#define/orders?tab=json", "Definition of orders"],
+  ["#live", "Live"],
+  ["#handlers", "Handlers"],
+  ["#access", "Users & keys"],
+  ["#cache", "Cache"],
+  ["#logs", "Logs"],
+  ["#nowhere", "Nothing here"],
+];
+
 before(async () => {
   [server, browser] = await Promise.all([startServer("--request-log-level", "debug"), startBrowser()]);
   signedIn = await server.prepare();
@@ -54,31 +74,17 @@ before(async () => {
     collections: ["orders"],
     actions: ["list"],
   });
+  // Views that a server shows once it has what they are about.
+  for (const [path, place, heading] of [
+    ["/api/replication", "#followers", "Followers"],
+    ["/api/backups", "#backups", "Backups"],
+  ])
+    if ((await server.ask("GET", path)).status !== 404) VIEWS.push([place, heading]);
 });
 after(async () => {
   await browser?.close();
   await server?.stop();
 });
-
-const VIEWS = [
-  ["#", "Overview"],
-  ["#collections", "Collections"],
-  ["#collections/orders", "orders"],
-  ["#collections/products?filter=price+%3E+3&sort=-price", "products"],
-  ["#new", "New collection"],
-  ["#define/orders", "Definition of orders"],
-  ["#define/orders?tab=indexes", "Definition of orders"],
-  ["#define/orders?tab=rules", "Definition of orders"],
-  ["#define/orders?tab=checks", "Definition of orders"],
-  ["#define/orders?tab=output", "Definition of orders"],
-  ["#define/orders?tab=json", "Definition of orders"],
-  ["#live", "Live"],
-  ["#handlers", "Handlers"],
-  ["#access", "Users & keys"],
-  ["#cache", "Cache"],
-  ["#logs", "Logs"],
-  ["#nowhere", "Nothing here"],
-];
 
 for (const colorScheme of ["light", "dark"])
   test(`every view is accessible, ${colorScheme}`, async () => {
@@ -106,6 +112,48 @@ test("every view fits a phone, and its menu leads everywhere", async () => {
   await page.getByRole("dialog").getByRole("link", { name: "Logs" }).click();
   await page.getByRole("heading", { name: "Logs" }).waitFor();
   assert.equal(await page.getByRole("dialog").count(), 0);
+  await close(page);
+});
+
+test("the reference of the API has the collections, and every call of it opens", async () => {
+  for (const colorScheme of ["light", "dark"]) {
+    const page = await openPage(browser, server, { signedIn, colorScheme });
+    await page.goto("/api/docs#orders_createRecord");
+    const call = page.locator("#orders_createRecord");
+    await call.getByText("a paid order needs a total").waitFor({ state: "attached" });
+    assert.ok(
+      await call.getByRole("region", { name: "Body of POST /api/collections/orders/records", exact: true }).isVisible(),
+    );
+    await isAccessible(page, `the reference, ${colorScheme}`);
+    await page.getByLabel("Find a call").first().fill("batch");
+    await page.locator("#orders_createRecord").waitFor({ state: "hidden" });
+    await close(page);
+  }
+  const phone = await openPage(browser, server, { viewport: { width: 360, height: 740 } });
+  await phone.goto("/api/docs");
+  await phone.getByRole("heading", { name: "API", exact: true }).waitFor();
+  assert.equal(await phone.locator("#orders_createRecord").count(), 0, "nobody is told of collections");
+  for (const call of await phone.locator("details.call").all()) await call.evaluate((element) => (element.open = true));
+  await fitsItsWidth(phone, "the reference");
+  await close(phone);
+});
+
+test("Back closes a record; what was typed is asked about first", async () => {
+  const page = await openPage(browser, server, { signedIn });
+  await visit(page, "#collections/orders", "orders");
+  await page.getByRole("link", { name: "o1", exact: true }).click();
+  await page.getByRole("button", { name: "Remove Ada Miller" }).waitFor();
+  await page.goBack();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "o1", exact: true }).click();
+  await page.getByRole("dialog").getByLabel("note").fill("typed");
+  await page.goBack();
+  await page.getByRole("alertdialog").getByRole("button", { name: "Cancel" }).click();
+  assert.equal(await page.getByRole("dialog").getByLabel("note").inputValue(), "typed");
+  await page.keyboard.press("Escape");
+  await page.getByRole("alertdialog").getByRole("button", { name: "Discard" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal((await server.api("GET", "/api/collections/orders/records/o1?fields=note")).note, null);
   await close(page);
 });
 
@@ -208,6 +256,24 @@ test("an import tells what it refused, and an export gives all of it back", asyn
     .split("\n")
     .map((line) => JSON.parse(line).name);
   assert.deepEqual(lines.sort(), ["Ada Miller", "Bo"]);
+  await close(page);
+});
+
+test("which part of a rule fails is told for a caller", async () => {
+  await server.api("PATCH", "/api/collections/products", { viewRule: "@request.auth.id != '' && price >= 0" });
+  const page = await openPage(browser, server, { signedIn });
+  await visit(page, "#define/products?tab=rules", "Definition of products");
+  await page.getByRole("button", { name: "May this caller" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("combobox", { name: "Which record" }).fill("Bread 7");
+  await dialog.getByRole("option", { name: /Bread 7/ }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await dialog.getByRole("button", { name: "Ask" }).click();
+  await dialog.getByText(/^No: /).waitFor();
+  const parts = dialog.locator(".parts .parts > li > .row");
+  assert.deepEqual(await parts.allTextContents(), ["fails@request.auth.id != ''", "holdsprice >= 0"]);
+  await isAccessible(page, "why a caller may not");
   await close(page);
 });
 

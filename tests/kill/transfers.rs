@@ -1,4 +1,4 @@
-//! `millpond import` and `millpond export`, on a folder and on a running server: what they say and how they end.
+//! `millpond import`, `export` and `types`, on a folder and on a running server: what they say and how they end.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,21 @@ fn files_go_in_and_out_of_a_running_server_and_a_stopped_ones_folder() {
     ends(&["import", "things", &out, "--url", "https://127.0.0.1"], 2);
     ends(&["import", "things", &out, "--format", "xml", "--url", &url], 2);
     ends(&["import", "things"], 2);
+}
+
+#[test]
+fn types_of_a_folder_and_of_a_server_are_the_same() {
+    let (one, two) = (Folder::new("types-one"), Folder::new("types-two"));
+    let server = with_things(&one);
+    with_things(&two).stop();
+    let of_server = ends(&["types", "--url", &format!("http://{}", server.address)], 0).stdout;
+    let of_folder = ends(&["types", "--data", &text(&two.data())], 0).stdout;
+    assert!(of_server.contains("export interface ThingsRecord extends Stored {\n  n: number | null;"), "{of_server}");
+    assert_eq!(of_server, of_folder);
+    let kept = text(&file(&two, "types.d.ts"));
+    ends(&["types", &kept, "--data", &text(&two.data())], 0);
+    assert_eq!(fs::read_to_string(kept).expect("the file"), of_folder);
+    server.stop();
 }
 
 #[test]

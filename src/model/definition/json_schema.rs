@@ -17,8 +17,14 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// Ids of records, but for `.` and `..`.
 const ID_PATTERN: &str = "^(?!\\.{1,2}$)[A-Za-z0-9_.-]+$";
 
-/// Appends the schema as JSON. A hidden field is in it only for those who see it, or where nobody can do without.
+/// Appends the schema as JSON.
 pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, out: &mut Vec<u8>) {
+    let whole = create_schema(schema, collection, sees_hidden);
+    serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
+}
+
+/// The schema. A hidden field is in it only for those who see it, or where nobody can do without.
+pub fn create_schema(schema: &Schema, collection: &Collection, sees_hidden: bool) -> Json {
     let mut properties = Map::new();
     let mut required = Vec::new();
     let mut any_of = Vec::new();
@@ -67,7 +73,7 @@ pub fn json_schema(schema: &Schema, collection: &Collection, sees_hidden: bool, 
         put("dependentSchemas", Json::Object(excluded));
     }
     put("additionalProperties", json!(false));
-    serde_json::to_writer(out, &whole).expect("a Vec takes all that is written");
+    Json::Object(whole)
 }
 
 /// Whether a client is told of a field. A password is sent, and never seen; what the server keeps to itself is neither.

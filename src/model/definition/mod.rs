@@ -18,7 +18,9 @@ mod names;
 mod object;
 mod output;
 mod reading;
+mod record_schema;
 mod search;
+mod typescript;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,9 @@ pub(crate) use auth::BESIDE_PASSWORD;
 pub use change::{Redefinition, Rows};
 pub use format::{Built, SEARCHED, STAGED, format};
 pub use import::{Import, import};
-pub use json_schema::json_schema;
+pub use json_schema::{create_schema, json_schema};
+pub use record_schema::record_schema;
+pub use typescript::typescript;
 
 use serde_json::Value as Json;
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod changes;
+mod documents;
 mod schemas;
 mod searches;
 

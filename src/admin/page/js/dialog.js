@@ -2,12 +2,13 @@
 // focus in and gives it back; closing removes the element.
 import { h, append, newId } from "./dom.js";
 import { icon } from "./icons.js";
+import { guardWith, viewSignal } from "./router.js";
 
 /**
  * Shows a dialog. `build(frame)` fills `frame.body` and `frame.foot`; `frame.close(value)` ends it. The promise is of that
- * value, undefined where it was dismissed. `mayClose` is asked before it is dismissed.
+ * value, undefined where it was dismissed. Where `isDirty()`, it is asked before what was typed goes. It goes with its view.
  */
-export function open({ title, kind = "modal", role, mayClose = () => true }, build) {
+export function open({ title, kind = "modal", role, isDirty = () => false }, build) {
   const heading = newId("title");
   const body = h("div.dialog-body");
   const foot = h("div.dialog-foot");
@@ -20,14 +21,19 @@ export function open({ title, kind = "modal", role, mayClose = () => true }, bui
       value = given;
       dialog.close();
     };
+    const ended = new AbortController();
+    const mayGo = () => confirm({ title: "Discard what was typed?", text: "It has not been saved.", yes: "Discard" });
     const dismiss = async () => {
-      if (await mayClose()) close(undefined);
+      if (!isDirty() || (await mayGo())) close(undefined);
     };
+    guardWith({ dirty: isDirty, ask: mayGo }, ended.signal);
+    viewSignal()?.addEventListener("abort", () => close(undefined), { signal: ended.signal });
     dialog.addEventListener("cancel", (event) => {
       event.preventDefault();
       dismiss();
     });
     dialog.addEventListener("close", () => {
+      ended.abort();
       dialog.remove();
       resolve(value);
     });
@@ -41,7 +47,8 @@ export function open({ title, kind = "modal", role, mayClose = () => true }, bui
     if (!foot.childNodes.length) foot.remove();
     document.body.append(dialog);
     dialog.showModal();
-    (dialog.querySelector("[data-focus]") ?? body.querySelector("input, select, textarea, button"))?.focus();
+    const first = dialog.querySelector("[data-focus]") ?? body.querySelector("input, select, textarea");
+    (first ?? head.lastElementChild).focus();
   });
 }
 

@@ -4,9 +4,11 @@
 let routes = [];
 let outlet;
 let leaving;
-/** Asked before the page goes elsewhere: false keeps it here. */
-let guard = null;
+/** What isn't saved, each `{dirty(), ask()}`. */
+const guards = new Set();
 let here = "";
+
+const unsaved = () => [...guards].find((guard) => guard.dirty());
 
 /** `table` is `[pattern, title, view]`, where `:name` stands for any part. */
 export function start(table, show) {
@@ -14,24 +16,38 @@ export function start(table, show) {
   outlet = show;
   addEventListener("hashchange", changed);
   addEventListener("beforeunload", (event) => {
-    if (guard?.dirty()) event.preventDefault();
+    if (unsaved()) event.preventDefault();
   });
   return render();
 }
 
 async function changed() {
-  if (guard?.dirty() && location.hash !== here) {
+  const guard = unsaved();
+  if (guard && location.hash !== here) {
     const wanted = location.hash;
     history.replaceState(null, "", here || "#");
     if (!(await guard.ask())) return;
-    guard = null;
     history.pushState(null, "", wanted);
   }
   await render();
 }
 
-/** Keeps what isn't saved from being lost by a click: `{dirty(), ask()}`. It ends with the view. */
-export const guardWith = (next) => (guard = next);
+/** Keeps what isn't saved from being lost by a click, until the signal: where `dirty()`, `ask()` has to agree. */
+export function guardWith(guard, signal) {
+  guards.add(guard);
+  signal.addEventListener("abort", () => guards.delete(guard));
+}
+
+/** The signal of the view that is shown; there is none before the first. */
+export const viewSignal = () => leaving?.signal;
+
+/** Another address for what is shown, as a step that can be gone back from. */
+export function setPlace(hash, isStep) {
+  here = hash;
+  if (location.hash === hash) return;
+  if (isStep) history.pushState(null, "", hash);
+  else history.replaceState(null, "", hash);
+}
 
 export const parts = () => location.hash.slice(1).split("?")[0].split("/").filter(Boolean).map(decode);
 
@@ -65,7 +81,6 @@ export function go(hash) {
 export async function render() {
   leaving?.abort();
   leaving = new AbortController();
-  guard = null;
   here = location.hash;
   const given = parts();
   const found = routes.find(

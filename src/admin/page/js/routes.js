@@ -1,9 +1,11 @@
 // The page's places: which view is shown where.
 import { accessView } from "./views/access.js";
+import { backupsView } from "./views/backups.js";
 import { cacheView } from "./views/cache.js";
 import { collectionsView } from "./views/collections.js";
 import { dashboardView } from "./views/dashboard.js";
 import { definitionView, newCollectionView } from "./views/definition.js";
+import { followersView } from "./views/followers.js";
 import { handlersView } from "./views/handlers.js";
 import { liveView } from "./views/live.js";
 import { logsView } from "./views/logs.js";
@@ -19,6 +21,8 @@ export const routes = [
   ["live", "Live", liveView],
   ["handlers", "Handlers", handlersView],
   ["access", "Users & keys", accessView],
+  ["followers", "Followers", followersView],
+  ["backups", "Backups", backupsView],
   ["cache", "Cache", cacheView],
   ["logs", "Logs", logsView],
 ];

@@ -1,5 +1,6 @@
 // The frame around every view: the side with its links, the bar of narrow screens, and the place where views are shown.
 import { h, replace } from "./dom.js";
+import { features } from "./features.js";
 import { icon, mark } from "./icons.js";
 import { account, signOut } from "./session.js";
 import { isOwn, onCollections } from "./store.js";
@@ -7,16 +8,20 @@ import { tell } from "./toast.js";
 import { parts, to } from "./router.js";
 import { Refusal } from "./api.js";
 
+/** Place, name, sign, and the feature that it needs. */
 const SYSTEM = [
   ["live", "Live", "stream"],
   ["handlers", "Handlers", "hook"],
   ["access", "Users & keys", "users"],
+  ["followers", "Followers", "branch", "followers"],
+  ["backups", "Backups", "disk", "backups"],
   ["cache", "Cache", "layers"],
   ["logs", "Logs", "list"],
 ];
 
 const main = h("main.main", { id: "main", tabindex: "-1" });
 let collections = [];
+let there = new Set();
 let sides = [];
 
 function brand() {
@@ -69,6 +74,36 @@ function foot() {
   );
 }
 
+/** More collections than this can be searched. */
+const MANY = 12;
+let sought = "";
+
+/** The links of collections, and a box that narrows them down where they are many. */
+function collectionLinks(data, current) {
+  const items = data.map((one) => {
+    const sign = one.type === "auth" ? "users" : "table";
+    return h("li", null, link(to("collections", one.name), one.name, sign, one.name === current));
+  });
+  const narrow = () => {
+    for (const [at, item] of items.entries()) item.hidden = !data[at].name.toLowerCase().includes(sought.toLowerCase());
+  };
+  const list = h("ul", null, items);
+  if (data.length <= MANY) return list;
+  const input = h("input.input.little", {
+    type: "search",
+    value: sought,
+    placeholder: "Find",
+    "aria-label": "Find a collection",
+    autocomplete: "off",
+  });
+  input.addEventListener("input", () => {
+    sought = input.value;
+    narrow();
+  });
+  narrow();
+  return [h("div.side-search", null, input), list];
+}
+
 function links(nav) {
   const [first, second] = parts();
   const data = collections.filter((one) => !isOwn(one));
@@ -96,22 +131,7 @@ function links(nav) {
           icon("plus"),
         ),
       ),
-      h(
-        "ul",
-        null,
-        data.map((one) =>
-          h(
-            "li",
-            null,
-            link(
-              to("collections", one.name),
-              one.name,
-              one.type === "auth" ? "users" : "table",
-              ["collections", "define"].includes(first) && second === one.name,
-            ),
-          ),
-        ),
-      ),
+      collectionLinks(data, ["collections", "define"].includes(first) ? second : null),
     ),
     h(
       "div",
@@ -120,7 +140,10 @@ function links(nav) {
       h(
         "ul",
         null,
-        SYSTEM.map(([place, text, sign]) => h("li", null, link(to(place), text, sign, first === place))),
+        SYSTEM.filter(([, , , feature]) => !feature || there.has(feature)).map(([place, text, sign]) =>
+          h("li", null, link(to(place), text, sign, first === place)),
+        ),
+        h("li", null, link("/api/docs", "API", "book", false)),
       ),
     ),
   );
@@ -157,6 +180,10 @@ function openSide() {
 export function shell() {
   onCollections((found) => {
     collections = found;
+    refresh();
+  });
+  features().then((found) => {
+    there = found;
     refresh();
   });
   return h(

@@ -7,22 +7,26 @@ import { icon } from "../icons.js";
 
 const ACTIONS = { list: "list it", view: "view it", create: "create it", update: "update it", delete: "delete it" };
 
+/** A condition with whether it holds, and its parts: all of them are needed, or any. */
 function part(told) {
-  if (!told || typeof told !== "object") return null;
-  const inner = (told.parts ?? []).map(part);
-  const holds = told.holds ?? told.value;
+  if (!told) return null;
+  const inner = told.all ?? told.any;
   return h(
     "li",
     null,
     h(
       "span.row.tight",
       null,
-      holds === undefined
-        ? null
-        : h("span.chip", { class: holds ? "good" : "bad" }, icon(holds ? "check" : "close"), holds ? "holds" : "fails"),
-      h("code", null, told.expr ?? told.text ?? ""),
+      h(
+        "span.chip",
+        { class: told.holds ? "good" : "bad" },
+        icon(told.holds ? "check" : "close"),
+        told.holds ? "holds" : "fails",
+      ),
+      h("code", null, told.expr),
+      inner && h("span.quiet.small", null, told.all ? "all of" : "any of"),
     ),
-    inner.length ? h("ul.parts", null, inner) : null,
+    inner && h("ul.parts", null, inner.map(part)),
   );
 }
 

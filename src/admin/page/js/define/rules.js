@@ -160,7 +160,7 @@ export function checksTab(draft, { changed }) {
               "div.def-grid",
               null,
               input(check, path, "name", "Name"),
-              input(check, path, "message", "Message when it doesn't hold"),
+              input(check, path, "message", "Message if it does not"),
               input(check, path, "field", "At the field", {
                 tag: "select.input",
                 options: fieldNames.map((one) => h("option", { value: one }, one || "–")),

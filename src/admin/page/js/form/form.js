@@ -8,6 +8,13 @@ import { BadInput, inputFor } from "./inputs.js";
 
 const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
 
+/** A field that is asked for as a choice of known values; what stands there and is no longer known stays. */
+function chosenFrom(choice, field, first) {
+  if (!choice) return field;
+  const values = [...new Set([...choice.values, ...[first ?? []].flat()])];
+  return { ...field, type: "select", values, maxSelect: choice.many ? Infinity : 1 };
+}
+
 /** Whether a client may set it. */
 export const isGiven = (field) => !field.computed && field.type !== "autodate" && field.type !== "secret";
 
@@ -38,9 +45,18 @@ function hintOf(field, creates) {
 
 /**
  * A form over `definition`; `values` are the stored ones, null for a new record. `schema` is that of a create's body.
- * `shows(name, body)` says which fields are asked for now; `hints` are words below a field; `only` names what is shown.
+ * `shows(name, body)` says which fields are asked for now; `hints` are words below a field; `only` names what is shown;
+ * `choices` are for fields that hold names of other things: the values of each, and whether `many` of them are taken.
  */
-export function recordForm({ definition, values = null, schema, shows = () => true, hints = {}, only = null }) {
+export function recordForm({
+  definition,
+  values = null,
+  schema,
+  shows = () => true,
+  hints = {},
+  only = null,
+  choices = {},
+}) {
   const creates = values === null;
   const fields = only
     ? only.map((name) => definition.fields.find((field) => field.name === name)).filter(Boolean)
@@ -70,12 +86,12 @@ export function recordForm({ definition, values = null, schema, shows = () => tr
       listen: changed,
     };
     const first = initial(field, values);
-    const input = inputFor(field, first, frame);
+    const input = inputFor(chosenFrom(choices[name], field, first), first, frame);
     const fault = h("p.fault", { id: faultId, hidden: true });
     const kind = [field.type, field.maxSelect > 1 ? "list" : "", field.hidden ? "hidden" : ""]
       .filter(Boolean)
       .join(", ");
-    const grouped = ["select", "geoPoint"].includes(field.type) && input.element.getAttribute("role") === "group";
+    const grouped = input.element.getAttribute("role") === "group";
     const label = h(
       grouped ? "span.label" : "label",
       { id: labelId, for: grouped ? null : id },

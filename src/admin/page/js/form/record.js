@@ -23,11 +23,9 @@ export async function openRecord(definition, id, special = {}) {
   let form;
   let jsonArea = null;
   const isDirty = () => (jsonArea ? jsonArea.value !== jsonArea.dataset.first : form?.isDirty());
-  const mayClose = () =>
-    !isDirty() || confirm({ title: "Discard what was typed?", text: "It has not been saved.", yes: "Discard" });
   const title = special.title ?? (creates ? `New record of ${definition.name}` : id);
 
-  const changed = await open({ title, kind: "drawer", mayClose }, ({ head, body, foot, close, dismiss }) => {
+  const changed = await open({ title, kind: "drawer", isDirty }, ({ head, heading, body, foot, close, dismiss }) => {
     const notice = h("div.notice.warn", { role: "alert", hidden: true });
     const place = h("div.stack");
     const tabs = ["Form", "JSON"].map((name) =>
@@ -173,6 +171,10 @@ export async function openRecord(definition, id, special = {}) {
       }
     }
 
+    if (!creates) {
+      heading.tabIndex = -1;
+      heading.dataset.focus = "";
+    }
     if (!creates)
       head.lastElementChild.before(
         h(

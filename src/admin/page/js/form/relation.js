@@ -166,7 +166,7 @@ export function relationInput(field, value, { id, describedBy, listen, required,
     key();
   });
   input.addEventListener("input", searchSoon);
-  input.addEventListener("focus", search);
+  input.addEventListener("click", () => options.hidden && search());
   input.addEventListener("blur", () => {
     searchSoon.stop();
     close();

@@ -8,7 +8,7 @@ import { icon } from "../icons.js";
 import { to } from "../router.js";
 import { account, signIn } from "../session.js";
 import { empty, pageHead, told } from "../shell.js";
-import { collection as find, collections } from "../store.js";
+import { collection as find, collections, isOwn } from "../store.js";
 import { toast } from "../toast.js";
 
 const SUPERUSERS = "_superusers";
@@ -100,7 +100,21 @@ function changePassword() {
 export async function accessView(signal) {
   const superusers = h("section.stack.tight");
   const keys = h("section.stack.tight");
-  const auths = (await collections()).filter((one) => one.type === "auth" && !one.system);
+  const known = await collections();
+  const auths = known.filter((one) => one.type === "auth" && !one.system);
+  const keyForm = {
+    only: ["name", "ownerCollection", "owner", "collections", "actions", "expires"],
+    hints: {
+      ownerCollection: "for whom it acts; neither: as a superuser",
+      owner: "the id of the account",
+      collections: "none chosen: all",
+      actions: "none chosen: all",
+    },
+    choices: {
+      ownerCollection: { values: auths.map((one) => one.name) },
+      collections: { values: known.filter((one) => !isOwn(one)).map((one) => one.name), many: true },
+    },
+  };
   const me = account()?.id;
 
   async function reload() {
@@ -160,22 +174,13 @@ export async function accessView(signal) {
             {
               type: "button",
               "aria-label": `Change ${one.name}`,
-              on: { click: opens(KEYS, one.id, { title: one.name }) },
+              on: { click: opens(KEYS, one.id, { ...keyForm, title: one.name }) },
             },
             "Change",
           ),
         ),
       );
-    const newKey = opens(KEYS, null, {
-      title: "New API key",
-      only: ["name", "ownerCollection", "owner", "collections", "actions", "expires"],
-      hints: {
-        ownerCollection: "for whom it acts; neither: as a superuser",
-        collections: 'a list of names, such as ["orders"]; none: all',
-        actions: "none chosen: all",
-      },
-      made: showKey,
-    });
+    const newKey = opens(KEYS, null, { ...keyForm, title: "New API key", made: showKey });
     const plus = (words, click) => h("button.button.little", { type: "button", on: { click } }, icon("plus"), words);
     replace(
       superusers,

@@ -40,11 +40,16 @@ export async function definitionView(name, signal) {
   let tried = false;
 
   const isDirty = () => JSON.stringify(drafts.body(draft)) !== first;
-  router.guardWith({
+  const guard = {
     dirty: isDirty,
     ask: () =>
-      confirm({ title: "Leave without saving?", text: "What was changed in this definition is lost.", yes: "Leave" }),
-  });
+      confirm({
+        title: "Leave without saving?",
+        text: "What was changed in this definition is lost.",
+        yes: "Leave",
+      }),
+  };
+  router.guardWith(guard, signal);
 
   const place = h("div", { role: "tabpanel", id: newId("panel"), tabindex: "-1" });
   const tabs = h("div.tabs", { role: "tablist", "aria-label": "Parts of the definition" });

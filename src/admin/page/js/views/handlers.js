@@ -6,7 +6,7 @@ import { openRecord } from "../form/record.js";
 import { ago, count, date, duration, many } from "../format.js";
 import { icon } from "../icons.js";
 import { empty, pageHead, told } from "../shell.js";
-import { collection as find } from "../store.js";
+import { collection as find, collections } from "../store.js";
 import { toast } from "../toast.js";
 
 const HANDLERS = "_handlers";
@@ -26,22 +26,27 @@ const OF_KIND = {
 };
 const OF_SOME = Object.values(OF_KIND).flat();
 const HINTS = {
-  collections: 'a list of names, such as ["orders"]',
   actions: "none chosen: all of them",
   filter: "an expression over the record; @old is the one before",
   secret: "whsec_ and a key in Base64: signs each message",
   headers: 'such as {"X-From": "millpond"}',
   timeout: "seconds, 15 at most",
-  target: "the collection that is written into",
   key: "an expression for the id of the record that is made or changed; none: a new record each time",
   set: 'expressions for its fields, such as {"total+": "total"}',
   patterns: 'such as ["orders/*"]',
 };
 
-const special = {
-  shows: (name, body) => !OF_SOME.includes(name) || (OF_KIND[body.kind] ?? []).includes(name),
-  hints: HINTS,
-};
+/** What a handler's form has beyond any record's. */
+async function special() {
+  const names = (await collections()).map((one) => one.name);
+  const choices = {
+    collections: { values: names.filter((name) => name !== LETTERS), many: true },
+    target: { values: names },
+  };
+  return { shows, hints: HINTS, choices };
+}
+
+const shows = (name, body) => !OF_SOME.includes(name) || (OF_KIND[body.kind] ?? []).includes(name);
 
 /** How long ago a handler's oldest change is that it hasn't dealt with. */
 function lag(status) {
@@ -85,7 +90,8 @@ function card(handler, reload) {
     }),
   );
   const edit = told(async () => {
-    if (await openRecord(await find(HANDLERS), handler.id, { ...special, title: handler.name })) await reload();
+    if (await openRecord(await find(HANDLERS), handler.id, { ...(await special()), title: handler.name }))
+      await reload();
   });
   const actions = [].concat(handler.actions ?? []).join(", ") || "all changes";
   const where =
@@ -328,7 +334,7 @@ export async function handlersView(signal) {
   const create = told(async () => {
     if (
       await openRecord(await find(HANDLERS), null, {
-        ...special,
+        ...(await special()),
         title: "New handler",
         only: ["name", "kind", "collections", "actions", "filter", ...OF_SOME, "enabled"],
       })

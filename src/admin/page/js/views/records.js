@@ -7,7 +7,7 @@ import { confirm } from "../dialog.js";
 import { openRecord } from "../form/record.js";
 import { count, many } from "../format.js";
 import { icon } from "../icons.js";
-import { parameters, setParameters, to } from "../router.js";
+import { parameters, setParameters, setPlace, to } from "../router.js";
 import { empty, pageHead, told } from "../shell.js";
 import { collection as find, isOwn, labels } from "../store.js";
 import { tell, toast } from "../toast.js";
@@ -276,12 +276,12 @@ export async function recordsView(name, id, signal) {
   }
 
   async function edit(which) {
-    history.replaceState(null, "", to("collections", collection.name, which) + query());
+    setPlace(to("collections", collection.name, which) + query(), true);
     let changed;
     try {
       changed = await openRecord(collection, which);
     } finally {
-      if (!signal.aborted) history.replaceState(null, "", to("collections", collection.name) + query());
+      if (!signal.aborted) setPlace(to("collections", collection.name) + query(), false);
     }
     if (changed) await load();
   }
