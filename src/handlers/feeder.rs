@@ -227,6 +227,5 @@ impl Feeder {
 
 /// What is about the change that was to be written for; anything else is the server's and is tried again.
 pub(super) fn refusal(error: Error) -> Result<Error, Over> {
-    let Refusal { kind, code, message, faults } = Refusal::of(error).map_err(Over::Later)?;
-    Ok(Error::new(kind, message).code(code).faults(faults))
+    Refusal::of(error).map(Refusal::into_error).map_err(Over::Later)
 }

@@ -106,7 +106,7 @@ impl Letter {
         let body = serde_json::to_vec(&stored).map_err(faulty)?;
         let op = pipeline::create(collection, &body, (means.new_id)(self.time)?, true)?;
         let create = Write { collection: collection.id, schema: collection.version, guard: means.guard.clone(), op };
-        Ok(Derived { create, merge: None })
+        Ok(Derived { create: Ok(create), merge: None })
     }
 
     #[cfg(test)]

@@ -201,6 +201,30 @@ fn what_is_refused_is_a_dead_letter_and_holds_up_nothing() {
 }
 
 #[test]
+fn what_is_there_is_changed_though_it_could_not_be_made() {
+    let (core, threads) = start();
+    let stocks = r#"{"name":"stocks","fields":[{"name":"left","type":"number","min":0},{"name":"of","type":"text","required":true}]}"#;
+    let made = definition::parse(&core.view().schema, stocks.as_bytes(), Millis(1)).unwrap();
+    submit(&core, Command::Define(Box::new(made)));
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"taking","name":"taking","kind":"collection","collections":["orders"],"target":"stocks",
+        "key":"customer","set":{"left-":"total"}}"#,
+    );
+    create(&core, "stocks", r#"{"id":"ada","left":10,"of":"tea"}"#);
+    for body in [r#"{"id":"a","customer":"ada","total":3}"#, r#"{"id":"b","customer":"bob","total":3}"#] {
+        create(&core, "orders", body);
+    }
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    wait_for("both are dealt with", || records(&core, DEAD_LETTERS).len() == 1);
+    assert_eq!(all(&core, "stocks"), r#"ada 7 "tea""#);
+    let letter = all(&core, DEAD_LETTERS);
+    assert!(letter.contains(r#""id":"b""#) && letter.contains("of: is required"), "{letter}");
+    end(core, threads, handlers);
+}
+
+#[test]
 fn a_disabled_handler_stays_where_it_is_and_goes_on_from_there() {
     let (core, threads) = start();
     create(&core, HANDLERS, SUMMING);

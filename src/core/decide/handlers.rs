@@ -119,16 +119,20 @@ pub(super) fn rewind(draft: &mut Draft<'_>, rewind: &Rewind) -> Result<()> {
     draft.push(Change::Advanced { handler: rewind.handler.clone(), through: Some(rewind.to) })
 }
 
-/// Creates, or changes what is there.
+/// Creates, or changes what is there. What can't be created is refused only where nothing is there, by the definition that
+/// it was found out by.
 fn one(draft: &mut Draft<'_>, derived: &Derived) -> Result<Written> {
     let Derived { create, merge } = derived;
-    if let Some(merge) = merge
-        && let Some(collection) = draft.schema.get(merge.collection).cloned()
-        && state::exists(draft.state()?, &collection, merge.op.id())?
-    {
-        return records::one(draft, merge);
+    if let Some(merge) = merge {
+        let collection = records::current(draft, merge)?;
+        if state::exists(draft.state()?, &collection, merge.op.id())? {
+            return records::one(draft, merge);
+        }
     }
-    records::one(draft, create)
+    match create {
+        Ok(create) => records::one(draft, create),
+        Err(refusal) => Err(refusal.clone().into_error()),
+    }
 }
 
 fn moved() -> Error {
