@@ -225,6 +225,25 @@ fn only_what_may_be_done_twice_goes_back() {
     core.assert_one_state(last.seq);
 }
 
+#[test]
+fn a_handler_stays_of_its_kind() {
+    let mut core = core();
+    let made = save(&mut core, &feeding("a", "orders", "notes")).unwrap().position;
+    let drops = r#""kind":"cache","patterns":["*"],"target":null,"set":null"#;
+    for more in ["", r#","enabled":false"#] {
+        let other = core.merge(HANDLERS, "a", &format!("{{{drops}{more}}}"), None);
+        assert_eq!(refusal(core.write(&[(HANDLERS, other)])), "Unprocessable unprocessable kind:read_only");
+    }
+    let whole = r#"{"id":"a","name":"a","kind":"cache","collections":["orders"],"patterns":["*"]}"#;
+    let put = core.put(HANDLERS, "a", whole, None, false);
+    assert_eq!(refusal(core.write(&[(HANDLERS, put)])), "Unprocessable unprocessable kind:read_only");
+    assert_eq!(cursor(&core, "a"), Some(made.into()));
+    // Another handler of that id begins behind itself.
+    let both = [(HANDLERS, Op::Delete { id: id("a"), if_match: None }), (HANDLERS, core.create(HANDLERS, whole))];
+    let again = core.write(&both).unwrap().position;
+    assert_eq!(cursor(&core, "a"), Some(again.into()));
+}
+
 /// One that adds to the sum `s`, making it where it is not there.
 fn adding(core: &Stepped, by: i64) -> Derived {
     let sums = core.collection("sums");
