@@ -136,6 +136,10 @@ pub(super) fn rewind(draft: &mut Draft<'_>, rewind: &Rewind) -> Result<()> {
 /// Creates, or changes what is there. What can't be created is refused only where nothing is there, by the definition that
 /// it was found out by.
 fn one(draft: &mut Draft<'_>, derived: &Derived) -> Result<Written> {
+    if derived.writes().any(|write| draft.schema.get(write.collection).is_none()) {
+        // Not the change's fault: whoever derived it looks at the definitions again.
+        return Err(moved());
+    }
     let Derived { create, merge } = derived;
     if let Some(merge) = merge {
         let collection = records::current(draft, merge)?;

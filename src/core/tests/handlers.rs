@@ -285,6 +285,20 @@ fn what_a_handler_writes_is_written_exactly_once() {
 }
 
 #[test]
+fn a_target_that_is_gone_is_no_fault_of_the_change() {
+    let mut core = core();
+    let made: Mark = save(&mut core, &feeding("a", "orders", "sums")).unwrap().position.into();
+    let order: Mark = core.fill(&[("orders", r#"{"id":"o","total":5}"#)]).position.into();
+    let both = adding(&core, 5);
+    let new = Derived { merge: None, ..both.clone() };
+    core.submit(Command::Drop(core.collection("sums").id)).unwrap();
+    for derived in [both, new] {
+        assert_eq!(refusal(core.submit(advance(&core, made, order, vec![derived]))), "Conflict handler_moved");
+    }
+    assert_eq!(cursor(&core, "a"), Some(made));
+}
+
+#[test]
 fn a_handler_stays_where_it_is_unless_all_is_written() {
     let mut core = core();
     let made: Mark = save(&mut core, &feeding("a", "orders", "sums")).unwrap().position.into();
