@@ -225,6 +225,34 @@ fn what_is_there_is_changed_though_it_could_not_be_made() {
 }
 
 #[test]
+fn one_that_panics_begins_again_after_growing_pauses_and_holds_up_no_other() {
+    let (core, threads) = start();
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"dropping","name":"dropping","kind":"cache","collections":["orders"],"patterns":["*"]}"#,
+    );
+    create(&core, HANDLERS, SUMMING);
+    let begun = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let noted = begun.clone();
+    let invalidate = move |_: &[Box<str>]| {
+        let mut noted = noted.lock();
+        noted.push(Instant::now());
+        assert!(noted.len() > 2, "as it is meant to");
+    };
+    let invalidate = Invalidate(Arc::new(invalidate));
+    let handlers = Handlers::start(core.clone(), Means { invalidate, ..means() }).unwrap();
+    settle(&core, "first");
+    wait_for("the third try", || handlers.status(&id("dropping")).unwrap().unwrap().1.acknowledged == 1);
+    let (_, counts) = handlers.status(&id("dropping")).unwrap().unwrap();
+    assert_eq!((counts.failed, counts.last_error.as_deref()), (2, Some("the handler panicked")));
+    let begun = begun.lock().clone();
+    let pauses: Vec<Duration> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[0] >= Duration::from_secs(1) && pauses[1] >= Duration::from_secs(2), "{pauses:?}");
+    end(core, threads, handlers);
+}
+
+#[test]
 fn a_disabled_handler_stays_where_it_is_and_goes_on_from_there() {
     let (core, threads) = start();
     create(&core, HANDLERS, SUMMING);
