@@ -215,6 +215,9 @@ pub const HANDLER_PATTERNS_MAX: usize = 100;
 pub const HANDLER_BATCH_BYTES: usize = 1 << 20;
 /// Changes that a handler deals with in one entry: with what follows from them they are bounded as any entry.
 pub const HANDLER_WRITES_MAX: usize = 100;
+/// What a handler derives before it is committed, bytes, but for the last of it: constants and what relations lead to make
+/// many times the log that was read, and it is held in memory, and is an entry.
+pub const HANDLER_DERIVED_BYTES: usize = 4 << 20;
 /// Entries that a handler passes by without a write before its cursor is logged all the same: what a restart reads again
 /// at most, and what the log is kept for.
 pub const HANDLER_PASSED_MAX: usize = 1_000;

@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::error::Result;
 use crate::id::{Position, RecordId};
+use crate::limits;
 use crate::model::command::{Command, Op, Write};
 use crate::model::definition;
 use crate::model::guard::Guard;
@@ -249,6 +250,40 @@ fn one_that_panics_begins_again_after_growing_pauses_and_holds_up_no_other() {
     let begun = begun.lock().clone();
     let pauses: Vec<Duration> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses[0] >= Duration::from_secs(1) && pauses[1] >= Duration::from_secs(2), "{pauses:?}");
+    end(core, threads, handlers);
+}
+
+#[test]
+fn what_a_batch_derives_is_committed_piece_by_piece() {
+    let (core, threads) = start();
+    for text in [
+        r#"{"name":"long","fields":[{"name":"text","type":"text","max":1000000}]}"#,
+        r#"{"name":"links","fields":[{"name":"of","type":"relation","collection":"long"}]}"#,
+        r#"{"name":"copies","fields":[{"name":"text","type":"text","max":1000000}]}"#,
+    ] {
+        let made = definition::parse(&core.view().schema, text.as_bytes(), Millis(1)).unwrap();
+        submit(&core, Command::Define(Box::new(made)));
+    }
+    let text = "x".repeat(900_000);
+    create(&core, "long", &format!(r#"{{"id":"it","text":"{text}"}}"#));
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"copying","name":"copying","kind":"collection","collections":["links"],"target":"copies",
+        "set":{"text":"of.text"}}"#,
+    );
+    for n in 0..12 {
+        create(&core, "links", &format!(r#"{{"id":"l{n}","of":"it"}}"#));
+    }
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    wait_for("all are written", || records(&core, "copies").len() == 12);
+    let mut entries = std::collections::BTreeMap::new();
+    for record in records(&core, "copies") {
+        *entries.entry(record.version).or_insert(0) += 1;
+    }
+    let most = limits::HANDLER_DERIVED_BYTES / text.len() + 1;
+    assert!(entries.values().all(|count| *count <= most), "{entries:?}");
+    assert_eq!(all(&core, DEAD_LETTERS), "");
     end(core, threads, handlers);
 }
 
