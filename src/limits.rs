@@ -234,6 +234,11 @@ pub const HANDLER_DELIVERIES_MAX: usize = 16;
 pub const HANDLER_WINDOW_MAX: usize = 1_000;
 /// The same, bytes of their bodies, but for the last one.
 pub const HANDLER_WINDOW_BYTES: usize = 4 << 20;
+/// Of them those of one record, once it fails while others are delivered and there is room for no more: older ones are
+/// given up, so that one record that is never taken holds up no others.
+pub const HANDLER_LANE_MAX: usize = 100;
+/// The same, bytes of their bodies.
+pub const HANDLER_LANE_BYTES: usize = 1 << 20;
 /// Time between two entries that move one handler's cursor, of those that send.
 pub const HANDLER_CURSOR_PAUSE: Duration = Duration::from_millis(200);
 /// Threads that all webhooks send from.

@@ -420,6 +420,69 @@ fn the_log_is_kept_for_enabled_handlers_and_what_it_loses_is_told() {
     end(core, threads, handlers);
 }
 
+/// Answers 200 to each request whose body `takes` has nothing against, and 500 to the others, until the test ends.
+fn receiver(takes: impl Fn(&str) -> bool + Send + 'static) -> u16 {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let (mut asked, mut part) = (String::new(), [0; 4096]);
+            // A message ends as JSON does.
+            while !asked.ends_with("}}") {
+                match stream.read(&mut part) {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => asked.push_str(&String::from_utf8_lossy(&part[..count])),
+                }
+            }
+            let status = if takes(&asked) { "200 OK" } else { "500 No" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    port
+}
+
+#[test]
+fn what_the_log_loses_is_told_while_a_message_is_still_tried_again() {
+    let (core, threads) = start_over_a_small_log(1 << 20);
+    let is_open = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let open = is_open.clone();
+    let port = receiver(move |asked| open.load(Ordering::SeqCst) && !asked.contains("poison"));
+    create(
+        &core,
+        HANDLERS,
+        &format!(
+            r#"{{"id":"hook","name":"hook","kind":"webhook","collections":["orders"],"url":"http://127.0.0.1:{port}/",
+            "secret":"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"}}"#
+        ),
+    );
+    let pauses = Pauses { longest: Duration::from_millis(200), ..Pauses::default() };
+    let handlers = Handlers::start(core.clone(), Means { pauses, ..means() }).unwrap();
+    let hook = id("hook");
+    let counts = || handlers.status(&hook).unwrap().unwrap().1;
+    create(&core, "orders", r#"{"id":"o","customer":"poison","total":0}"#);
+    for n in 1..limits::HANDLER_WINDOW_MAX {
+        create(&core, "orders", &format!(r#"{{"id":"o{n}","customer":"ada","total":0}}"#));
+    }
+    wait_for("the window is full", || counts().waiting == limits::HANDLER_WINDOW_MAX as u64);
+    let read = core.view().position.seq;
+    let text = "x".repeat(5_000);
+    let mut count = 0;
+    wait_for("the log is trimmed", || {
+        count += 1;
+        create(&core, "notes", &format!(r#"{{"id":"n{count}","text":"{text}"}}"#));
+        core.log().first_seq() > read.next()
+    });
+    is_open.store(true, Ordering::SeqCst);
+    wait_for("the loss is told", || counts().lost.is_some());
+    wait_for("one is left", || counts().waiting == 1);
+    create(&core, "orders", r#"{"id":"last","customer":"ada","total":0}"#);
+    wait_for("what comes is sent", || counts().acknowledged == limits::HANDLER_WINDOW_MAX as u64);
+    assert_eq!(counts().waiting, 1, "{:?}", counts());
+    end(core, threads, handlers);
+}
+
 #[test]
 fn a_disabled_handler_holds_nothing_of_the_log() {
     let (core, threads) = start_over_a_small_log(4 << 20);

@@ -27,9 +27,9 @@ use tokio::task::{JoinError, JoinSet};
 use super::derive::wants;
 use super::feeder::{Feeder, Over, Refused, Standing, TICK, refusal};
 use super::letter::Letter;
-use crate::core::{Changed, Consumer, Ended, What, changes};
+use crate::core::{Changed, Consumer, Ended, Keeps, What, changes};
 use crate::error::{Error, Result};
-use crate::id::{Mark, Position};
+use crate::id::{Mark, Position, Seq};
 use crate::limits;
 use crate::log::Logged;
 use crate::model::command::{Command, Condition, Write};
@@ -70,7 +70,6 @@ pub(super) fn follow(feeder: &Feeder, webhook: Webhook, standing: Standing, cons
         tasks: JoinSet::new(),
         at: None,
         passed: 0,
-        is_trimmed: false,
         is_moved: false,
         is_stuck: false,
         logged: Instant::now(),
@@ -98,8 +97,6 @@ struct Run<'a> {
     at: Option<Millis>,
     /// Entries with changes that were read since the cursor was logged.
     passed: usize,
-    /// What comes next is not in the log any more: first what was read is dealt with.
-    is_trimmed: bool,
     /// Something was delivered or given up since the cursor was logged.
     is_moved: bool,
     /// The cursor could not be logged when it was due.
@@ -119,9 +116,6 @@ impl Run<'_> {
             self.begin();
             self.keep_cursor()?;
             self.tell();
-            if self.is_trimmed && self.window.counts().0 == 0 {
-                return Err(Over::Anew);
-            }
             if let Some(outcome) = self.wait()? {
                 self.end(outcome)?;
             }
@@ -158,12 +152,16 @@ impl Run<'_> {
     /// Reads on as long as there is room.
     fn read(&mut self) -> Result<(), Over> {
         let now = Instant::now();
-        while self.window.has_room() && !self.is_trimmed && !self.is_stuck {
+        if self.window.make_room(now) > 0 {
+            self.feeder.status.refused("as many changes of one record wait as may: the oldest are given up");
+            self.is_moved = true;
+        }
+        while self.window.has_room() && !self.is_stuck {
             let Some(logged) = self.batch.front().cloned() else {
                 match self.consumer.next_batch(limits::HANDLER_BATCH_BYTES) {
                     Ok(batch) if batch.is_empty() => return Ok(()),
                     Ok(batch) => self.batch = batch.into(),
-                    Err(Ended::Trimmed(_)) => self.is_trimmed = true,
+                    Err(Ended::Trimmed(first)) => self.leap(first)?,
                     Err(ended) => return Err(ended.into()),
                 }
                 continue;
@@ -184,6 +182,22 @@ impl Run<'_> {
             self.passed += usize::from(seen);
             self.batch.pop_front();
         }
+        Ok(())
+    }
+
+    /// What comes next is not in the log any more: it is given up as one, and what was read before goes on meanwhile.
+    fn leap(&mut self, first: Seq) -> Result<(), Over> {
+        let from = self.window.read();
+        let (to, letter) = self.feeder.gap(from, self.standing.view.position.epoch, first);
+        match self.feeder.core.consumer(to.position, Keeps::Nothing) {
+            Ok(consumer) => self.consumer = consumer,
+            // It goes on: so does the next look.
+            Err(Ended::Trimmed(_)) => return Ok(()),
+            Err(other) => return Err(other.into()),
+        }
+        self.window.refuse(to, letter);
+        self.feeder.status.lost(from, to);
+        self.is_moved = true;
         Ok(())
     }
 
@@ -314,7 +328,7 @@ impl Run<'_> {
 
     /// Until there is something to do.
     fn wait(&mut self) -> Result<Option<Outcome>, Over> {
-        let Run { feeder, window, standing, consumer, batch, tasks, is_trimmed, is_moved, is_stuck, logged, .. } = self;
+        let Run { feeder, window, standing, consumer, batch, tasks, is_moved, is_stuck, logged, .. } = self;
         let mut wait = TICK;
         if tasks.len() < limits::HANDLER_DELIVERIES_MAX
             && let Some(at) = window.next_at()
@@ -324,7 +338,7 @@ impl Run<'_> {
         if *is_moved && window.done_through() > standing.cursor {
             wait = wait.min(limits::HANDLER_CURSOR_PAUSE.saturating_sub(logged.elapsed()));
         }
-        let reads = window.has_room() && batch.is_empty() && !*is_trimmed && !*is_stuck;
+        let reads = window.has_room() && batch.is_empty() && !*is_stuck;
         feeder.runtime.block_on(async {
             tokio::select! {
                 Some(outcome) = tasks.join_next() => Ok(Some(outcome)),
