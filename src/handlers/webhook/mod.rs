@@ -125,7 +125,9 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the handler is what it was. Other definitions change without it: then its expressions are compiled anew.
+    /// Whether the handler is what it was. Other definitions change without it: then its expressions are compiled anew; and
+    /// where one of those has changed that messages were made by, these are made again, with the ids that they have: a
+    /// field that was hidden meanwhile is not sent.
     fn look(&mut self) -> Result<(), Over> {
         let view = self.feeder.core.view();
         if view.position == self.seen {
@@ -139,7 +141,10 @@ impl Run<'_> {
             }
             Err(Over::Anew) => {
                 let new = self.feeder.standing().map_err(Over::Later)?.ok_or(Over::Anew)?;
-                if new.version != self.standing.version || new.cursor != self.standing.cursor {
+                let is_same = new.version == self.standing.version && new.cursor == self.standing.cursor;
+                let definition = |standing: &Standing, of| standing.view.schema.get(of).map(|found| found.defined);
+                let mut sources = self.standing.handler.sources.iter().map(|source| source.collection);
+                if !is_same || sources.any(|of| definition(&new, of) != definition(&self.standing, of)) {
                     return Err(Over::Anew);
                 }
                 self.standing = new;
@@ -160,7 +165,11 @@ impl Run<'_> {
             let Some(logged) = self.batch.front().cloned() else {
                 match self.consumer.next_batch(limits::HANDLER_BATCH_BYTES) {
                     Ok(batch) if batch.is_empty() => return Ok(()),
-                    Ok(batch) => self.batch = batch.into(),
+                    Ok(batch) => {
+                        // What was read is no newer than the definitions that it is told by.
+                        self.look()?;
+                        self.batch = batch.into();
+                    }
                     Err(Ended::Trimmed(first)) => self.leap(first)?,
                     Err(ended) => return Err(ended.into()),
                 }
