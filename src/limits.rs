@@ -221,6 +221,9 @@ pub const HANDLER_DERIVED_BYTES: usize = 4 << 20;
 /// Entries that a handler passes by without a write before its cursor is logged all the same: what a restart reads again
 /// at most, and what the log is kept for.
 pub const HANDLER_PASSED_MAX: usize = 1_000;
+/// The same, bytes of those entries: an eighth of the smallest log that may be asked for, so that it can be trimmed behind
+/// a handler that wants little of it.
+pub const HANDLER_PASSED_BYTES: usize = LOG_MAX_BYTES_MIN as usize / 8;
 /// How long a webhook waits for its answer unless it says otherwise, seconds.
 pub const HANDLER_TIMEOUT_SECONDS: u64 = 10;
 /// How long it may wait at most, from the name's resolution to the answer's end, seconds.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::derive::derive;
 use super::feeder::{Feeder, Over, Refused, Standing, refusal};
 use super::letter::Letter;
+use super::passed::Passed;
 use crate::core::{Changed, Consumer, Published, changes};
 use crate::error::Error;
 use crate::id::Mark;
@@ -53,29 +54,29 @@ impl Pending {
 
 /// Until something ends it.
 pub(super) fn follow(feeder: &Feeder, mut standing: Standing, mut consumer: Consumer) -> Result<(), Over> {
-    let mut passed = 0;
+    let mut passed = Passed::default();
     loop {
         let (view, batch) = feeder.next(&standing, &mut consumer)?;
         let Some(end) = batch.last() else { continue };
-        let (pending, seen) = derive_all(feeder, &mut standing, view, &batch)?;
-        passed += seen;
-        if passed >= limits::HANDLER_PASSED_MAX || pending.writes > 0 {
+        let pending = derive_all(feeder, &mut standing, view, &batch, &mut passed)?;
+        if passed.is_due() || pending.writes > 0 {
             commit(feeder, &mut standing, &pending.items)?;
-            passed = 0;
+            passed = Passed::default();
         }
         feeder.status.reached(Mark::from(end.position), end.time);
     }
 }
 
-/// What is to be done for the changes of a batch behind the cursor, in order, and how many entries had any. A batch may
-/// derive many times what it is itself: each time that enough is derived it is committed, and the rest is left.
+/// What is to be done for the changes of a batch behind the cursor, in order. A batch may derive many times what it is
+/// itself: each time that enough is derived it is committed, and the rest is left.
 fn derive_all(
     feeder: &Feeder,
     standing: &mut Standing,
     mut view: Arc<Published>,
     batch: &[Arc<Logged>],
-) -> Result<(Pending, usize), Over> {
-    let (mut pending, mut seen) = (Pending::default(), 0);
+    passed: &mut Passed,
+) -> Result<Pending, Over> {
+    let mut pending = Pending::default();
     for logged in batch {
         let mut is_seen = false;
         for changed in changes(logged) {
@@ -92,9 +93,9 @@ fn derive_all(
                 view = feeder.still(standing)?;
             }
         }
-        seen += usize::from(is_seen);
+        passed.add(logged, is_seen);
     }
-    Ok((pending, seen))
+    Ok(pending)
 }
 
 fn item(feeder: &Feeder, standing: &Standing, view: &Published, changed: &Changed<'_>) -> Result<Item, Over> {

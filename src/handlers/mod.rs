@@ -16,6 +16,7 @@ mod collection;
 mod derive;
 mod feeder;
 mod letter;
+mod passed;
 #[cfg(test)]
 mod tests;
 pub mod webhook;

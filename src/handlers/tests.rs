@@ -484,6 +484,31 @@ fn what_the_log_loses_is_told_while_a_message_is_still_tried_again() {
 }
 
 #[test]
+fn a_handler_that_wants_little_does_not_keep_the_log() {
+    let (core, threads) = start();
+    create(&core, HANDLERS, SUMMING);
+    create(&core, HANDLERS, &nowhere("hook"));
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"dropping","name":"dropping","kind":"cache","collections":["orders"],"patterns":["*"]}"#,
+    );
+    let made = core.view().position.seq;
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    // Far fewer entries than the cursor is logged for, and none of them wanted.
+    let text = "x".repeat(limits::TEXT_CHARS_DEFAULT_MAX);
+    let count = limits::HANDLER_PASSED_BYTES / text.len() + 10;
+    assert!(count < limits::HANDLER_PASSED_MAX, "{count}");
+    for n in 0..count {
+        create(&core, "notes", &format!(r#"{{"id":"n{n}","text":"{text}"}}"#));
+    }
+    for handler in ["summing", "hook", "dropping"] {
+        wait_for(handler, || handlers.status(&id(handler)).unwrap().unwrap().0.position.seq > made);
+    }
+    end(core, threads, handlers);
+}
+
+#[test]
 fn a_disabled_handler_holds_nothing_of_the_log() {
     let (core, threads) = start_over_a_small_log(4 << 20);
     create(&core, HANDLERS, &nowhere("hook"));

@@ -27,6 +27,7 @@ use tokio::task::{JoinError, JoinSet};
 use super::derive::wants;
 use super::feeder::{Feeder, Over, Refused, Standing, TICK, refusal};
 use super::letter::Letter;
+use super::passed::Passed;
 use crate::core::{Changed, Consumer, Ended, Keeps, What, changes};
 use crate::error::{Error, Result};
 use crate::id::{Mark, Position, Seq};
@@ -69,7 +70,7 @@ pub(super) fn follow(feeder: &Feeder, webhook: Webhook, standing: Standing, cons
         batch: VecDeque::new(),
         tasks: JoinSet::new(),
         at: None,
-        passed: 0,
+        passed: Passed::default(),
         is_moved: false,
         is_stuck: false,
         logged: Instant::now(),
@@ -95,8 +96,7 @@ struct Run<'a> {
     tasks: JoinSet<(Mark, Arc<Message>, Result<(), Failure>)>,
     /// When the last entry that was read was logged.
     at: Option<Millis>,
-    /// Entries with changes that were read since the cursor was logged.
-    passed: usize,
+    passed: Passed,
     /// Something was delivered or given up since the cursor was logged.
     is_moved: bool,
     /// The cursor could not be logged when it was due.
@@ -188,7 +188,7 @@ impl Run<'_> {
             }
             self.window.pass(Mark::from(logged.position));
             self.at = Some(logged.time);
-            self.passed += usize::from(seen);
+            self.passed.add(&logged, seen);
             self.batch.pop_front();
         }
         Ok(())
@@ -311,8 +311,8 @@ impl Run<'_> {
     /// Logs the cursor, and what was given up before it, when that is due.
     fn log_cursor(&mut self, now: bool) -> Result<(), Over> {
         let through = self.window.done_through();
-        let is_due = (self.is_moved || self.passed >= limits::HANDLER_PASSED_MAX)
-            && (now || self.logged.elapsed() >= limits::HANDLER_CURSOR_PAUSE);
+        let is_due =
+            (self.is_moved || self.passed.is_due()) && (now || self.logged.elapsed() >= limits::HANDLER_CURSOR_PAUSE);
         if through <= self.standing.cursor || !is_due {
             return Ok(());
         }
@@ -326,7 +326,7 @@ impl Run<'_> {
             self.standing.cursor = to;
             self.window.forget_letters(to);
         }
-        (self.is_moved, self.is_stuck, self.passed, self.logged) = (false, false, 0, Instant::now());
+        (self.is_moved, self.is_stuck, self.passed, self.logged) = (false, false, Passed::default(), Instant::now());
         Ok(())
     }
 
