@@ -249,6 +249,8 @@ pub const HANDLER_SEND_THREADS: usize = 2;
 /// A message that is kept in a dead letter, bytes: as a text in JSON it may double, and is part of a record then. Of a
 /// longer one the letter has what names it.
 pub const HANDLER_LETTER_BYTES_MAX: usize = 900 << 10;
+/// Dead letters that there are at most: of what is given up beyond, each handler has one that counts.
+pub const DEAD_LETTERS_MAX: u64 = 100_000;
 /// Why a change was given up, characters: more is cut.
 pub const HANDLER_ERROR_CHARS_MAX: usize = 1_000;
 

@@ -121,7 +121,7 @@ fn commit(feeder: &Feeder, standing: &mut Standing, items: &[Item]) -> Result<()
         for (at, item) in rest[..end].iter().enumerate() {
             let write = match (&item.write, &item.letter) {
                 (Some(write), _) => write.clone(),
-                (None, Some(letter)) => written(feeder, standing, letter)?,
+                (None, Some(letter)) => written(feeder, letter)?,
                 (None, None) => continue,
             };
             numbers.push(at);
@@ -157,8 +157,8 @@ fn submit(feeder: &Feeder, standing: &mut Standing, to: Mark, writes: Vec<Derive
     outcome.map(|()| standing.cursor = to)
 }
 
-fn written(feeder: &Feeder, standing: &Standing, letter: &Letter) -> Result<Derived, Over> {
-    letter.write(&standing.view, &feeder.id, &feeder.means).map_err(Over::Later)
+fn written(feeder: &Feeder, letter: &Letter) -> Result<Derived, Over> {
+    letter.write(&feeder.core.view(), &feeder.id, &feeder.means).map_err(Over::Later)
 }
 
 /// A change whose write is refused is left as a dead letter.
@@ -168,6 +168,6 @@ fn give_up(feeder: &Feeder, standing: &mut Standing, item: &Item, refusal: &Erro
         return Err(Over::Later(Error::internal(format!("a handler's way can't be logged: {refusal}"))));
     };
     feeder.status.failed(refusal);
-    let letter = written(feeder, standing, &letter.because(refusal))?;
+    let letter = written(feeder, &letter.because(refusal))?;
     submit(feeder, standing, item.mark, vec![letter]).map_err(Refused::over)
 }

@@ -60,6 +60,8 @@ pub struct Means {
     pub dialer: Arc<Dialer>,
     /// When they try again.
     pub pauses: Pauses,
+    /// Dead letters that there are at most, of all handlers; what is written in one entry may be more.
+    pub letters_max: u64,
 }
 
 /// Drops what patterns name of what is kept of answers.

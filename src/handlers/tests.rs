@@ -46,6 +46,7 @@ fn means() -> Means {
         invalidate: Invalidate(Arc::new(|_| ())),
         dialer: Arc::new(Dialer::new(true)),
         pauses: Pauses::default(),
+        letters_max: limits::DEAD_LETTERS_MAX,
     }
 }
 
@@ -284,6 +285,25 @@ fn what_a_batch_derives_is_committed_piece_by_piece() {
     let most = limits::HANDLER_DERIVED_BYTES / text.len() + 1;
     assert!(entries.values().all(|count| *count <= most), "{entries:?}");
     assert_eq!(all(&core, DEAD_LETTERS), "");
+    end(core, threads, handlers);
+}
+
+#[test]
+fn where_there_are_many_dead_letters_one_of_each_handler_counts_the_others() {
+    let (core, threads) = start();
+    create(&core, HANDLERS, SUMMING);
+    let handlers = Handlers::start(core.clone(), Means { letters_max: 3, ..means() }).unwrap();
+    for n in 1..=10 {
+        create(&core, "orders", &format!(r#"{{"id":"o{n}","customer":"no id","total":1}}"#));
+        wait_for("it is given up", || handlers.status(&id("summing")).unwrap().unwrap().1.failed == n);
+    }
+    settle(&core, "last");
+    let letters = records(&core, DEAD_LETTERS);
+    let (counting, others): (Vec<_>, Vec<_>) = letters.iter().partition(|letter| letter.id.as_str() == "summing");
+    assert_eq!((counting.len(), others.len()), (1, 3), "{}", all(&core, DEAD_LETTERS));
+    let of = core.view().schema.find(DEAD_LETTERS).unwrap().clone();
+    let attempts = counting[0].fields.get(of.field("attempts").unwrap().id);
+    assert_eq!(*attempts, crate::model::value::Value::Int(7));
     end(core, threads, handlers);
 }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::handlers::webhook::Message;
 use crate::handlers::{Counts, Invalidate, Means};
 use crate::id::{Mark, RecordId};
+use crate::limits;
 use crate::model::command::{Command, Op, Rewind, Write};
 use crate::model::handler::DEAD_LETTERS;
 use crate::model::look::Wanted;
@@ -38,6 +39,7 @@ pub(super) fn means(core: &Core, dialer: Arc<Dialer>, cache: Option<Arc<Cache>>)
         invalidate: Invalidate(Arc::new(invalidate)),
         dialer,
         pauses: Default::default(),
+        letters_max: limits::DEAD_LETTERS_MAX,
     }
 }
 
