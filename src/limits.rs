@@ -232,8 +232,8 @@ pub const HANDLER_TIMEOUT_SECONDS_MAX: u64 = 15;
 pub const HANDLER_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Messages of one webhook that are under way at once; further ones wait.
 pub const HANDLER_DELIVERIES_MAX: usize = 16;
-/// Messages of one webhook that were read and are not delivered: what a restart sends again at most. While there are as
-/// many it reads no more, and the log keeps what comes.
+/// Messages of one webhook that were read and are not delivered. While there are as many it reads no more, and the log
+/// keeps what comes. What was delivered behind the oldest of them, and is sent again after a restart, is not counted.
 pub const HANDLER_WINDOW_MAX: usize = 1_000;
 /// The same, bytes of their bodies, but for the last one.
 pub const HANDLER_WINDOW_BYTES: usize = 4 << 20;

@@ -1,8 +1,8 @@
 //! Handlers of kind `collection`: what is derived for each change is written, and the cursor with it.
 //!
 //! Invariants: what is written and the cursor that says so are one command, refused as a whole where the cursor is not
-//! where it was read: nothing is written twice. What is derived and not committed is bounded, in number and in bytes. A write that is refused becomes a dead letter in the same way and holds up
-//! nothing behind it.
+//! where it was read: nothing is written twice. A write that is refused becomes a dead letter in the same way and holds up
+//! nothing behind it. What is derived and not committed is bounded, in number and in bytes.
 
 use std::sync::Arc;
 

@@ -4,9 +4,9 @@
 //! `collection` derives writes by expressions (`derive`) and has them committed with the new cursor, exactly once;
 //! `webhook` sends messages, at least once; `cache` drops what is kept of answers. What is given up becomes a dead
 //! letter (`letter`), logged with the cursor that passes it. One more thread (here) starts them as handlers come, are
-//! enabled or changed, and starts one again that has panicked, from its cursor and after a pause. While a handler is enabled, the core keeps
-//! the log from its cursor on, as far as the log's bytes allow; behind that, one dead letter names what is lost, and it
-//! goes on from the oldest entry that there is.
+//! enabled or changed, and starts one again that has panicked, from its cursor and after a pause. While a
+//! handler is enabled, the core keeps the log from its cursor on, as far as the log's bytes allow; behind that, one dead
+//! letter names what is lost, and it goes on from the oldest entry that there is.
 //!
 //! Invariants: there is at most one thread for each handler; no write waits for a handler, and no handler for another.
 //! Nothing here makes a guard or an id, both come from above.

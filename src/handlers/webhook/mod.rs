@@ -6,8 +6,8 @@
 //! follows behind the oldest that is not delivered, at most a few times a second.
 //!
 //! Invariants: at least once: what is delivered beyond the cursor is known here alone, so a restart sends it again, with
-//! the same id; that is at most a window's worth. While the window is full nothing is read: no write and no other handler
-//! ever waits for a receiver. The pauses of a message begin anew with a restart, so they may last longer than a day then.
+//! the same id: all that was delivered behind the oldest that is still tried, which may be a day's. While the window is
+//! full nothing is read: no write and no other handler ever waits for a receiver. The pauses of a message begin anew with a restart, so they may last longer than a day then.
 
 pub mod backoff;
 pub(super) mod message;
