@@ -76,9 +76,9 @@ impl fmt::Debug for Invalidate {
     }
 }
 
-/// What a handler has done since the server started.
+/// What a handler has done since the server started, and where it is asked to begin again.
 #[derive(Debug, Default)]
-pub struct Status(Mutex<Counts>);
+pub struct Status(Mutex<Counts>, Mutex<Option<Mark>>);
 
 /// The figures of a [`Status`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +107,11 @@ impl Status {
     /// As it is now.
     pub fn counts(&self) -> Counts {
         self.0.lock().clone()
+    }
+
+    /// Where it is asked to begin again, once.
+    fn again(&self) -> Option<Mark> {
+        self.1.lock().take()
     }
 
     fn sent(&self, count: usize) {
@@ -193,7 +198,14 @@ impl Handlers {
         Ok(Some((cursor, counts)))
     }
 
-    /// The same of all.
+    /// Has one that sends, and runs, send again what it delivered behind a place that its cursor has not passed yet.
+    pub fn again(&self, id: &RecordId, since: Mark) {
+        if let Some(status) = self.known.lock().get(id) {
+            *status.1.lock() = Some(since);
+        }
+    }
+
+    /// How all are getting on.
     ///
     /// # Errors
     /// The state's.

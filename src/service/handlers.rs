@@ -135,13 +135,17 @@ impl Service {
             let message = format!("the log begins with entry {}", first.0);
             return Err(Error::new(Kind::Gone, message).code("log_trimmed"));
         }
-        if to > cursor {
+        let reached = self.0.handlers.status(id)?.and_then(|(_, counts)| counts.reached);
+        if to > reached.unwrap_or(cursor).max(cursor) {
             return Err(at("the handler has not come so far"));
         }
-        if to < cursor {
-            self.core().submit(Command::Rewind(Rewind { handler: id.clone(), to })).await?;
+        let begins = to.min(cursor);
+        self.core().submit(Command::Rewind(Rewind { handler: id.clone(), to: begins })).await?;
+        if to >= cursor {
+            // Delivered, and not logged as such: only who delivered it knows.
+            self.0.handlers.again(id, to);
         }
-        Ok(json!({"cursor": to.to_string()}).to_string().into_bytes())
+        Ok(json!({"cursor": begins.to_string()}).to_string().into_bytes())
     }
 
     async fn send_letter(&self, id: &RecordId, letter: &str) -> Result<Vec<u8>> {

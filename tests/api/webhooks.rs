@@ -306,6 +306,25 @@ fn what_was_sent_is_sent_again_when_asked_for() {
 }
 
 #[test]
+fn what_was_delivered_ahead_of_the_cursor_is_sent_again_when_asked_for() {
+    let receiver = Receiver::start(|told| Reply::Status(if id_of(told) == "bad" { 500 } else { 200 }));
+    let (_server, mut client) = started();
+    hook(&mut client, "hook", &receiver.url(), json!({}));
+    order(&mut client, "bad", 1);
+    order(&mut client, "o1", 1);
+    let now = until(|| status(&mut client, "hook"), |status| status["acknowledged"] == 1);
+    let since = json!({"since": now["cursor"]}).to_string();
+    let again = ask(&mut client, "POST", "/api/handlers/hook/redeliver", &since);
+    assert_eq!((again.status, &again.json()["cursor"]), (200, &now["cursor"]), "{}", again.text());
+    let taken = |told: Vec<Told>| -> Vec<String> {
+        let taken = told.iter().filter(|told| told.status == Some(200));
+        taken.map(|told| told.id().to_owned()).collect()
+    };
+    let taken = until(|| taken(receiver.told()), |taken| taken.len() == 2);
+    assert_eq!(taken[0], taken[1]);
+}
+
+#[test]
 fn a_cache_handler_drops_what_its_patterns_name() {
     let (_server, mut client) = started();
     let notes = r#"{"name":"notes","fields":[{"name":"t","type":"text"}],"listRule":""}"#;

@@ -33,7 +33,7 @@ use crate::error::{Error, Result};
 use crate::id::{Mark, Position, Seq};
 use crate::limits;
 use crate::log::Logged;
-use crate::model::command::{Command, Condition, Write};
+use crate::model::command::{Command, Condition, Rewind, Write};
 use crate::model::handler::{HANDLERS, Webhook};
 use crate::model::pipeline;
 use crate::outbound::Dialer;
@@ -129,6 +129,9 @@ impl Run<'_> {
     /// where one of those has changed that messages were made by, these are made again, with the ids that they have: a
     /// field that was hidden meanwhile is not sent.
     fn look(&mut self) -> Result<(), Over> {
+        if let Some(since) = self.feeder.status.again() {
+            return Err(self.again(since));
+        }
         let view = self.feeder.core.view();
         if view.position == self.seen {
             return Ok(());
@@ -152,6 +155,17 @@ impl Run<'_> {
             }
             Err(over) => Err(over),
         }
+    }
+
+    /// What was delivered behind a place is sent again: it is forgotten, and where the cursor is past it, it goes back.
+    fn again(&mut self, since: Mark) -> Over {
+        self.is_moved = false;
+        if since >= self.standing.cursor {
+            return Over::Anew;
+        }
+        let rewind = Command::Rewind(Rewind { handler: self.feeder.id.clone(), to: since });
+        let rewound = self.feeder.core.send_when_room(rewind).and_then(|awaited| awaited.wait());
+        rewound.map_or_else(Over::Later, |_| Over::Anew)
     }
 
     /// Reads on as long as there is room.
