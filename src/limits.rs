@@ -221,9 +221,15 @@ pub const HANDLER_PATTERNS_MAX: usize = 100;
 pub const HANDLER_BATCH_BYTES: usize = 1 << 20;
 /// Changes that a handler deals with in one entry: with what follows from them they are bounded as any entry.
 pub const HANDLER_WRITES_MAX: usize = 100;
+/// What a handler derives before it is committed, bytes, but for the last of it: constants and what relations lead to make
+/// many times the log that was read, and it is held in memory, and is an entry.
+pub const HANDLER_DERIVED_BYTES: usize = 4 << 20;
 /// Entries that a handler passes by without a write before its cursor is logged all the same: what a restart reads again
 /// at most, and what the log is kept for.
 pub const HANDLER_PASSED_MAX: usize = 1_000;
+/// The same, bytes of those entries: an eighth of the smallest log that may be asked for, so that it can be trimmed behind
+/// a handler that wants little of it.
+pub const HANDLER_PASSED_BYTES: usize = LOG_MAX_BYTES_MIN as usize / 8;
 /// How long a webhook waits for its answer unless it says otherwise, seconds.
 pub const HANDLER_TIMEOUT_SECONDS: u64 = 10;
 /// How long it may wait at most, from the name's resolution to the answer's end, seconds.
@@ -232,11 +238,16 @@ pub const HANDLER_TIMEOUT_SECONDS_MAX: u64 = 15;
 pub const HANDLER_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Messages of one webhook that are under way at once; further ones wait.
 pub const HANDLER_DELIVERIES_MAX: usize = 16;
-/// Messages of one webhook that were read and are not delivered: what a restart sends again at most. While there are as
-/// many it reads no more, and the log keeps what comes.
+/// Messages of one webhook that were read and are not delivered. While there are as many it reads no more, and the log
+/// keeps what comes. What was delivered behind the oldest of them, and is sent again after a restart, is not counted.
 pub const HANDLER_WINDOW_MAX: usize = 1_000;
 /// The same, bytes of their bodies, but for the last one.
 pub const HANDLER_WINDOW_BYTES: usize = 4 << 20;
+/// Of them those of one record, once it fails while others are delivered and there is room for no more: older ones are
+/// given up, so that one record that is never taken holds up no others.
+pub const HANDLER_LANE_MAX: usize = 100;
+/// The same, bytes of their bodies.
+pub const HANDLER_LANE_BYTES: usize = 1 << 20;
 /// Time between two entries that move one handler's cursor, of those that send.
 pub const HANDLER_CURSOR_PAUSE: Duration = Duration::from_millis(200);
 /// Threads that all webhooks send from.
@@ -244,6 +255,8 @@ pub const HANDLER_SEND_THREADS: usize = 2;
 /// A message that is kept in a dead letter, bytes: as a text in JSON it may double, and is part of a record then. Of a
 /// longer one the letter has what names it.
 pub const HANDLER_LETTER_BYTES_MAX: usize = 900 << 10;
+/// Dead letters that there are at most: of what is given up beyond, each handler has one that counts.
+pub const DEAD_LETTERS_MAX: u64 = 100_000;
 /// Why a change was given up, characters: more is cut.
 pub const HANDLER_ERROR_CHARS_MAX: usize = 1_000;
 

@@ -5,9 +5,9 @@
 
 use super::derive::wants;
 use super::feeder::{Feeder, Over, Refused, Standing};
+use super::passed::Passed;
 use crate::core::{Consumer, What, changes};
 use crate::id::Mark;
-use crate::limits;
 
 /// Until something ends it.
 pub(super) fn follow(
@@ -16,7 +16,7 @@ pub(super) fn follow(
     mut standing: Standing,
     mut consumer: Consumer,
 ) -> Result<(), Over> {
-    let mut passed = 0;
+    let mut passed = Passed::default();
     loop {
         let (view, batch) = feeder.next(&standing, &mut consumer)?;
         let Some(end) = batch.last() else { continue };
@@ -32,7 +32,7 @@ pub(super) fn follow(
                     Err(error) => feeder.status.failed(&error),
                 }
             }
-            passed += usize::from(seen);
+            passed.add(logged, seen);
         }
         if wanted > 0 {
             (feeder.means.invalidate.0)(patterns);
@@ -40,10 +40,10 @@ pub(super) fn follow(
             feeder.status.answered(true);
         }
         let to = Mark::from(end.position);
-        if passed >= limits::HANDLER_PASSED_MAX {
+        if passed.is_due() {
             feeder.submit(standing.version, standing.cursor, to, Vec::new()).map_err(Refused::over)?;
             standing.cursor = to;
-            passed = 0;
+            passed = Passed::default();
         }
         feeder.status.reached(to, end.time);
     }

@@ -2,13 +2,14 @@
 //!
 //! Invariants: what is written and the cursor that says so are one command, refused as a whole where the cursor is not
 //! where it was read: nothing is written twice. A write that is refused becomes a dead letter in the same way and holds up
-//! nothing behind it.
+//! nothing behind it. What is derived and not committed is bounded, in number and in bytes.
 
 use std::sync::Arc;
 
 use super::derive::derive;
 use super::feeder::{Feeder, Over, Refused, Standing, refusal};
 use super::letter::Letter;
+use super::passed::Passed;
 use crate::core::{Changed, Consumer, Published, changes};
 use crate::error::Error;
 use crate::id::Mark;
@@ -26,40 +27,75 @@ struct Item {
     letter: Option<Letter>,
 }
 
+/// What is derived and not committed yet.
+#[derive(Default)]
+struct Pending {
+    items: Vec<Item>,
+    writes: usize,
+    bytes: usize,
+}
+
+impl Pending {
+    /// Of those that nothing is to be done for the last says how far it has come.
+    fn push(&mut self, item: Item) {
+        if self.items.last().is_some_and(|last| last.letter.is_none()) {
+            self.items.pop();
+        }
+        self.writes += usize::from(item.letter.is_some());
+        self.bytes += item.write.as_ref().map_or(0, Derived::bytes);
+        self.bytes += item.letter.as_ref().map_or(0, Letter::bytes);
+        self.items.push(item);
+    }
+
+    fn is_full(&self) -> bool {
+        self.writes >= limits::HANDLER_WRITES_MAX || self.bytes >= limits::HANDLER_DERIVED_BYTES
+    }
+}
+
 /// Until something ends it.
 pub(super) fn follow(feeder: &Feeder, mut standing: Standing, mut consumer: Consumer) -> Result<(), Over> {
-    let mut passed = 0;
+    let mut passed = Passed::default();
     loop {
         let (view, batch) = feeder.next(&standing, &mut consumer)?;
         let Some(end) = batch.last() else { continue };
-        let (mut items, seen) = items(feeder, &standing, &view, &batch)?;
-        passed += seen;
-        let last = items.last().map(|item| item.mark);
-        items.retain(|item| Some(item.mark) == last || item.letter.is_some());
-        if passed >= limits::HANDLER_PASSED_MAX || items.iter().any(|item| item.letter.is_some()) {
-            commit(feeder, &mut standing, &items)?;
-            passed = 0;
+        let pending = derive_all(feeder, &mut standing, view, &batch, &mut passed)?;
+        if passed.is_due() || pending.writes > 0 {
+            commit(feeder, &mut standing, &pending.items)?;
+            passed = Passed::default();
         }
         feeder.status.reached(Mark::from(end.position), end.time);
     }
 }
 
-/// What is to be done for the changes of a batch behind the cursor, in order, and how many entries had any.
-fn items(
+/// What is to be done for the changes of a batch behind the cursor, in order. A batch may derive many times what it is
+/// itself: each time that enough is derived it is committed, and the rest is left.
+fn derive_all(
     feeder: &Feeder,
-    standing: &Standing,
-    view: &Published,
+    standing: &mut Standing,
+    mut view: Arc<Published>,
     batch: &[Arc<Logged>],
-) -> Result<(Vec<Item>, usize), Over> {
-    let (mut items, mut seen) = (Vec::new(), 0);
+    passed: &mut Passed,
+) -> Result<Pending, Over> {
+    let mut pending = Pending::default();
     for logged in batch {
-        let before = items.len();
-        for changed in changes(logged).filter(|changed| changed.mark > standing.cursor) {
-            items.push(item(feeder, standing, view, &changed)?);
+        let mut is_seen = false;
+        for changed in changes(logged) {
+            if changed.mark <= standing.cursor {
+                continue;
+            }
+            is_seen = true;
+            pending.push(item(feeder, standing, &view, &changed)?);
+            if pending.is_full() {
+                commit(feeder, standing, &std::mem::take(&mut pending).items)?;
+                if feeder.ends() {
+                    return Err(Over::Ended);
+                }
+                view = feeder.still(standing)?;
+            }
         }
-        seen += usize::from(items.len() > before);
+        passed.add(logged, is_seen);
     }
-    Ok((items, seen))
+    Ok(pending)
 }
 
 fn item(feeder: &Feeder, standing: &Standing, view: &Published, changed: &Changed<'_>) -> Result<Item, Over> {
@@ -85,7 +121,7 @@ fn commit(feeder: &Feeder, standing: &mut Standing, items: &[Item]) -> Result<()
         for (at, item) in rest[..end].iter().enumerate() {
             let write = match (&item.write, &item.letter) {
                 (Some(write), _) => write.clone(),
-                (None, Some(letter)) => written(feeder, standing, letter)?,
+                (None, Some(letter)) => written(feeder, letter)?,
                 (None, None) => continue,
             };
             numbers.push(at);
@@ -121,8 +157,8 @@ fn submit(feeder: &Feeder, standing: &mut Standing, to: Mark, writes: Vec<Derive
     outcome.map(|()| standing.cursor = to)
 }
 
-fn written(feeder: &Feeder, standing: &Standing, letter: &Letter) -> Result<Derived, Over> {
-    letter.write(&standing.view, &feeder.id, &feeder.means).map_err(Over::Later)
+fn written(feeder: &Feeder, letter: &Letter) -> Result<Derived, Over> {
+    letter.write(&feeder.core.view(), &feeder.id, &feeder.means).map_err(Over::Later)
 }
 
 /// A change whose write is refused is left as a dead letter.
@@ -132,6 +168,6 @@ fn give_up(feeder: &Feeder, standing: &mut Standing, item: &Item, refusal: &Erro
         return Err(Over::Later(Error::internal(format!("a handler's way can't be logged: {refusal}"))));
     };
     feeder.status.failed(refusal);
-    let letter = written(feeder, standing, &letter.because(refusal))?;
+    let letter = written(feeder, &letter.because(refusal))?;
     submit(feeder, standing, item.mark, vec![letter]).map_err(Refused::over)
 }

@@ -4,7 +4,7 @@
 use crate::core::{Changed, Published, RecordChange, What};
 use crate::error::{Error, Result};
 use crate::id::RecordId;
-use crate::model::command::{Derived, Way, Write};
+use crate::model::command::{Derived, Refusal, Way, Write};
 use crate::model::expr::{Input, Program, Row};
 use crate::model::handler::{Actions, Deed, Handler, Source};
 use crate::model::pipeline;
@@ -138,12 +138,15 @@ impl<'a> Seen<'a> {
             Some(id) => id.clone(),
             None => (means.new_id)(self.time)?,
         };
-        let create = write(pipeline::create(target, &whole.finish(), made, true)?);
-        let merge = match &id {
-            Some(id) => Some(write(pipeline::merge(target, id, &patch.finish(), None, true)?)),
-            None => None,
+        let create = pipeline::create(target, &whole.finish(), made, true).map(&write);
+        let Some(id) = id else { return Ok(Derived { create: Ok(create?), merge: None }) };
+        // Only the order of writes tells which of them it is.
+        let create = match create {
+            Ok(create) => Ok(create),
+            Err(error) => Err(Refusal::of(error)?),
         };
-        Ok(Derived { create, merge })
+        let merge = write(pipeline::merge(target, &id, &patch.finish(), None, true)?);
+        Ok(Derived { create, merge: Some(merge) })
     }
 }
 

@@ -12,7 +12,7 @@ use super::letter::Letter;
 use super::{Means, Status, cache, collection, webhook};
 use crate::core::{Consumer, Core, Ended, Keeps, Published, Role};
 use crate::error::{Error, Result};
-use crate::id::{Mark, Position, RecordId, Seq};
+use crate::id::{Epoch, Mark, Position, RecordId, Seq};
 use crate::limits;
 use crate::log::Logged;
 use crate::model::command::{Advance, Command, Derived, Refusal};
@@ -178,16 +178,20 @@ impl Feeder {
 
     /// The changes up to the log's beginning are gone: one dead letter says so, and it goes on from there.
     fn skip(&self, standing: &Standing, first: Seq) -> Result<(), Over> {
-        let to = Mark::from(Position { epoch: standing.view.position.epoch, seq: first.before() });
-        tracing::error!(
-            handler = %self.id, from = %standing.cursor, %to,
-            "changes that a handler has not dealt with are not in the log any more"
-        );
-        let letter = Letter::gap(standing.cursor, to, self.core.clock().now());
+        let (to, letter) = self.gap(standing.cursor, standing.view.position.epoch, first);
         let letter = letter.write(&standing.view, &self.id, &self.means).map_err(Over::Later)?;
         self.submit(standing.version, standing.cursor, to, vec![letter]).map_err(Refused::over)?;
         self.status.lost(standing.cursor, to);
         Ok(())
+    }
+
+    /// What lies from there up to the log's beginning is gone: up to where, and what says so.
+    pub(super) fn gap(&self, from: Mark, epoch: Epoch, first: Seq) -> (Mark, Letter) {
+        let to = Mark::from(Position { epoch, seq: first.before() });
+        tracing::error!(
+            handler = %self.id, %from, %to, "changes that a handler has not dealt with are not in the log any more"
+        );
+        (to, Letter::gap(from, to, self.core.clock().now()))
     }
 
     /// Moves the cursor, with all that is written on the way.
@@ -227,6 +231,5 @@ impl Feeder {
 
 /// What is about the change that was to be written for; anything else is the server's and is tried again.
 pub(super) fn refusal(error: Error) -> Result<Error, Over> {
-    let Refusal { kind, code, message, faults } = Refusal::of(error).map_err(Over::Later)?;
-    Ok(Error::new(kind, message).code(code).faults(faults))
+    Refusal::of(error).map(Refusal::into_error).map_err(Over::Later)
 }

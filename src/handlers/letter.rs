@@ -1,5 +1,6 @@
 //! What is left behind of a change that a handler gave up, or of changes that the log no longer has: a record of
-//! `_deadLetters`, logged with the cursor that passes it.
+//! `_deadLetters`, logged with the cursor that passes it. Where there are as many as may be, one of each handler counts the
+//! others.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,7 +15,12 @@ use crate::limits;
 use crate::model::command::{Derived, Write};
 use crate::model::handler::DEAD_LETTERS;
 use crate::model::pipeline;
+use crate::model::schema::Collection;
+use crate::state;
 use crate::time::Millis;
+
+/// What stands in the one of a handler that is for all those for which there is no place.
+const MANY: &str = "there is no place for more, and as many as this one has attempts were given up without one";
 
 /// A change that was given up, or a gap.
 #[derive(Clone, Debug)]
@@ -95,6 +101,10 @@ impl Letter {
         let faulty = |error| Error::internal("a dead letter can't be written").source(error);
         let event = self.event.as_deref().map(serde_json::from_str::<&RawValue>).transpose().map_err(faulty)?;
         let error: String = self.error.chars().take(limits::HANDLER_ERROR_CHARS_MAX).collect();
+        let count = state::tally(&view.stack, collection.id, collection.generation)?.count;
+        if count >= means.letters_max {
+            return self.one_more(collection, handler, means, count, &error);
+        }
         let stored = Stored {
             handler: handler.as_str(),
             kind: self.kind,
@@ -106,7 +116,29 @@ impl Letter {
         let body = serde_json::to_vec(&stored).map_err(faulty)?;
         let op = pipeline::create(collection, &body, (means.new_id)(self.time)?, true)?;
         let create = Write { collection: collection.id, schema: collection.version, guard: means.guard.clone(), op };
-        Ok(Derived { create, merge: None })
+        Ok(Derived { create: Ok(create), merge: None })
+    }
+
+    /// In place of one for which there is no place: one of each handler, which has its id, says of how many that is so.
+    fn one_more(
+        &self,
+        collection: &Collection,
+        handler: &RecordId,
+        means: &Means,
+        count: u64,
+        error: &str,
+    ) -> Result<Derived> {
+        let error = format!("there are {count} dead letters: {MANY}; the last of them: {error}");
+        let position = &self.position;
+        let whole = serde_json::json!({
+            "handler": handler.as_str(), "kind": "gap", "position": position, "error": error, "attempts": 1,
+        });
+        let patch = serde_json::json!({ "position": position, "error": error, "attempts+": 1 });
+        let write =
+            |op| Write { collection: collection.id, schema: collection.version, guard: means.guard.clone(), op };
+        let create = pipeline::create(collection, whole.to_string().as_bytes(), handler.clone(), true)?;
+        let merge = pipeline::merge(collection, handler, patch.to_string().as_bytes(), None, true)?;
+        Ok(Derived { create: Ok(write(create)), merge: Some(write(merge)) })
     }
 
     #[cfg(test)]

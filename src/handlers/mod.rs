@@ -4,9 +4,9 @@
 //! `collection` derives writes by expressions (`derive`) and has them committed with the new cursor, exactly once;
 //! `webhook` sends messages, at least once; `cache` drops what is kept of answers. What is given up becomes a dead
 //! letter (`letter`), logged with the cursor that passes it. One more thread (here) starts them as handlers come, are
-//! enabled or changed, and starts one again that has panicked, from its cursor. While a handler is enabled, the core keeps
-//! the log from its cursor on, as far as the log's bytes allow; behind that, one dead letter names what is lost, and it
-//! goes on from the oldest entry that there is.
+//! enabled or changed, and starts one again that has panicked, from its cursor and after a pause. While a
+//! handler is enabled, the core keeps the log from its cursor on, as far as the log's bytes allow; behind that, one dead
+//! letter names what is lost, and it goes on from the oldest entry that there is.
 //!
 //! Invariants: there is at most one thread for each handler; no write waits for a handler, and no handler for another.
 //! Nothing here makes a guard or an id, both come from above.
@@ -16,6 +16,7 @@ mod collection;
 mod derive;
 mod feeder;
 mod letter;
+mod passed;
 #[cfg(test)]
 mod tests;
 pub mod webhook;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
@@ -36,6 +38,7 @@ use crate::limits;
 use crate::model::change::Change;
 use crate::model::guard::Guard;
 use crate::model::handler::{Deed, HANDLERS, Handler, is_enabled};
+use crate::model::record::Record;
 use crate::state;
 use crate::time::Millis;
 
@@ -57,6 +60,8 @@ pub struct Means {
     pub dialer: Arc<Dialer>,
     /// When they try again.
     pub pauses: Pauses,
+    /// Dead letters that there are at most, of all handlers; what is written in one entry may be more.
+    pub letters_max: u64,
 }
 
 /// Drops what patterns name of what is kept of answers.
@@ -71,9 +76,9 @@ impl fmt::Debug for Invalidate {
     }
 }
 
-/// What a handler has done since the server started.
+/// What a handler has done since the server started, and where it is asked to begin again.
 #[derive(Debug, Default)]
-pub struct Status(Mutex<Counts>);
+pub struct Status(Mutex<Counts>, Mutex<Option<Mark>>);
 
 /// The figures of a [`Status`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +107,11 @@ impl Status {
     /// As it is now.
     pub fn counts(&self) -> Counts {
         self.0.lock().clone()
+    }
+
+    /// Where it is asked to begin again, once.
+    fn again(&self) -> Option<Mark> {
+        self.1.lock().take()
     }
 
     fn sent(&self, count: usize) {
@@ -170,6 +180,7 @@ impl Handlers {
             known: known.clone(),
             over: over.clone(),
             running: BTreeMap::new(),
+            held_up: BTreeMap::new(),
             runtime: None,
         };
         let thread = std::thread::Builder::new().name("handlers".to_owned()).spawn(move || starter.run());
@@ -187,7 +198,14 @@ impl Handlers {
         Ok(Some((cursor, counts)))
     }
 
-    /// The same of all.
+    /// Has one that sends, and runs, send again what it delivered behind a place that its cursor has not passed yet.
+    pub fn again(&self, id: &RecordId, since: Mark) {
+        if let Some(status) = self.known.lock().get(id) {
+            *status.1.lock() = Some(since);
+        }
+    }
+
+    /// How all are getting on.
     ///
     /// # Errors
     /// The state's.
@@ -231,6 +249,19 @@ impl Drop for Handlers {
     }
 }
 
+/// How long one that panics is left alone, each time it does so again; that it has run for as long as the longest of
+/// these is forgotten.
+const RESTARTS: Pauses =
+    Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(60), tries_for: Duration::MAX };
+
+/// One that panicked, or could not be started.
+struct HeldUp {
+    /// How often in a row.
+    times: u32,
+    /// When it is started again.
+    until: Instant,
+}
+
 /// The thread that starts the others.
 struct Starter {
     core: Core,
@@ -238,6 +269,7 @@ struct Starter {
     known: Known,
     over: Arc<AtomicBool>,
     running: BTreeMap<RecordId, JoinHandle<()>>,
+    held_up: BTreeMap<RecordId, HeldUp>,
     /// Made with the first handler.
     runtime: Option<Runtime>,
 }
@@ -267,11 +299,16 @@ impl Starter {
 
     fn follow(&mut self, mut consumer: Consumer) -> Ended {
         let mut touched = true;
+        let mut not_before = Instant::now();
         loop {
-            if (touched || self.running.values().any(|thread| thread.is_finished()))
-                && let Err(error) = self.reconcile()
-            {
-                tracing::error!("handlers can't be started: {error}");
+            if Instant::now() >= not_before && (touched || self.is_due()) {
+                match self.reconcile() {
+                    Ok(()) => touched = false,
+                    Err(error) => {
+                        tracing::error!("handlers can't be started: {error}");
+                        (touched, not_before) = (true, Instant::now() + RESTARTS.first);
+                    }
+                }
             }
             if self.over.load(Ordering::Relaxed) {
                 return Ended::Stopping;
@@ -280,7 +317,7 @@ impl Starter {
                 return ended;
             }
             match consumer.next_batch(limits::HANDLER_BATCH_BYTES) {
-                Ok(batch) => touched = batch.iter().any(|logged| self.touches(&logged.entry.changes)),
+                Ok(batch) => touched |= batch.iter().any(|logged| self.touches(&logged.entry.changes)),
                 Err(ended) => return ended,
             }
         }
@@ -299,16 +336,33 @@ impl Starter {
         })
     }
 
+    /// Whether one has ended, or one that was held up is to be started again.
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        let is_over = |(id, held_up): (&RecordId, &HeldUp)| held_up.until <= now && !self.running.contains_key(id);
+        self.running.values().any(|thread| thread.is_finished()) || self.held_up.iter().any(is_over)
+    }
+
+    /// One that panicked, or could not be started, is left alone for a while, and holds up no other.
+    fn hold_up(&mut self, id: RecordId, why: &str) {
+        if let Some(status) = self.known.lock().get(&id) {
+            status.refused(why);
+        }
+        let now = Instant::now();
+        let before = self.held_up.get(&id).filter(|before| now < before.until + RESTARTS.longest);
+        let times = before.map_or(1, |before| before.times.saturating_add(1));
+        let pause = RESTARTS.pause(times, 1.0, None, Duration::ZERO).unwrap_or(RESTARTS.longest);
+        self.held_up.insert(id, HeldUp { times, until: now + pause });
+    }
+
     /// Forgets what has ended, and says which of it panicked.
     fn bury(&mut self) {
         let ended: Vec<RecordId> =
             self.running.iter().filter(|(_, thread)| thread.is_finished()).map(|(id, _)| id.clone()).collect();
         for id in ended {
             if self.running.remove(&id).is_some_and(|thread| thread.join().is_err()) {
-                tracing::error!(handler = %id, "a handler panicked: it begins again from its cursor");
-                if let Some(status) = self.known.lock().get(&id) {
-                    status.refused("the handler panicked");
-                }
+                tracing::error!(handler = %id, "a handler panicked: it begins again from its cursor, after a pause");
+                self.hold_up(id, "the handler panicked");
             }
         }
     }
@@ -323,18 +377,31 @@ impl Starter {
         let Some(own) = view.schema.find(HANDLERS) else { return Ok(()) };
         let (records, _) = state::next_records(&view.stack, own, None, limits::HANDLERS_MAX, usize::MAX)?;
         self.known.lock().retain(|id, _| records.iter().any(|record| record.id == *id));
-        for record in records {
-            if !is_enabled(own, &record.fields) || self.running.contains_key(&record.id) {
+        // One that is disabled begins afresh when it is enabled.
+        let enabled = |record: &&Record| is_enabled(own, &record.fields);
+        self.held_up.retain(|id, _| records.iter().filter(enabled).any(|record| record.id == *id));
+        let now = Instant::now();
+        for record in records.into_iter().filter(|record| is_enabled(own, &record.fields)) {
+            let is_held_up = self.held_up.get(&record.id).is_some_and(|held_up| held_up.until > now);
+            if is_held_up || self.running.contains_key(&record.id) {
                 continue;
             }
-            let status = self.known.lock().entry(record.id.clone()).or_default().clone();
-            let runtime = self.runtime()?;
-            let (core, means, over) = (self.core.clone(), self.means.clone(), self.over.clone());
-            let feeder = Feeder { core, id: record.id.clone(), means, status, over, runtime };
-            let thread = std::thread::Builder::new().name("handler".to_owned()).spawn(move || feeder.run());
-            let thread = thread.map_err(|error| Error::internal("no thread for a handler").source(error))?;
-            self.running.insert(record.id, thread);
+            if let Err(error) = self.begin(&record.id) {
+                tracing::error!(handler = %record.id, "a handler can't be started: {error}");
+                self.hold_up(record.id, &error.to_string());
+            }
         }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: &RecordId) -> Result<()> {
+        let status = self.known.lock().entry(id.clone()).or_default().clone();
+        let runtime = self.runtime()?;
+        let (core, means, over) = (self.core.clone(), self.means.clone(), self.over.clone());
+        let feeder = Feeder { core, id: id.clone(), means, status, over, runtime };
+        let thread = std::thread::Builder::new().name("handler".to_owned()).spawn(move || feeder.run());
+        let thread = thread.map_err(|error| Error::internal("no thread for a handler").source(error))?;
+        self.running.insert(id.clone(), thread);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::error::Result;
 use crate::id::{Position, RecordId};
+use crate::limits;
 use crate::model::command::{Command, Op, Write};
 use crate::model::definition;
 use crate::model::guard::Guard;
@@ -45,6 +46,7 @@ fn means() -> Means {
         invalidate: Invalidate(Arc::new(|_| ())),
         dialer: Arc::new(Dialer::new(true)),
         pauses: Pauses::default(),
+        letters_max: limits::DEAD_LETTERS_MAX,
     }
 }
 
@@ -201,6 +203,111 @@ fn what_is_refused_is_a_dead_letter_and_holds_up_nothing() {
 }
 
 #[test]
+fn what_is_there_is_changed_though_it_could_not_be_made() {
+    let (core, threads) = start();
+    let stocks = r#"{"name":"stocks","fields":[{"name":"left","type":"number","min":0},{"name":"of","type":"text","required":true}]}"#;
+    let made = definition::parse(&core.view().schema, stocks.as_bytes(), Millis(1)).unwrap();
+    submit(&core, Command::Define(Box::new(made)));
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"taking","name":"taking","kind":"collection","collections":["orders"],"target":"stocks",
+        "key":"customer","set":{"left-":"total"}}"#,
+    );
+    create(&core, "stocks", r#"{"id":"ada","left":10,"of":"tea"}"#);
+    for body in [r#"{"id":"a","customer":"ada","total":3}"#, r#"{"id":"b","customer":"bob","total":3}"#] {
+        create(&core, "orders", body);
+    }
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    wait_for("both are dealt with", || records(&core, DEAD_LETTERS).len() == 1);
+    assert_eq!(all(&core, "stocks"), r#"ada 7 "tea""#);
+    let letter = all(&core, DEAD_LETTERS);
+    assert!(letter.contains(r#""id":"b""#) && letter.contains("of: is required"), "{letter}");
+    end(core, threads, handlers);
+}
+
+#[test]
+fn one_that_panics_begins_again_after_growing_pauses_and_holds_up_no_other() {
+    let (core, threads) = start();
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"dropping","name":"dropping","kind":"cache","collections":["orders"],"patterns":["*"]}"#,
+    );
+    create(&core, HANDLERS, SUMMING);
+    let begun = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let noted = begun.clone();
+    let invalidate = move |_: &[Box<str>]| {
+        let mut noted = noted.lock();
+        noted.push(Instant::now());
+        assert!(noted.len() > 2, "as it is meant to");
+    };
+    let invalidate = Invalidate(Arc::new(invalidate));
+    let handlers = Handlers::start(core.clone(), Means { invalidate, ..means() }).unwrap();
+    settle(&core, "first");
+    wait_for("the third try", || handlers.status(&id("dropping")).unwrap().unwrap().1.acknowledged == 1);
+    let (_, counts) = handlers.status(&id("dropping")).unwrap().unwrap();
+    assert_eq!((counts.failed, counts.last_error.as_deref()), (2, Some("the handler panicked")));
+    let begun = begun.lock().clone();
+    let pauses: Vec<Duration> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[0] >= Duration::from_secs(1) && pauses[1] >= Duration::from_secs(2), "{pauses:?}");
+    end(core, threads, handlers);
+}
+
+#[test]
+fn what_a_batch_derives_is_committed_piece_by_piece() {
+    let (core, threads) = start();
+    for text in [
+        r#"{"name":"long","fields":[{"name":"text","type":"text","max":1000000}]}"#,
+        r#"{"name":"links","fields":[{"name":"of","type":"relation","collection":"long"}]}"#,
+        r#"{"name":"copies","fields":[{"name":"text","type":"text","max":1000000}]}"#,
+    ] {
+        let made = definition::parse(&core.view().schema, text.as_bytes(), Millis(1)).unwrap();
+        submit(&core, Command::Define(Box::new(made)));
+    }
+    let text = "x".repeat(900_000);
+    create(&core, "long", &format!(r#"{{"id":"it","text":"{text}"}}"#));
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"copying","name":"copying","kind":"collection","collections":["links"],"target":"copies",
+        "set":{"text":"of.text"}}"#,
+    );
+    for n in 0..12 {
+        create(&core, "links", &format!(r#"{{"id":"l{n}","of":"it"}}"#));
+    }
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    wait_for("all are written", || records(&core, "copies").len() == 12);
+    let mut entries = std::collections::BTreeMap::new();
+    for record in records(&core, "copies") {
+        *entries.entry(record.version).or_insert(0) += 1;
+    }
+    let most = limits::HANDLER_DERIVED_BYTES / text.len() + 1;
+    assert!(entries.values().all(|count| *count <= most), "{entries:?}");
+    assert_eq!(all(&core, DEAD_LETTERS), "");
+    end(core, threads, handlers);
+}
+
+#[test]
+fn where_there_are_many_dead_letters_one_of_each_handler_counts_the_others() {
+    let (core, threads) = start();
+    create(&core, HANDLERS, SUMMING);
+    let handlers = Handlers::start(core.clone(), Means { letters_max: 3, ..means() }).unwrap();
+    for n in 1..=10 {
+        create(&core, "orders", &format!(r#"{{"id":"o{n}","customer":"no id","total":1}}"#));
+        wait_for("it is given up", || handlers.status(&id("summing")).unwrap().unwrap().1.failed == n);
+    }
+    settle(&core, "last");
+    let letters = records(&core, DEAD_LETTERS);
+    let (counting, others): (Vec<_>, Vec<_>) = letters.iter().partition(|letter| letter.id.as_str() == "summing");
+    assert_eq!((counting.len(), others.len()), (1, 3), "{}", all(&core, DEAD_LETTERS));
+    let of = core.view().schema.find(DEAD_LETTERS).unwrap().clone();
+    let attempts = counting[0].fields.get(of.field("attempts").unwrap().id);
+    assert_eq!(*attempts, crate::model::value::Value::Int(7));
+    end(core, threads, handlers);
+}
+
+#[test]
 fn a_disabled_handler_stays_where_it_is_and_goes_on_from_there() {
     let (core, threads) = start();
     create(&core, HANDLERS, SUMMING);
@@ -330,6 +437,94 @@ fn the_log_is_kept_for_enabled_handlers_and_what_it_loses_is_told() {
     assert_eq!(gaps.first().map(|gap| gap.0), Some(made.0), "{gaps:?}");
     assert!(gaps.iter().all(|gap| gap.0 < gap.1) && gaps.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{gaps:?}");
     assert_eq!(gaps.last().map(|gap| gap.1), Some(to.position.seq.0), "{gaps:?}");
+    end(core, threads, handlers);
+}
+
+/// Answers 200 to each request whose body `takes` has nothing against, and 500 to the others, until the test ends.
+fn receiver(takes: impl Fn(&str) -> bool + Send + 'static) -> u16 {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let (mut asked, mut part) = (String::new(), [0; 4096]);
+            // A message ends as JSON does.
+            while !asked.ends_with("}}") {
+                match stream.read(&mut part) {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => asked.push_str(&String::from_utf8_lossy(&part[..count])),
+                }
+            }
+            let status = if takes(&asked) { "200 OK" } else { "500 No" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    port
+}
+
+#[test]
+fn what_the_log_loses_is_told_while_a_message_is_still_tried_again() {
+    let (core, threads) = start_over_a_small_log(1 << 20);
+    let is_open = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let open = is_open.clone();
+    let port = receiver(move |asked| open.load(Ordering::SeqCst) && !asked.contains("poison"));
+    create(
+        &core,
+        HANDLERS,
+        &format!(
+            r#"{{"id":"hook","name":"hook","kind":"webhook","collections":["orders"],"url":"http://127.0.0.1:{port}/",
+            "secret":"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"}}"#
+        ),
+    );
+    let pauses = Pauses { longest: Duration::from_millis(200), ..Pauses::default() };
+    let handlers = Handlers::start(core.clone(), Means { pauses, ..means() }).unwrap();
+    let hook = id("hook");
+    let counts = || handlers.status(&hook).unwrap().unwrap().1;
+    create(&core, "orders", r#"{"id":"o","customer":"poison","total":0}"#);
+    for n in 1..limits::HANDLER_WINDOW_MAX {
+        create(&core, "orders", &format!(r#"{{"id":"o{n}","customer":"ada","total":0}}"#));
+    }
+    wait_for("the window is full", || counts().waiting == limits::HANDLER_WINDOW_MAX as u64);
+    let read = core.view().position.seq;
+    let text = "x".repeat(5_000);
+    let mut count = 0;
+    wait_for("the log is trimmed", || {
+        count += 1;
+        create(&core, "notes", &format!(r#"{{"id":"n{count}","text":"{text}"}}"#));
+        core.log().first_seq() > read.next()
+    });
+    is_open.store(true, Ordering::SeqCst);
+    wait_for("the loss is told", || counts().lost.is_some());
+    wait_for("one is left", || counts().waiting == 1);
+    create(&core, "orders", r#"{"id":"last","customer":"ada","total":0}"#);
+    wait_for("what comes is sent", || counts().acknowledged == limits::HANDLER_WINDOW_MAX as u64);
+    assert_eq!(counts().waiting, 1, "{:?}", counts());
+    end(core, threads, handlers);
+}
+
+#[test]
+fn a_handler_that_wants_little_does_not_keep_the_log() {
+    let (core, threads) = start();
+    create(&core, HANDLERS, SUMMING);
+    create(&core, HANDLERS, &nowhere("hook"));
+    create(
+        &core,
+        HANDLERS,
+        r#"{"id":"dropping","name":"dropping","kind":"cache","collections":["orders"],"patterns":["*"]}"#,
+    );
+    let made = core.view().position.seq;
+    let handlers = Handlers::start(core.clone(), means()).unwrap();
+    // Far fewer entries than the cursor is logged for, and none of them wanted.
+    let text = "x".repeat(limits::TEXT_CHARS_DEFAULT_MAX);
+    let count = limits::HANDLER_PASSED_BYTES / text.len() + 10;
+    assert!(count < limits::HANDLER_PASSED_MAX, "{count}");
+    for n in 0..count {
+        create(&core, "notes", &format!(r#"{{"id":"n{n}","text":"{text}"}}"#));
+    }
+    for handler in ["summing", "hook", "dropping"] {
+        wait_for(handler, || handlers.status(&id(handler)).unwrap().unwrap().0.position.seq > made);
+    }
     end(core, threads, handlers);
 }
 

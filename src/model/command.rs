@@ -105,10 +105,22 @@ pub struct Rewind {
 /// What a handler writes for one change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Derived {
-    /// An [`Op::Create`].
-    pub create: Write,
+    /// An [`Op::Create`]; or why there can be none, which counts only where there is nothing to merge with.
+    pub create: Result<Write, Refusal>,
     /// An [`Op::Merge`] of the same record, done instead where that is there.
     pub merge: Option<Write>,
+}
+
+impl Derived {
+    /// What may become of it.
+    pub fn writes(&self) -> impl Iterator<Item = &Write> {
+        self.create.iter().chain(&self.merge)
+    }
+
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.writes().map(|write| write.op.bytes()).sum()
+    }
 }
 
 /// A write to one record.
@@ -274,6 +286,11 @@ impl Refusal {
         let (kind, code, faults) = (error.kind(), error.code_str(), error.field_faults().to_vec());
         Ok(Refusal { kind, code, message: error.message().into(), faults })
     }
+
+    /// The error that it is.
+    pub fn into_error(self) -> Error {
+        Error::new(self.kind, self.message).code(self.code).faults(self.faults)
+    }
 }
 
 /// The code of a refusal that asks for the input to be checked against another definition.
@@ -306,10 +323,7 @@ impl Command {
             | Command::Backfill { .. }
             | Command::Rewind(_)
             | Command::Reclaim { .. } => OP_BYTES,
-            Command::Advance(advance) => {
-                let ops = advance.writes.iter().flat_map(|one| std::iter::once(&one.create).chain(&one.merge));
-                OP_BYTES + ops.map(|write| write.op.bytes()).sum::<usize>()
-            }
+            Command::Advance(advance) => OP_BYTES + advance.writes.iter().map(Derived::bytes).sum::<usize>(),
             Command::Once(_, _, command) => OP_BYTES + command.bytes(),
         }
     }

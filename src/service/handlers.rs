@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::handlers::webhook::Message;
 use crate::handlers::{Counts, Invalidate, Means};
 use crate::id::{Mark, RecordId};
+use crate::limits;
 use crate::model::command::{Command, Op, Rewind, Write};
 use crate::model::handler::DEAD_LETTERS;
 use crate::model::look::Wanted;
@@ -38,6 +39,7 @@ pub(super) fn means(core: &Core, dialer: Arc<Dialer>, cache: Option<Arc<Cache>>)
         invalidate: Invalidate(Arc::new(invalidate)),
         dialer,
         pauses: Default::default(),
+        letters_max: limits::DEAD_LETTERS_MAX,
     }
 }
 
@@ -134,13 +136,17 @@ impl Service {
             let message = format!("the log begins with entry {}", first.0);
             return Err(Error::new(Kind::Gone, message).code("log_trimmed"));
         }
-        if to > cursor {
+        let reached = self.0.handlers.status(id)?.and_then(|(_, counts)| counts.reached);
+        if to > reached.unwrap_or(cursor).max(cursor) {
             return Err(at("the handler has not come so far"));
         }
-        if to < cursor {
-            self.core().submit(Command::Rewind(Rewind { handler: id.clone(), to })).await?;
+        let begins = to.min(cursor);
+        self.core().submit(Command::Rewind(Rewind { handler: id.clone(), to: begins })).await?;
+        if to >= cursor {
+            // Delivered, and not logged as such: only who delivered it knows.
+            self.0.handlers.again(id, to);
         }
-        Ok(json!({"cursor": to.to_string()}).to_string().into_bytes())
+        Ok(json!({"cursor": begins.to_string()}).to_string().into_bytes())
     }
 
     async fn send_letter(&self, id: &RecordId, letter: &str) -> Result<Vec<u8>> {

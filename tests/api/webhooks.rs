@@ -227,6 +227,32 @@ fn a_receiver_that_is_gone_disables_its_handler_and_enabled_again_it_misses_noth
 }
 
 #[test]
+fn a_field_that_is_hidden_while_its_message_waits_is_not_sent() {
+    let is_open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let open = is_open.clone();
+    let receiver =
+        Receiver::start(move |_| Reply::Status(if open.load(std::sync::atomic::Ordering::SeqCst) { 200 } else { 503 }));
+    let (_server, mut client) = started();
+    hook(&mut client, "hook", &receiver.url(), json!({}));
+    ask(&mut client, "POST", ORDERS, r#"{"id":"o1","total":5,"note":"sesame"}"#);
+    let told = until(|| receiver.told(), |told| !told.is_empty());
+    let mut orders = client.get("/api/collections/orders").expect("an answer").json();
+    let fields = orders["fields"].as_array_mut().expect("fields");
+    fields.iter_mut().filter(|field| field["name"] == "note").for_each(|field| field["hidden"] = json!(true));
+    let hidden = ask(&mut client, "PATCH", "/api/collections/orders", &json!({"fields": fields}).to_string());
+    assert_eq!(hidden.status, 200, "{}", hidden.text());
+    is_open.store(true, std::sync::atomic::Ordering::SeqCst);
+    let taken = |told: &[Told]| told.iter().find(|told| told.status == Some(200)).map(|told| told.body.clone());
+    let body = until(|| taken(&receiver.told()), Option::is_some).expect("a body");
+    let before = String::from_utf8_lossy(&told[0].body).into_owned();
+    assert!(before.contains("sesame"), "{before}");
+    let body = String::from_utf8_lossy(&body).into_owned();
+    assert!(!body.contains("sesame") && body.contains(r#""total":5"#), "{body}");
+    let all = receiver.told();
+    assert!(all.iter().all(|one| one.id() == told[0].id()), "it is the same message");
+}
+
+#[test]
 fn what_was_sent_is_sent_again_when_asked_for() {
     let receiver = Receiver::start(|told| Reply::Status(if id_of(told) == "bad" { 500 } else { 200 }));
     let (_server, mut client) = started();
@@ -277,6 +303,25 @@ fn what_was_sent_is_sent_again_when_asked_for() {
     let told = receiver.told();
     assert_eq!(told[4].id(), "msg_good");
     assert_eq!(String::from_utf8_lossy(&told[4].body), r#"{"data": {"id":"good"}}"#, "byte for byte");
+}
+
+#[test]
+fn what_was_delivered_ahead_of_the_cursor_is_sent_again_when_asked_for() {
+    let receiver = Receiver::start(|told| Reply::Status(if id_of(told) == "bad" { 500 } else { 200 }));
+    let (_server, mut client) = started();
+    hook(&mut client, "hook", &receiver.url(), json!({}));
+    order(&mut client, "bad", 1);
+    order(&mut client, "o1", 1);
+    let now = until(|| status(&mut client, "hook"), |status| status["acknowledged"] == 1);
+    let since = json!({"since": now["cursor"]}).to_string();
+    let again = ask(&mut client, "POST", "/api/handlers/hook/redeliver", &since);
+    assert_eq!((again.status, &again.json()["cursor"]), (200, &now["cursor"]), "{}", again.text());
+    let taken = |told: Vec<Told>| -> Vec<String> {
+        let taken = told.iter().filter(|told| told.status == Some(200));
+        taken.map(|told| told.id().to_owned()).collect()
+    };
+    let taken = until(|| taken(receiver.told()), |taken| taken.len() == 2);
+    assert_eq!(taken[0], taken[1]);
 }
 
 #[test]

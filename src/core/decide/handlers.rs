@@ -1,7 +1,8 @@
 //! Decisions about handlers: what may be one, and how far each has come.
 //!
 //! Invariants: what a handler writes and its new place in the log are one entry, so each change is written for once and
-//! never again. A new handler begins behind the entry that made it. Handlers that write into collections make no circle.
+//! never again. A new handler begins behind the entry that made it. Handlers that write into collections make no circle. A
+//! handler's kind never changes.
 
 use super::Draft;
 use super::records;
@@ -24,7 +25,8 @@ fn is_handlers(collection: &Collection) -> bool {
 /// what it names may be gone.
 ///
 /// # Errors
-/// `Invalid` with all faults; `Conflict` with code `handler_circle`; `Unprocessable` where there are too many.
+/// `Invalid` with all faults; `Conflict` with code `handler_circle`; `Unprocessable` where there are too many, and for
+/// another kind.
 pub(super) fn judge(
     draft: &mut Draft<'_>,
     collection: &Collection,
@@ -35,6 +37,7 @@ pub(super) fn judge(
     if !is_handlers(collection) {
         return Ok(());
     }
+    never_of_another_kind(collection, before, after)?;
     let is_same = |before: &Fields| {
         let mut others =
             collection.fields.iter().filter(|field| &*field.name != "enabled" && !field.is_set_by_server());
@@ -59,6 +62,17 @@ pub(super) fn judge(
     let message = format!("what it writes would come back to it, over {way}");
     let error = Error::new(Kind::Conflict, "handlers would go round in a circle").code("handler_circle");
     Err(error.fault("target", "handler_circle", message))
+}
+
+/// What goes back may be given a change twice, and what writes may not: whoever does the one never comes to do the other
+/// from the place where it is.
+fn never_of_another_kind(collection: &Collection, before: Option<&Fields>, after: &Fields) -> Result<()> {
+    let kind = collection.field("kind").map(|kind| kind.id);
+    if before.zip(kind).is_none_or(|(before, kind)| before.get(kind) == after.get(kind)) {
+        return Ok(());
+    }
+    let error = Error::new(Kind::Unprocessable, "a handler's kind never changes");
+    Err(error.fault("kind", "read_only", "never changes"))
 }
 
 /// A new handler takes what comes after it.
@@ -119,16 +133,24 @@ pub(super) fn rewind(draft: &mut Draft<'_>, rewind: &Rewind) -> Result<()> {
     draft.push(Change::Advanced { handler: rewind.handler.clone(), through: Some(rewind.to) })
 }
 
-/// Creates, or changes what is there.
+/// Creates, or changes what is there. What can't be created is refused only where nothing is there, by the definition that
+/// it was found out by.
 fn one(draft: &mut Draft<'_>, derived: &Derived) -> Result<Written> {
-    let Derived { create, merge } = derived;
-    if let Some(merge) = merge
-        && let Some(collection) = draft.schema.get(merge.collection).cloned()
-        && state::exists(draft.state()?, &collection, merge.op.id())?
-    {
-        return records::one(draft, merge);
+    if derived.writes().any(|write| draft.schema.get(write.collection).is_none()) {
+        // Not the change's fault: whoever derived it looks at the definitions again.
+        return Err(moved());
     }
-    records::one(draft, create)
+    let Derived { create, merge } = derived;
+    if let Some(merge) = merge {
+        let collection = records::current(draft, merge)?;
+        if state::exists(draft.state()?, &collection, merge.op.id())? {
+            return records::one(draft, merge);
+        }
+    }
+    match create {
+        Ok(create) => records::one(draft, create),
+        Err(refusal) => Err(refusal.clone().into_error()),
+    }
 }
 
 fn moved() -> Error {

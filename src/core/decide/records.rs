@@ -93,7 +93,7 @@ pub(super) fn one(draft: &mut Draft<'_>, write: &Write) -> Result<Written> {
 
 /// The collection as the input was checked against, or `stale_schema`: also where the guard's rules were compiled by
 /// another definition of a collection that they look at.
-fn current(draft: &Draft<'_>, write: &Write) -> Result<Arc<Collection>> {
+pub(super) fn current(draft: &Draft<'_>, write: &Write) -> Result<Arc<Collection>> {
     let collection = draft.schema.get(write.collection).ok_or_else(no_collection)?;
     if collection.version != write.schema || !write.guard.stands_by(draft.schema) {
         return Err(Error::new(

@@ -4,7 +4,7 @@ use super::expressions::refusal;
 use super::fixture::*;
 use crate::core::Outcome;
 use crate::id::{Mark, Position, Seq};
-use crate::model::command::{Advance, Command, Derived, Op, Rewind, Way, Write};
+use crate::model::command::{Advance, Command, Derived, Op, Refusal, Rewind, Way, Write};
 use crate::model::definition;
 use crate::model::guard::Guard;
 use crate::model::handler::{self, HANDLERS};
@@ -225,6 +225,25 @@ fn only_what_may_be_done_twice_goes_back() {
     core.assert_one_state(last.seq);
 }
 
+#[test]
+fn a_handler_stays_of_its_kind() {
+    let mut core = core();
+    let made = save(&mut core, &feeding("a", "orders", "notes")).unwrap().position;
+    let drops = r#""kind":"cache","patterns":["*"],"target":null,"set":null"#;
+    for more in ["", r#","enabled":false"#] {
+        let other = core.merge(HANDLERS, "a", &format!("{{{drops}{more}}}"), None);
+        assert_eq!(refusal(core.write(&[(HANDLERS, other)])), "Unprocessable unprocessable kind:read_only");
+    }
+    let whole = r#"{"id":"a","name":"a","kind":"cache","collections":["orders"],"patterns":["*"]}"#;
+    let put = core.put(HANDLERS, "a", whole, None, false);
+    assert_eq!(refusal(core.write(&[(HANDLERS, put)])), "Unprocessable unprocessable kind:read_only");
+    assert_eq!(cursor(&core, "a"), Some(made.into()));
+    // Another handler of that id begins behind itself.
+    let both = [(HANDLERS, Op::Delete { id: id("a"), if_match: None }), (HANDLERS, core.create(HANDLERS, whole))];
+    let again = core.write(&both).unwrap().position;
+    assert_eq!(cursor(&core, "a"), Some(again.into()));
+}
+
 /// One that adds to the sum `s`, making it where it is not there.
 fn adding(core: &Stepped, by: i64) -> Derived {
     let sums = core.collection("sums");
@@ -234,7 +253,7 @@ fn adding(core: &Stepped, by: i64) -> Derived {
     let adjusts = vec![crate::model::command::Adjust { field: total, way: Way::Add, by: by.clone() }];
     let fields = [(total, by)].into_iter().collect();
     Derived {
-        create: write(Op::Create { id: id("s"), fields }),
+        create: Ok(write(Op::Create { id: id("s"), fields })),
         merge: Some(write(Op::Merge { id: id("s"), patch: vec![], merges: vec![], adjusts, if_match: None })),
     }
 }
@@ -266,6 +285,20 @@ fn what_a_handler_writes_is_written_exactly_once() {
 }
 
 #[test]
+fn a_target_that_is_gone_is_no_fault_of_the_change() {
+    let mut core = core();
+    let made: Mark = save(&mut core, &feeding("a", "orders", "sums")).unwrap().position.into();
+    let order: Mark = core.fill(&[("orders", r#"{"id":"o","total":5}"#)]).position.into();
+    let both = adding(&core, 5);
+    let new = Derived { merge: None, ..both.clone() };
+    core.submit(Command::Drop(core.collection("sums").id)).unwrap();
+    for derived in [both, new] {
+        assert_eq!(refusal(core.submit(advance(&core, made, order, vec![derived]))), "Conflict handler_moved");
+    }
+    assert_eq!(cursor(&core, "a"), Some(made));
+}
+
+#[test]
 fn a_handler_stays_where_it_is_unless_all_is_written() {
     let mut core = core();
     let made: Mark = save(&mut core, &feeding("a", "orders", "sums")).unwrap().position.into();
@@ -291,4 +324,24 @@ fn a_handler_stays_where_it_is_unless_all_is_written() {
         refusal(core.submit(advance(&core, order, core.view().position.into(), vec![]))),
         "Conflict handler_moved"
     );
+}
+
+#[test]
+fn what_can_not_be_made_is_refused_only_where_nothing_is_there() {
+    let mut core = core();
+    let made: Mark = save(&mut core, &feeding("a", "orders", "sums")).unwrap().position.into();
+    let order: Mark = core.fill(&[("orders", r#"{"id":"o","total":5}"#)]).position.into();
+    let fault = crate::error::Error::invalid("the body has faults").fault("last", "required", "is required");
+    let only_there = Derived { create: Err(Refusal::of(fault).unwrap()), ..adding(&core, 5) };
+    let refused = core.submit(advance(&core, made, order, vec![only_there.clone()])).unwrap_err();
+    assert_eq!((refused.write(), refused.to_string().as_str()), (Some(0), "the body has faults; last: is required"));
+    core.fill(&[("sums", r#"{"id":"s","total":1}"#)]);
+    core.submit(advance(&core, made, order, vec![only_there.clone()])).unwrap();
+    assert_eq!(core.shown("sums", "s"), "total=6");
+    // What another definition was found to lack says nothing about this one.
+    core.write(&[("sums", Op::Delete { id: id("s"), if_match: None })]).unwrap();
+    core.redefine("sums", |sums| add_index(sums, "by_last", &["last"], false)).unwrap();
+    let next = core.view().position.into();
+    core.define(r#"{"name":"more","fields":[]}"#);
+    assert_eq!(refusal(core.submit(advance(&core, order, next, vec![only_there]))), "Conflict stale_schema");
 }

@@ -6,8 +6,8 @@
 //! follows behind the oldest that is not delivered, at most a few times a second.
 //!
 //! Invariants: at least once: what is delivered beyond the cursor is known here alone, so a restart sends it again, with
-//! the same id; that is at most a window's worth. While the window is full nothing is read: no write and no other handler
-//! ever waits for a receiver. The pauses of a message begin anew with a restart, so they may last longer than a day then.
+//! the same id: all that was delivered behind the oldest that is still tried, which may be a day's. While the window is
+//! full nothing is read: no write and no other handler ever waits for a receiver. The pauses of a message begin anew with a restart, so they may last longer than a day then.
 
 pub mod backoff;
 pub(super) mod message;
@@ -27,12 +27,13 @@ use tokio::task::{JoinError, JoinSet};
 use super::derive::wants;
 use super::feeder::{Feeder, Over, Refused, Standing, TICK, refusal};
 use super::letter::Letter;
-use crate::core::{Changed, Consumer, Ended, What, changes};
+use super::passed::Passed;
+use crate::core::{Changed, Consumer, Ended, Keeps, What, changes};
 use crate::error::{Error, Result};
-use crate::id::{Mark, Position};
+use crate::id::{Mark, Position, Seq};
 use crate::limits;
 use crate::log::Logged;
-use crate::model::command::{Command, Condition, Write};
+use crate::model::command::{Command, Condition, Rewind, Write};
 use crate::model::handler::{HANDLERS, Webhook};
 use crate::model::pipeline;
 use crate::outbound::Dialer;
@@ -69,8 +70,7 @@ pub(super) fn follow(feeder: &Feeder, webhook: Webhook, standing: Standing, cons
         batch: VecDeque::new(),
         tasks: JoinSet::new(),
         at: None,
-        passed: 0,
-        is_trimmed: false,
+        passed: Passed::default(),
         is_moved: false,
         is_stuck: false,
         logged: Instant::now(),
@@ -96,10 +96,7 @@ struct Run<'a> {
     tasks: JoinSet<(Mark, Arc<Message>, Result<(), Failure>)>,
     /// When the last entry that was read was logged.
     at: Option<Millis>,
-    /// Entries with changes that were read since the cursor was logged.
-    passed: usize,
-    /// What comes next is not in the log any more: first what was read is dealt with.
-    is_trimmed: bool,
+    passed: Passed,
     /// Something was delivered or given up since the cursor was logged.
     is_moved: bool,
     /// The cursor could not be logged when it was due.
@@ -119,9 +116,6 @@ impl Run<'_> {
             self.begin();
             self.keep_cursor()?;
             self.tell();
-            if self.is_trimmed && self.window.counts().0 == 0 {
-                return Err(Over::Anew);
-            }
             if let Some(outcome) = self.wait()? {
                 self.end(outcome)?;
             }
@@ -131,8 +125,13 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the handler is what it was. Other definitions change without it: then its expressions are compiled anew.
+    /// Whether the handler is what it was. Other definitions change without it: then its expressions are compiled anew; and
+    /// where one of those has changed that messages were made by, these are made again, with the ids that they have: a
+    /// field that was hidden meanwhile is not sent.
     fn look(&mut self) -> Result<(), Over> {
+        if let Some(since) = self.feeder.status.again() {
+            return Err(self.again(since));
+        }
         let view = self.feeder.core.view();
         if view.position == self.seen {
             return Ok(());
@@ -145,7 +144,10 @@ impl Run<'_> {
             }
             Err(Over::Anew) => {
                 let new = self.feeder.standing().map_err(Over::Later)?.ok_or(Over::Anew)?;
-                if new.version != self.standing.version || new.cursor != self.standing.cursor {
+                let is_same = new.version == self.standing.version && new.cursor == self.standing.cursor;
+                let definition = |standing: &Standing, of| standing.view.schema.get(of).map(|found| found.defined);
+                let mut sources = self.standing.handler.sources.iter().map(|source| source.collection);
+                if !is_same || sources.any(|of| definition(&new, of) != definition(&self.standing, of)) {
                     return Err(Over::Anew);
                 }
                 self.standing = new;
@@ -155,15 +157,34 @@ impl Run<'_> {
         }
     }
 
+    /// What was delivered behind a place is sent again: it is forgotten, and where the cursor is past it, it goes back.
+    fn again(&mut self, since: Mark) -> Over {
+        self.is_moved = false;
+        if since >= self.standing.cursor {
+            return Over::Anew;
+        }
+        let rewind = Command::Rewind(Rewind { handler: self.feeder.id.clone(), to: since });
+        let rewound = self.feeder.core.send_when_room(rewind).and_then(|awaited| awaited.wait());
+        rewound.map_or_else(Over::Later, |_| Over::Anew)
+    }
+
     /// Reads on as long as there is room.
     fn read(&mut self) -> Result<(), Over> {
         let now = Instant::now();
-        while self.window.has_room() && !self.is_trimmed && !self.is_stuck {
+        if self.window.make_room(now) > 0 {
+            self.feeder.status.refused("as many changes of one record wait as may: the oldest are given up");
+            self.is_moved = true;
+        }
+        while self.window.has_room() && !self.is_stuck {
             let Some(logged) = self.batch.front().cloned() else {
                 match self.consumer.next_batch(limits::HANDLER_BATCH_BYTES) {
                     Ok(batch) if batch.is_empty() => return Ok(()),
-                    Ok(batch) => self.batch = batch.into(),
-                    Err(Ended::Trimmed(_)) => self.is_trimmed = true,
+                    Ok(batch) => {
+                        // What was read is no newer than the definitions that it is told by.
+                        self.look()?;
+                        self.batch = batch.into();
+                    }
+                    Err(Ended::Trimmed(first)) => self.leap(first)?,
                     Err(ended) => return Err(ended.into()),
                 }
                 continue;
@@ -181,9 +202,25 @@ impl Run<'_> {
             }
             self.window.pass(Mark::from(logged.position));
             self.at = Some(logged.time);
-            self.passed += usize::from(seen);
+            self.passed.add(&logged, seen);
             self.batch.pop_front();
         }
+        Ok(())
+    }
+
+    /// What comes next is not in the log any more: it is given up as one, and what was read before goes on meanwhile.
+    fn leap(&mut self, first: Seq) -> Result<(), Over> {
+        let from = self.window.read();
+        let (to, letter) = self.feeder.gap(from, self.standing.view.position.epoch, first);
+        match self.feeder.core.consumer(to.position, Keeps::Nothing) {
+            Ok(consumer) => self.consumer = consumer,
+            // It goes on: so does the next look.
+            Err(Ended::Trimmed(_)) => return Ok(()),
+            Err(other) => return Err(other.into()),
+        }
+        self.window.refuse(to, letter);
+        self.feeder.status.lost(from, to);
+        self.is_moved = true;
         Ok(())
     }
 
@@ -288,8 +325,8 @@ impl Run<'_> {
     /// Logs the cursor, and what was given up before it, when that is due.
     fn log_cursor(&mut self, now: bool) -> Result<(), Over> {
         let through = self.window.done_through();
-        let is_due = (self.is_moved || self.passed >= limits::HANDLER_PASSED_MAX)
-            && (now || self.logged.elapsed() >= limits::HANDLER_CURSOR_PAUSE);
+        let is_due =
+            (self.is_moved || self.passed.is_due()) && (now || self.logged.elapsed() >= limits::HANDLER_CURSOR_PAUSE);
         if through <= self.standing.cursor || !is_due {
             return Ok(());
         }
@@ -303,7 +340,7 @@ impl Run<'_> {
             self.standing.cursor = to;
             self.window.forget_letters(to);
         }
-        (self.is_moved, self.is_stuck, self.passed, self.logged) = (false, false, 0, Instant::now());
+        (self.is_moved, self.is_stuck, self.passed, self.logged) = (false, false, Passed::default(), Instant::now());
         Ok(())
     }
 
@@ -314,7 +351,7 @@ impl Run<'_> {
 
     /// Until there is something to do.
     fn wait(&mut self) -> Result<Option<Outcome>, Over> {
-        let Run { feeder, window, standing, consumer, batch, tasks, is_trimmed, is_moved, is_stuck, logged, .. } = self;
+        let Run { feeder, window, standing, consumer, batch, tasks, is_moved, is_stuck, logged, .. } = self;
         let mut wait = TICK;
         if tasks.len() < limits::HANDLER_DELIVERIES_MAX
             && let Some(at) = window.next_at()
@@ -324,7 +361,7 @@ impl Run<'_> {
         if *is_moved && window.done_through() > standing.cursor {
             wait = wait.min(limits::HANDLER_CURSOR_PAUSE.saturating_sub(logged.elapsed()));
         }
-        let reads = window.has_room() && batch.is_empty() && !*is_trimmed && !*is_stuck;
+        let reads = window.has_room() && batch.is_empty() && !*is_stuck;
         feeder.runtime.block_on(async {
             tokio::select! {
                 Some(outcome) = tasks.join_next() => Ok(Some(outcome)),

@@ -2,7 +2,9 @@
 //! time is handed in.
 //!
 //! Invariants: of one record at most one delivery is under way, the oldest; what waits to be tried again holds up those of
-//! its own record and no others. Nothing lies past [`Window::done_through`] that was not dealt with. What is held is
+//! its own record and no others. What waits of one record is tried for one time together, from its first failure to its
+//! next success, not each for its own. A window is never full of one record that fails while others are delivered: then
+//! its oldest are given up. Nothing lies past [`Window::done_through`] that was not dealt with. What is held is
 //! bounded in number and in bytes; while there is no room nothing more is read, and the log keeps it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -22,8 +24,7 @@ pub(super) type Lane = (CollectionId, RecordId);
 #[derive(Debug)]
 pub(super) struct Window {
     held: BTreeMap<Mark, Held>,
-    /// Those of each record, in order; the first may be under way.
-    lanes: HashMap<Lane, VecDeque<Mark>>,
+    lanes: HashMap<Lane, Waiting>,
     /// The first of each lane that is not under way, by when it may begin.
     due: BTreeSet<(Instant, Mark)>,
     /// What was given up and is not logged yet.
@@ -33,6 +34,24 @@ pub(super) struct Window {
     bytes: usize,
     under_way: usize,
     retrying: usize,
+    /// When something was delivered last.
+    delivered: Option<Instant>,
+}
+
+/// Those of one record.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// In order; the first may be under way.
+    order: VecDeque<Mark>,
+    bytes: usize,
+    /// When one of them was first tried since the last was delivered.
+    since: Option<Instant>,
+}
+
+impl Waiting {
+    fn is_past_its_share(&self) -> bool {
+        self.order.len() > limits::HANDLER_LANE_MAX || self.bytes > limits::HANDLER_LANE_BYTES
+    }
 }
 
 #[derive(Debug)]
@@ -42,8 +61,7 @@ struct Held {
     /// The change before it: up to there all may be done.
     before: Mark,
     failed: u32,
-    /// When it was first tried.
-    since: Option<Instant>,
+    is_under_way: bool,
 }
 
 impl Window {
@@ -58,6 +76,7 @@ impl Window {
             bytes: 0,
             under_way: 0,
             retrying: 0,
+            delivered: None,
         }
     }
 
@@ -89,12 +108,13 @@ impl Window {
     /// A change was read that `message` is sent for.
     pub(super) fn put(&mut self, mark: Mark, lane: Lane, message: Arc<Message>, now: Instant) {
         self.bytes += message.body.len();
-        let order = self.lanes.entry(lane.clone()).or_default();
-        if order.is_empty() {
+        let waiting = self.lanes.entry(lane.clone()).or_default();
+        if waiting.order.is_empty() {
             self.due.insert((now, mark));
         }
-        order.push_back(mark);
-        self.held.insert(mark, Held { message, lane, before: self.read, failed: 0, since: None });
+        waiting.order.push_back(mark);
+        waiting.bytes += message.body.len();
+        self.held.insert(mark, Held { message, lane, before: self.read, failed: 0, is_under_way: false });
         self.read = mark;
     }
 
@@ -114,7 +134,10 @@ impl Window {
         }
         self.due.pop_first();
         let held = self.held.get_mut(&mark)?;
-        held.since.get_or_insert(now);
+        held.is_under_way = true;
+        if let Some(waiting) = self.lanes.get_mut(&held.lane) {
+            waiting.since.get_or_insert(now);
+        }
         self.under_way += 1;
         Some((mark, held.message.clone()))
     }
@@ -127,16 +150,23 @@ impl Window {
     /// One that was under way is delivered.
     pub(super) fn done(&mut self, mark: Mark, now: Instant) {
         self.under_way -= 1;
+        self.delivered = Some(now);
+        let lane = self.held.get(&mark).map(|held| &held.lane);
+        if let Some(waiting) = lane.and_then(|lane| self.lanes.get_mut(lane)) {
+            waiting.since = None;
+        }
         self.remove(mark, now);
     }
 
-    /// One that was under way has failed: how often by now, and how long after it was first tried.
+    /// One that was under way has failed: how often by now, and for how long its record has been tried in vain.
     pub(super) fn failed(&mut self, mark: Mark, now: Instant) -> (u32, Duration) {
         self.under_way -= 1;
         let Some(held) = self.held.get_mut(&mark) else { return (0, Duration::ZERO) };
         self.retrying += usize::from(held.failed == 0);
         held.failed += 1;
-        (held.failed, held.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
+        held.is_under_way = false;
+        let since = self.lanes.get(&held.lane).and_then(|waiting| waiting.since);
+        (held.failed, since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
     }
 
     /// It is tried again then.
@@ -152,13 +182,43 @@ impl Window {
         self.remove(mark, now);
     }
 
+    /// Where there is no room: records that failed already when the last delivery began, so by themselves, keep no more than
+    /// their share; older ones of theirs are given up. How many.
+    pub(super) fn make_room(&mut self, now: Instant) -> usize {
+        let Some(delivered) = self.delivered.filter(|_| !self.has_room()) else { return 0 };
+        // What was delivered sooner may have begun before a receiver went down.
+        let longest = Duration::from_secs(limits::HANDLER_TIMEOUT_SECONDS_MAX);
+        let fails_alone = |waiting: &Waiting| waiting.since.is_some_and(|since| since + longest < delivered);
+        let over = self.lanes.iter().filter(|(_, waiting)| fails_alone(waiting) && waiting.is_past_its_share());
+        let over: Vec<Lane> = over.map(|(lane, _)| lane.clone()).collect();
+        let mut given_up = 0;
+        for lane in over {
+            while let Some(waiting) = self.lanes.get(&lane).filter(|waiting| waiting.is_past_its_share()) {
+                let Some((mark, held)) = waiting.order.front().and_then(|mark| self.held.get_key_value(mark)) else {
+                    break;
+                };
+                // What is under way ends soon.
+                if held.is_under_way {
+                    break;
+                }
+                let (mark, why) = (*mark, "as many changes of its record wait as may");
+                let letter = Letter::undelivered(mark, &held.message, held.failed, why);
+                self.due.retain(|(_, due)| *due != mark);
+                self.give_up(mark, letter, now);
+                given_up += 1;
+            }
+        }
+        given_up
+    }
+
     fn remove(&mut self, mark: Mark, now: Instant) {
         let Some(held) = self.held.remove(&mark) else { return };
         self.bytes -= held.message.body.len();
         self.retrying -= usize::from(held.failed > 0);
-        let Some(order) = self.lanes.get_mut(&held.lane) else { return };
-        order.pop_front();
-        match order.front() {
+        let Some(waiting) = self.lanes.get_mut(&held.lane) else { return };
+        waiting.order.pop_front();
+        waiting.bytes -= held.message.body.len();
+        match waiting.order.front() {
             Some(next) => {
                 self.due.insert((now, *next));
             }
@@ -282,6 +342,57 @@ mod tests {
         window.done(mark(500), now);
         assert!(window.has_room());
         assert_eq!(window.done_through(), mark(0));
+    }
+
+    #[test]
+    fn what_waits_of_one_record_is_tried_for_one_time_together() {
+        let now = Instant::now();
+        let hour = Duration::from_secs(3_600);
+        let mut window = Window::new(mark(0));
+        for seq in 1..=4 {
+            put(&mut window, seq, 1, now);
+        }
+        assert_eq!(begin(&mut window, now), [1]);
+        assert_eq!(window.failed(mark(1), now + hour), (1, hour));
+        window.give_up(mark(1), Letter::for_tests("one"), now + hour);
+        assert_eq!(begin(&mut window, now + hour), [2]);
+        assert_eq!(window.failed(mark(2), now + 2 * hour), (1, 2 * hour), "its time is its record's");
+        window.again(mark(2), now + 2 * hour);
+        assert_eq!(begin(&mut window, now + 2 * hour), [2]);
+        window.done(mark(2), now + 2 * hour);
+        assert_eq!(begin(&mut window, now + 2 * hour), [3]);
+        assert_eq!(window.failed(mark(3), now + 3 * hour), (1, hour), "one was delivered between");
+    }
+
+    #[test]
+    fn a_record_that_fails_by_itself_does_not_fill_the_window() {
+        let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let mut window = Window::new(mark(0));
+        let last = limits::HANDLER_WINDOW_MAX as u64;
+        put(&mut window, 1, 1, now);
+        put(&mut window, 2, 2, now);
+        assert_eq!(begin(&mut window, now), [1, 2]);
+        window.failed(mark(1), later(1));
+        window.again(mark(1), later(9));
+        for seq in 3..=last {
+            put(&mut window, seq, 1, now);
+        }
+        assert!(!window.has_room());
+        assert_eq!(window.make_room(later(2)), 0, "nothing at all is delivered: all of them wait for the receiver");
+        window.done(mark(2), later(20));
+        put(&mut window, last + 1, 3, later(20));
+        let given_up = window.make_room(later(20));
+        assert_eq!(given_up, limits::HANDLER_WINDOW_MAX - 1 - limits::HANDLER_LANE_MAX);
+        let through = window.done_through();
+        assert_eq!(through, mark(given_up as u64 + 1), "the oldest, and 2");
+        while !window.letters.is_empty() {
+            let (to, _) = window.letters(through);
+            window.forget_letters(to);
+        }
+        assert!(window.has_room());
+        assert_eq!(begin(&mut window, later(20)), [given_up as u64 + 2, last + 1]);
+        assert_eq!(window.make_room(later(20)), 0);
     }
 
     /// Against a list of all that was read: the cursor never passes what is not dealt with, and records keep their order.
