@@ -11,6 +11,7 @@ mod base;
 mod builds;
 mod creates;
 mod disk;
+mod handlers;
 mod hello;
 mod histogram;
 mod imports;
@@ -63,6 +64,7 @@ const ALL: &[(&str, Run)] = &[
     ("disk", disk::run),
     ("base", base::run),
     ("live", live::run),
+    ("handlers", handlers::run),
     ("reads", reads::run),
     ("reads", accounts::run),
     ("lists", lists::small),

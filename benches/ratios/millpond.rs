@@ -153,6 +153,7 @@ pub(crate) fn plan(process: &Process, connections: usize, status: u16) -> Plan {
 fn serve(dir: &Path, cache: Cache) -> Outcome<Process> {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data").arg(dir).args(["--listen", "127.0.0.1:0", "--dev", "--log-level", "warn"]);
+    command.arg("--webhook-private-addresses");
     if let Cache::None = cache {
         command.args(["--cache-bytes", "0"]);
     }

@@ -4,6 +4,7 @@ use crate::core::{Figures, Meters};
 use crate::error::Result;
 use crate::id::RecordId;
 use crate::limits;
+use crate::service::listen::Form;
 use crate::service::{Caller, Service, access};
 
 /// How the service is at one moment.
@@ -17,6 +18,12 @@ pub struct Watched {
     pub aggregates: usize,
     /// Totals of lists that are kept.
     pub totals_kept: usize,
+    /// Streams that are open, of each form.
+    pub streams: [usize; Form::ALL.len()],
+    /// Things that are listened to, each once for all who see it alike.
+    pub topics: usize,
+    /// What is held for those who are about to take it, bytes.
+    pub topic_bytes: usize,
     /// Handlers, by their ids.
     pub handlers: Vec<(RecordId, HandlerFigures)>,
 }
@@ -41,13 +48,22 @@ impl Service {
         if !open {
             access::superuser(caller)?;
         }
+        let (topics, topic_bytes) = self.0.bus.figures();
         Ok(Watched {
             core: self.core().figures(),
             scans_queued: self.0.pool.queued(),
             aggregates: limits::AGGREGATES_MAX - self.0.aggregates.free(),
             totals_kept: self.0.lists.totals(),
+            streams: self.streams(),
+            topics,
+            topic_bytes,
             handlers: self.handler_figures()?,
         })
+    }
+
+    /// What is counted of streams.
+    pub fn live_meters(&self) -> &crate::live::Meters {
+        self.0.bus.meters()
     }
 
     fn handler_figures(&self) -> Result<Vec<(RecordId, HandlerFigures)>> {
