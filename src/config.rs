@@ -48,6 +48,8 @@ pub struct Settings {
     pub metrics_open: bool,
     /// A request that takes as long is logged as slow, ms; 0 for none.
     pub slow_ms: u64,
+    /// Time of silence after which a stream shows that it is there, seconds.
+    pub heartbeat_seconds: u32,
     /// Whether clients are held to `rate_limit_requests` and `rate_limit_logins`.
     pub rate_limits: bool,
     /// Requests of one client in `limits::RATE_REQUESTS_TIME`.
@@ -159,6 +161,7 @@ impl Default for Settings {
             cache_bytes: limits::CACHE_BYTES,
             metrics_open: false,
             slow_ms: limits::SLOW_MS,
+            heartbeat_seconds: limits::HEARTBEAT_SECONDS,
             rate_limits: false,
             rate_limit_requests: limits::RATE_REQUESTS,
             rate_limit_logins: limits::RATE_LOGINS,
@@ -209,6 +212,8 @@ impl Settings {
         at_least("connections_max", self.connections_max, 1)?;
         at_most("connections_max", self.connections_max, 1 << 20)?;
         at_least("connections_per_address", self.connections_per_address, 1)?;
+        at_least("heartbeat_seconds", self.heartbeat_seconds as usize, 1)?;
+        at_most("heartbeat_seconds", self.heartbeat_seconds as usize, limits::HEARTBEAT_SECONDS_MAX as usize)?;
         at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
         if self.cache_bytes > 0 {
             at_least("cache_bytes", self.cache_bytes, limits::CACHE_BYTES_LEAST)?;
@@ -359,7 +364,7 @@ mod tests {
             "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
              connections_max = {}\nconnections_per_address = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n\
-             metrics_open = {}\nslow_ms = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
+             metrics_open = {}\nslow_ms = {}\nheartbeat_seconds = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
              rate_limit_logins = {}\nwebhook_private_addresses = {}\ntrusted_proxies = {:?}\npassword_memory_kib = {}\n\
              request_log_lines = {}\nrequest_log_hours = {}\nrequest_log_level = \"info\"\n",
             settings.data,
@@ -377,6 +382,7 @@ mod tests {
             settings.scrub_hours,
             settings.metrics_open,
             settings.slow_ms,
+            settings.heartbeat_seconds,
             settings.rate_limits,
             settings.rate_limit_requests,
             settings.rate_limit_logins,
@@ -438,6 +444,8 @@ mod tests {
             ("connections_max = 0", "connections_max:"),
             ("connections_per_address = 0", "connections_per_address:"),
             ("base_cache_bytes = 0", "base_cache_bytes:"),
+            ("heartbeat_seconds = 0", "heartbeat_seconds:"),
+            ("heartbeat_seconds = 301", "heartbeat_seconds:"),
             ("rate_limit_requests = 0", "rate_limit_requests:"),
             ("rate_limit_logins = 9999999", "rate_limit_logins:"),
             ("dev = true\ntrusted_proxies = ['10.0.0.0/8']", "trusted_proxies: not with dev"),

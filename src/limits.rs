@@ -436,8 +436,14 @@ pub const LIVE_RING_BYTES: usize = 1 << 20;
 pub const LIVE_RINGS_BYTES: usize = 64 << 20;
 /// How long they are kept: whoever takes them in time does so at once.
 pub const LIVE_RING_AGE: Duration = Duration::from_secs(2);
-/// What a change may take to be judged for all listeners of a topic, once; past it each has it judged for itself.
+/// What a change may take to be judged for all listeners of a topic, once.
 pub const LIVE_JUDGE_TIME_MAX: Duration = Duration::from_millis(2);
+/// So many changes in a row that take longer, and each listener has them judged for itself.
+pub const LIVE_SLOW_MAX: u32 = 4;
+/// What judging one batch may take before what few listen to is left to their own: each reads the log in its turn.
+pub const LIVE_ROUTE_TIME: Duration = Duration::from_millis(20);
+/// Who are more than few: what is judged for them is judged once for all.
+pub const LIVE_SHARED_MIN: usize = 4;
 /// Listeners that read the log at once; the others wait for their turn.
 pub const LIVE_READERS: usize = 2;
 /// Log that one of them reads at a turn, bytes, and bytes of what it takes from it.
@@ -446,6 +452,11 @@ pub const LIVE_READ_BYTES: usize = 256 << 10;
 pub const LIVE_READ_TIME: Duration = Duration::from_millis(50);
 /// Events that are written to a client at once, bytes, but for the last one's.
 pub const LIVE_WRITE_BYTES: usize = 64 << 10;
+/// What sending an event to one listener takes: as long as that for all who were rung the bells wait before they ring
+/// again, and what comes meanwhile is sent together.
+pub const LIVE_SEND_TIME: Duration = Duration::from_micros(10);
+/// The longest that they wait.
+pub const LIVE_PAUSE_MAX: Duration = Duration::from_millis(4);
 /// Streams of all kinds at once: some connections are left for requests. More: 503 with `Retry-After`.
 pub const STREAMS_MAX: usize = 15_000;
 /// Streams of one account or key. More: 429. Of one address there are as many as connections of it.
@@ -454,12 +465,23 @@ pub const STREAMS_OF_ONE_MAX: usize = 200;
 pub const SUBSCRIPTIONS_MAX: usize = 1_000;
 /// The text of one of them with its options, bytes.
 pub const SUBSCRIPTION_BYTES_MAX: usize = 8 << 10;
-/// Time of silence after which a stream shows that it is there.
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Time of silence after which a stream shows that it is there, seconds.
+pub const HEARTBEAT_SECONDS: u32 = 15;
+/// The most that it may be set to: what stands between the two forgets silent connections.
+pub const HEARTBEAT_SECONDS_MAX: u32 = 300;
 /// How long a token is good that stands in a stream's address.
 pub const STREAM_TOKEN_TIME: Duration = Duration::from_secs(60);
-/// Records that a stream begins with which are held in memory, bytes; more are written down first.
+/// Records that a stream begins with which wait in memory until its client takes them, bytes; past it the rest is
+/// written down.
 pub const STREAM_SNAPSHOT_BYTES: usize = 1 << 20;
+/// What is read of them at a turn, bytes, but for the last record's; then others have theirs.
+pub const LIVE_TURN_BYTES: usize = 128 << 10;
+/// How long such a turn takes.
+pub const LIVE_TURN_TIME: Duration = Duration::from_millis(20);
+/// Such beginnings that are read at once: each pins a view. Further ones wait.
+pub const LIVE_SNAPSHOTS_MAX: usize = 8;
+/// The same of one caller, or of one address where none is known.
+pub const LIVE_SNAPSHOTS_OF_ONE: usize = 2;
 /// Changes of one page.
 pub const CHANGES_PAGE_MAX: usize = 1_000;
 /// The same where a client names no number.

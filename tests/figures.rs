@@ -60,6 +60,12 @@ const FIGURES: &[Figure] = &[
         sizes: [4, 20, 1_000],
     },
     Figure {
+        name: "F7",
+        what: "listeners cut off at random, anywhere, that go on by another way (SSE, PocketBase's, WebSocket, pages): changes missed, repeated or out of order",
+        unit: "cuts",
+        sizes: [60, 500, 5_000],
+    },
+    Figure {
         name: "F10",
         what: "`kill -9` while webhooks are sent to receivers that take, fail and hang: changes that were not sent, sent under two ids or out of order, or written by a handler not just once",
         unit: "webhooks",
@@ -70,6 +76,18 @@ const FIGURES: &[Figure] = &[
         what: "the OpenAPI document, tried by schemathesis as nobody, as a user and as a superuser: answers of 5xx, or other ones than it says",
         unit: "inputs",
         sizes: [2_000, 20_000, 200_000],
+    },
+    Figure {
+        name: "F11",
+        what: "idle SSE clients: more memory than 100 MB for 10,000 of them (30 MB in a release run)",
+        unit: "clients",
+        sizes: [1_000, 10_000, 10_000],
+    },
+    Figure {
+        name: "F12",
+        what: "SSE clients and WebSockets that never read through 100,000 events: more than 1 MB for each, changes that others or they themselves missed",
+        unit: "clients",
+        sizes: [20, 20, 1_000],
     },
     Figure {
         name: "F15",

@@ -13,6 +13,7 @@ mod builds;
 mod creates;
 mod disk;
 mod followers;
+mod handlers;
 mod hello;
 mod histogram;
 mod imports;
@@ -66,6 +67,7 @@ const ALL: &[(&str, Run)] = &[
     ("base", base::run),
     ("live", live::run),
     ("aggregates", aggregates::run),
+    ("handlers", handlers::run),
     ("reads", reads::run),
     ("reads", accounts::run),
     ("lists", lists::small),

@@ -164,6 +164,7 @@ fn serve(dir: &Path, cache: Cache) -> Outcome<Process> {
 fn serving(dir: &Path, cache: Cache) -> Command {
     let mut command = Command::new(binary());
     command.arg("serve").arg("--data").arg(dir).args(["--listen", "127.0.0.1:0", "--dev", "--log-level", "warn"]);
+    command.arg("--webhook-private-addresses");
     if let Cache::None = cache {
         command.args(["--cache-bytes", "0"]);
     }

@@ -215,6 +215,9 @@ pub(super) struct Flags {
     /// A request that takes as long is logged as slow, ms; 0 for none. [default: 1000]
     #[arg(long, value_name = "MS", env = "MILLPOND_SLOW_MS")]
     slow_ms: Option<u64>,
+    /// Time of silence after which a stream shows that it is there, seconds. [default: 15]
+    #[arg(long, value_name = "SECONDS", env = "MILLPOND_HEARTBEAT_SECONDS")]
+    heartbeat_seconds: Option<u32>,
     /// Whether clients are held to the two limits below; superusers are not. [default: false]
     #[arg(long, env = "MILLPOND_RATE_LIMITS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     rate_limits: Option<bool>,
@@ -441,6 +444,7 @@ impl Flags {
             self,
             metrics_open,
             slow_ms,
+            heartbeat_seconds,
             rate_limits,
             rate_limit_requests,
             rate_limit_logins,

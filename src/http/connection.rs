@@ -193,6 +193,7 @@ impl<A: Answer> Connection<A> {
                 now = look.tick() => match (streams.look(now), leaving) {
                     (Health::Stalled, _) => {
                         tracing::debug!(peer = %self.peer, "an answer was left unread");
+                        self.traffic.stalled.add(1);
                         return Ok(Ok(()));
                     }
                     (Health::Idle, Some(since)) if now >= since + self.limits.write_stall => return Ok(Ok(())),

@@ -5,23 +5,25 @@
 //! and know neither `enter` nor `leave`; all others get data that say it all. Invariant: the `id:` of a frame is a mark
 //! behind which the client lacks nothing, so of several frames for one change only the last bears it.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
 use hyper::body::Frame;
+use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::error::Error;
 use crate::http::connection::{Endless, told};
 use crate::id::Mark;
-use crate::limits;
-use crate::live::{Event, Happened, Tell};
+use crate::live::{Event, Happened, Tell, Told};
 use crate::model::json::write_text;
 use crate::service::listen::{Listener, Next, Notice, Snapshot};
 
@@ -48,14 +50,16 @@ pub(super) struct Stream {
     /// The records that it begins with, and behind them that there are no more.
     pub(super) snapshot: Option<Snapshot>,
     pub(super) stopping: watch::Receiver<bool>,
-    /// Its last word was given.
-    pub(super) over: bool,
+    /// Time of silence after which it shows that it is there.
+    pub(super) heartbeat_time: Duration,
 }
 
 impl Stream {
     /// The answer that it is the body of.
     pub(super) fn response(self) -> Response {
-        let mut response = Response::new(Body::new(Outbound { stream: Some(Box::new(self)), next: None }));
+        let slot = Slot::default();
+        let body = Outbound { run: Some(Box::pin(self.run(slot.clone()))), slot };
+        let mut response = Response::new(Body::new(body));
         response.extensions_mut().insert(Endless);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(KIND));
@@ -65,63 +69,91 @@ impl Stream {
         response
     }
 
-    /// The next frames; none at the end.
-    async fn next(&mut self) -> Option<Vec<u8>> {
-        if self.over {
-            return None;
-        }
-        if *self.stopping.borrow() {
-            self.over = true;
-            return Some(LAST.to_vec());
-        }
-        if !self.first.is_empty() {
-            return Some(std::mem::take(&mut self.first));
-        }
-        if let Some(snapshot) = &mut self.snapshot {
-            match snapshot.next().await {
-                Ok(records) if records.is_empty() => {
-                    let mark = snapshot.mark;
-                    self.snapshot = None;
-                    return Some(ready_frame(mark));
+    /// Puts frames into the slot, each when the one before was taken, until its end. What it waits for is made once: of
+    /// many events none costs a timer.
+    async fn run(mut self, slot: Slot) {
+        let mut stopping = self.stopping.clone();
+        let mut stop = pin!(told(&mut stopping));
+        let mut beat = pin!(sleep(self.heartbeat_time));
+        let mut sent = Instant::now();
+        loop {
+            let frames: Option<Bytes> = if !self.first.is_empty() {
+                Some(std::mem::take(&mut self.first).into())
+            } else if self.snapshot.is_some() {
+                tokio::select! {
+                    biased;
+                    () = &mut stop => return slot.put(Bytes::from_static(LAST)).await,
+                    frames = self.next_of_snapshot() => frames,
                 }
-                // A caller or a definition that is another since: the client has to ask anew.
-                Ok(_) if !self.listener.may_give(snapshot).unwrap_or(false) => return None,
-                Ok(records) => return Some(snapshot_frames(snapshot.mark, &records)),
-                Err(error) => {
-                    tracing::error!(%error, "a snapshot could not be sent");
-                    return None;
+            } else {
+                tokio::select! {
+                    biased;
+                    () = &mut stop => return slot.put(Bytes::from_static(LAST)).await,
+                    next = self.listener.next() => match next {
+                        Next::Events(events) => Some(frames(self.way, &events)),
+                        Next::Reset(notice) => {
+                            let mut out = Vec::new();
+                            reset_frame(&notice, &mut out);
+                            Some(out.into())
+                        }
+                        Next::Ended(_) => None,
+                    },
+                    () = &mut beat => {
+                        let silent = sent.elapsed();
+                        let left = self.heartbeat_time.saturating_sub(silent);
+                        let is_due = left.is_zero();
+                        beat.as_mut().reset(Instant::now() + if is_due { self.heartbeat_time } else { left });
+                        if !is_due {
+                            continue;
+                        }
+                        Some(heartbeat(self.listener.at()).into())
+                    }
                 }
-            }
+            };
+            let Some(frames) = frames else { return };
+            slot.put(frames).await;
+            sent = Instant::now();
         }
-        let next = tokio::select! {
-            biased;
-            () = told(&mut self.stopping) => {
-                self.over = true;
-                return Some(LAST.to_vec());
+    }
+
+    /// The next records, or that they are all there; `None` where the stream can't go on.
+    async fn next_of_snapshot(&mut self) -> Option<Bytes> {
+        let snapshot = self.snapshot.as_mut()?;
+        match snapshot.next().await {
+            Ok(records) if records.is_empty() => {
+                let mark = snapshot.mark;
+                self.snapshot = None;
+                Some(ready_frame(mark).into())
             }
-            next = self.listener.next() => next,
-            () = sleep(limits::HEARTBEAT) => return Some(heartbeat(self.listener.at())),
-        };
-        match next {
-            Next::Events(events) => Some(frames(self.way, &events)),
-            Next::Reset(notice) => {
-                let mut out = Vec::new();
-                reset_frame(&notice, &mut out);
-                Some(out)
+            // A caller or a definition that is another since: the client has to ask anew.
+            Ok(_) if !self.listener.may_give(snapshot).unwrap_or(false) => None,
+            Ok(records) => Some(snapshot_frames(snapshot.mark, &records).into()),
+            Err(error) => {
+                tracing::error!(%error, "a snapshot could not be sent");
+                None
             }
-            Next::Ended(_) => None,
         }
     }
 }
 
-/// A step of a stream: what it came to, and the stream again.
-type Step = Pin<Box<dyn Future<Output = (Box<Stream>, Option<Vec<u8>>)> + Send>>;
+/// Where a stream puts what is to be sent next.
+#[derive(Clone, Default)]
+struct Slot(Arc<Mutex<Option<Bytes>>>);
 
-/// The body: one step at a time, and only when the client takes more.
+impl Slot {
+    /// Puts frames there and waits until they are taken: by the body, right after it has polled the stream, so nobody has
+    /// to be woken for it.
+    async fn put(&self, frames: impl Into<Bytes>) {
+        *self.0.lock() = Some(frames.into());
+        poll_fn(|_| if self.0.lock().is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+/// The body: the stream goes on only when the client takes more.
 struct Outbound {
-    /// Absent while a step is under way, and at the end.
-    stream: Option<Box<Stream>>,
-    next: Option<Step>,
+    /// Absent at the end.
+    run: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    slot: Slot,
 }
 
 impl hyper::body::Body for Outbound {
@@ -132,18 +164,17 @@ impl hyper::body::Body for Outbound {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<std::result::Result<Frame<Bytes>, Error>>> {
-        if let Some(mut stream) = self.stream.take() {
-            self.next = Some(Box::pin(async move {
-                let next = stream.next().await;
-                (stream, next)
-            }));
+        let Some(run) = self.run.as_mut() else { return Poll::Ready(None) };
+        let is_over = run.as_mut().poll(cx).is_ready();
+        let frames = self.slot.0.lock().take();
+        if is_over {
+            self.run = None;
         }
-        let Some(next) = self.next.as_mut() else { return Poll::Ready(None) };
-        let (stream, frames) = ready!(next.as_mut().poll(cx));
-        self.next = None;
-        let Some(frames) = frames else { return Poll::Ready(None) };
-        self.stream = Some(stream);
-        Poll::Ready(Some(Ok(Frame::data(frames.into()))))
+        match frames {
+            Some(frames) => Poll::Ready(Some(Ok(Frame::data(frames)))),
+            None if is_over => Poll::Ready(None),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -157,7 +188,13 @@ pub(super) fn heartbeat(mark: Mark) -> Vec<u8> {
     format!(":\nid: {mark}\n\n").into_bytes()
 }
 
-fn frames(way: Way, events: &[(Arc<str>, Arc<Event>)]) -> Vec<u8> {
+fn frames(way: Way, events: &[(Arc<str>, Arc<Event>)]) -> Bytes {
+    // What most are sent is made once for all of them.
+    if let (Way::Plain, [(_, event)]) = (way, events)
+        && let Tell::Record(told) = &event.what
+    {
+        return event.sent_as(|event| plain(event, told));
+    }
     let bytes: usize = events.iter().map(|(name, event)| 128 + name.len() + event.bytes()).sum();
     let mut out = Vec::with_capacity(bytes);
     let mut before = None;
@@ -166,15 +203,15 @@ fn frames(way: Way, events: &[(Arc<str>, Arc<Event>)]) -> Vec<u8> {
         match &event.what {
             // By one call whatever it is listened to by, it is told once.
             _ if way == Way::Plain && before == Some(event.mark) => continue,
+            Tell::Record(told) if way == Way::Plain => {
+                out.extend_from_slice(&event.sent_as(|event| plain(event, told)));
+            }
             Tell::Record(told) => {
-                if last || way == Way::Plain {
+                if last {
                     line(&mut out, "id: ", &event.mark_text);
                 }
-                if way == Way::Named {
-                    line(&mut out, "event: ", name);
-                }
-                let action = action(way, told.action);
-                data(&mut out, action, &told.record, &event.mark_text);
+                line(&mut out, "event: ", name);
+                data(&mut out, action(told.action), &told.record, &event.mark_text);
             }
             Tell::Emptied => {
                 let subscription = Some(name.clone());
@@ -183,14 +220,23 @@ fn frames(way: Way, events: &[(Arc<str>, Arc<Event>)]) -> Vec<u8> {
         }
         before = Some(event.mark);
     }
-    out
+    out.into()
 }
 
-fn action(way: Way, action: Happened) -> &'static str {
-    match (way, action) {
-        (Way::Named, Happened::Enter) => Happened::Create.name(),
-        (Way::Named, Happened::Leave) => Happened::Delete.name(),
-        (_, action) => action.name(),
+/// An event as whoever listens by one call gets it.
+fn plain(event: &Event, told: &Told) -> Bytes {
+    let mut out = Vec::with_capacity(64 + 2 * event.mark_text.len() + told.record.len());
+    line(&mut out, "id: ", &event.mark_text);
+    data(&mut out, told.action.name(), &told.record, &event.mark_text);
+    out.into()
+}
+
+/// As PocketBase's clients know it.
+fn action(action: Happened) -> &'static str {
+    match action {
+        Happened::Enter => Happened::Create.name(),
+        Happened::Leave => Happened::Delete.name(),
+        Happened::Create | Happened::Update | Happened::Delete => action.name(),
     }
 }
 

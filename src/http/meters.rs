@@ -17,11 +17,13 @@ use crate::core::Role;
 use crate::http::answer::caller;
 use crate::http::rates::Class;
 use crate::http::{App, Refusal};
+use crate::live::Meters as Live;
 use crate::meter::{Counter, Gauge, Histogram, resident_bytes};
 use crate::replica::Lag;
 use crate::search::Figures;
 use crate::service::Service;
 use crate::service::figures::{HandlerFigures, Replicas, Watched};
+use crate::service::listen::Form;
 
 /// Of the connections, counted where bytes are moved.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ pub(super) struct Traffic {
     pub(super) accepted: Counter,
     /// Closed at once, as their address had too many.
     pub(super) crowded: Counter,
+    /// Cut, as their clients did not read.
+    pub(super) stalled: Counter,
     pub(super) read_bytes: Counter,
     pub(super) written_bytes: Counter,
 }
@@ -138,6 +142,7 @@ fn render(meters: &Meters, service: &Service, watched: &Watched) -> String {
     page.times("millpond_checkpoint_seconds", "Making the tables durable.", &core.checkpoint);
     page.figures(watched);
     page.replicas(&watched.replicas);
+    page.live(service.live_meters());
     if let Some(lines) = service.line_meters() {
         page.counter("millpond_request_log_lines_total", "Lines about requests that were kept.", lines.lines.get());
         page.counter(
@@ -229,6 +234,11 @@ impl Page {
             "Connections closed at once, as their address had too many.",
             traffic.crowded.get(),
         );
+        self.counter(
+            "millpond_connections_stalled_total",
+            "Connections that were cut, as their clients did not read.",
+            traffic.stalled.get(),
+        );
         self.counter("millpond_read_bytes_total", "Bytes read from clients.", traffic.read_bytes.get());
         self.counter("millpond_written_bytes_total", "Bytes written to clients.", traffic.written_bytes.get());
     }
@@ -247,6 +257,17 @@ impl Page {
         self.gauge("millpond_aggregates_running", "Aggregates that are carried out.", watched.aggregates);
         self.gauge("millpond_totals_kept", "Totals of lists that are kept.", watched.totals_kept);
         self.search(&watched.search);
+        let streams = "millpond_streams";
+        self.head(streams, "gauge", "Streams that are open, by how they are sent.");
+        for (form, count) in Form::ALL.iter().zip(watched.streams) {
+            self.line(format_args!("{streams}{{kind=\"{}\"}} {count}", form.name()));
+        }
+        self.gauge(
+            "millpond_stream_topics",
+            "What is listened to, each once for all who see it alike.",
+            watched.topics,
+        );
+        self.gauge("millpond_stream_topic_bytes", "Events held for who is about to take them.", watched.topic_bytes);
         let deliveries = "millpond_handler_deliveries_total";
         self.by_handler(watched, deliveries, "counter", "Messages, writes and drops that a handler made.", |of| {
             of.acknowledged
@@ -284,6 +305,14 @@ impl Page {
         self.counter("millpond_search_commits_total", "Times that one was committed.", search.commits);
         self.counter("millpond_search_fillings_total", "Indexes filled from the tables.", search.fillings);
         self.counter("millpond_search_failures_total", "What failed there and was tried again.", search.failures);
+    }
+
+    fn live(&mut self, live: &Live) {
+        self.counter("millpond_stream_judged_total", "Changes that were judged for a topic.", live.judged.get());
+        self.counter("millpond_stream_events_total", "Events that were given to streams.", live.told.get());
+        self.counter("millpond_stream_reads_total", "Turns in which a stream read the log.", live.read.get());
+        self.counter("millpond_stream_resets_total", "Streams told to read anew.", live.reset.get());
+        self.counter("millpond_streams_cut_total", "Streams that ended with their caller's token.", live.ended.get());
     }
 
     /// A line for each handler; an id needs no escape.

@@ -76,6 +76,7 @@ struct App {
     cors: Cors,
     rates: Option<Arc<Rates>>,
     crowd: Arc<Crowd>,
+    heartbeat: Duration,
     /// The route table, for what comes over a WebSocket. Each of its handlers holds this, so it is taken out at the end.
     router: Arc<Mutex<Option<Router>>>,
 }
@@ -110,6 +111,7 @@ pub async fn serve(
         cors: Cors::new(settings),
         rates: Rates::new(settings).map(Arc::new),
         crowd: crowd.clone(),
+        heartbeat: Duration::from_secs(settings.heartbeat_seconds.into()),
         router: Arc::default(),
     };
     let inner = app.router.clone();
@@ -121,5 +123,6 @@ pub async fn serve(
     let edge = Edge { router, service: service.clone(), cors, meters, slow, rates, proxies: proxies.into() };
     let connections = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
     accept::run(listener, edge, (connections, crowd), traffic, stop).await;
+    service.streams_ended().await;
     *inner.lock() = None;
 }

@@ -24,7 +24,7 @@ use crate::model::json::{checked_text, elements_up_to, members, text_of, write_t
 use crate::model::look::Wanted;
 use crate::service::Caller;
 use crate::service::listen::changes::{ChangesRequest, Since};
-use crate::service::listen::{Begin, Notice, Subscription};
+use crate::service::listen::{Begin, Form, Notice, Subscription};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -63,11 +63,13 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
     let known = ["subscribe", "filter", "since", "snapshot", "token", "fields", "expand", "embed"];
     let params = Params::read(uri.query(), &known)?;
     let (caller, credential) = shown(&app, &params, request.extensions(), headers)?;
-    let listener = app.service.listener(caller, credential.as_deref(), counted(&app, request.extensions()))?;
+    let listener =
+        app.service.listener(Form::Events, caller, credential.as_deref(), counted(&app, request.extensions()))?;
     // What a client of another kind of server was given last is no mark of ours.
     let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse::<Mark>().ok());
     let stopping = app.stopping.clone();
-    let mut stream = Stream { listener, way: Way::Plain, first: Vec::new(), snapshot: None, stopping, over: false };
+    let (way, heartbeat_time) = (Way::Plain, app.heartbeat);
+    let mut stream = Stream { listener, way, first: Vec::new(), snapshot: None, stopping, heartbeat_time };
     let Some(wanted) = params.filled("subscribe") else {
         let alone = ["filter", "since", "snapshot", "fields", "expand", "embed"];
         if let Some(name) = alone.into_iter().find(|name| params.get(name).is_some()) {
@@ -75,6 +77,8 @@ pub(super) async fn connect(State(app): State<App>, request: Request) -> Result<
         }
         stream.way = Way::Named;
         stream.first = connected(&app.service.name_stream(&stream.listener, last)?);
+        // A browser that comes again says what it was given last: from the beginning that is a place.
+        stream.first.extend(heartbeat(last.unwrap_or_else(|| stream.listener.at())));
         return Ok(stream.response());
     };
     let since = params.filled("since").map(|text| text.parse::<Mark>().map_err(|_| bad_since())).transpose()?;
@@ -133,8 +137,9 @@ async fn begin(
 fn subscriptions(wanted: &str, params: &Params<'_>, query: Option<&str>) -> Result<Vec<Subscription>> {
     let look = Wanted { fields: params.filled("fields"), expand: params.filled("expand"), embed: params.get("embed") };
     let query = crate::http::answer::query_pairs(query);
-    // A token is nobody's to ask a rule for.
-    let pairs: Vec<_> = query.get().iter().filter(|(name, _)| &**name != "token").cloned().collect();
+    // A token is nobody's to ask a rule for; and those who differ only in where they begin see the same.
+    let own = ["token", "subscribe", "since", "snapshot"];
+    let pairs: Vec<_> = query.get().iter().filter(|(name, _)| !own.contains(&&**name)).cloned().collect();
     let one = |place: &str| {
         let subscription = Subscription::of(place.trim())?;
         let filter = params.filled("filter").map(Box::from);

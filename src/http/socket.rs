@@ -111,6 +111,7 @@ impl Socket {
         };
         self.stalled = true;
         ready!(sleep.as_mut().poll(cx));
+        self.shared.traffic.stalled.add(1);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")))
     }
 

@@ -17,6 +17,7 @@ use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use futures_util::SinkExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
@@ -34,7 +35,7 @@ use crate::limits;
 use crate::live::{Event, Happened, Tell};
 use crate::model::json::write_text;
 use crate::service::Caller;
-use crate::service::listen::{Begin, Listener, Next, Notice, Snapshot, Subscription};
+use crate::service::listen::{Begin, Form, Listener, Next, Notice, Snapshot, Subscription};
 
 /// Close codes (RFC 6455, section 7.4.1).
 const GOING_AWAY: u16 = 1001;
@@ -54,7 +55,8 @@ pub(super) async fn open(State(app): State<App>, request: Request) -> Result<Res
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|rejection| {
         Error::invalid(format!("this path takes WebSockets only: {rejection}")).code("not_a_websocket")
     })?;
-    let listener = app.service.listener(caller.clone(), credential.as_deref(), counted(&app, &parts.extensions))?;
+    let counted_for = counted(&app, &parts.extensions);
+    let listener = app.service.listener(Form::Socket, caller.clone(), credential.as_deref(), counted_for)?;
     let session = Session {
         app,
         listener,
@@ -131,13 +133,15 @@ impl Session {
     /// Until the client goes, or there is a reason to end.
     async fn serve(&mut self, socket: &mut WebSocket) -> Option<End> {
         let mut work: JoinSet<Vec<u8>> = JoinSet::new();
-        let mut ping = interval_at(Instant::now() + limits::HEARTBEAT, limits::HEARTBEAT);
+        let mut ping = interval_at(Instant::now() + self.app.heartbeat, self.app.heartbeat);
         // Sending may take longer than that: the client has its whole time to answer after it.
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stopping = self.app.stopping.clone();
         let mut heard = true;
         let end = loop {
             let busy = work.len() >= limits::WS_REQUESTS_MAX;
+            // What changes comes behind the records that it is a change of.
+            let is_beginning = self.snapshots.front().is_some_and(|begun| matches!(begun.stage, Stage::Sending(_)));
             let mut telling = stopping.clone();
             let out = &mut telling;
             let sent = tokio::select! {
@@ -157,7 +161,7 @@ impl Session {
                         break Some((GOING_AWAY, "snapshot_failed"));
                     }
                 },
-                next = self.listener.next(), if self.snapshots.is_empty() => match next {
+                next = self.listener.next(), if !is_beginning => match next {
                     Next::Events(events) => send(socket, texts(&events), out).await,
                     Next::Reset(notice) => send(socket, vec![reset(&notice)], out).await,
                     Next::Ended(Some(_)) => break Some((POLICY, "token_ended")),
@@ -366,12 +370,16 @@ async fn next_of(listener: &Listener, snapshots: &mut VecDeque<Begun>) -> Result
 }
 
 async fn send(socket: &mut WebSocket, texts: Vec<Vec<u8>>, stopping: &mut watch::Receiver<bool>) -> Sent {
-    for text in texts {
-        // It is made of JSON's texts.
-        let text = String::from_utf8(text).map_err(axum::Error::new)?;
-        in_time(socket.send(Message::Text(text.into())), stopping).await?;
-    }
-    Ok(())
+    let sending = async {
+        for text in texts {
+            // It is made of JSON's texts.
+            let text = String::from_utf8(text).map_err(axum::Error::new)?;
+            socket.feed(Message::Text(text.into())).await?;
+        }
+        // All of them are written at once.
+        socket.flush().await
+    };
+    in_time(sending, stopping).await
 }
 
 /// Sends, but at the stop to no client that does not read.

@@ -1,9 +1,12 @@
 //! The bus: one thread that follows the log, has each change judged once for each topic it is for, and rings bells.
 //!
+//! Bells are rung at once where they were not rung lately. Else they wait until those who were rung can have sent what
+//! they had, and what comes meanwhile goes out with it: under load a socket is written to once for several events.
+//!
 //! Invariants: what lies up to [`Bus::routed`] is in the rings of all topics that were there before it was read; a topic
 //! is judged by views of its own schema only; a lens that takes too long is asked by its listeners, not here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -22,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::id::{CollectionId, Mark, Position, RecordId};
 use crate::limits;
 use crate::log::Logged;
+use crate::meter::Counter;
 
 /// How often the thread looks at what it holds while nothing comes.
 const TICK: Duration = Duration::from_millis(500);
@@ -46,6 +50,22 @@ pub(super) struct Shared {
     over: AtomicBool,
     /// Listeners that may read the log at once.
     pub(super) reading: Arc<Semaphore>,
+    meters: Meters,
+}
+
+/// What is counted of live streams.
+#[derive(Debug, Default)]
+pub struct Meters {
+    /// Changes that were judged for a topic.
+    pub judged: Counter,
+    /// Events that were given to listeners.
+    pub told: Counter,
+    /// Turns in which a listener read the log, as what it wanted was not in memory.
+    pub read: Counter,
+    /// Times that a listener was told that what it has is out of date.
+    pub reset: Counter,
+    /// Streams that ended as their caller's token or account did.
+    pub ended: Counter,
 }
 
 impl Bus {
@@ -66,9 +86,10 @@ impl Bus {
             held,
             over: AtomicBool::new(false),
             reading: Arc::new(Semaphore::new(limits::LIVE_READERS)),
+            meters: Meters::default(),
         });
         drop(view);
-        let router = Router { shared: shared.clone(), consumer, warm: VecDeque::new() };
+        let router = Router { shared: shared.clone(), consumer, warm: VecDeque::new(), rung: Rung::default() };
         let thread = std::thread::Builder::new().name("live".to_owned()).spawn(move || router.run());
         let thread = thread.map_err(|error| Error::internal("no thread for live streams").source(error))?;
         Ok(Bus(Arc::new(Inner { shared, thread: Some(thread) })))
@@ -110,9 +131,23 @@ impl Bus {
         (*self.0.shared.routed.lock()).into()
     }
 
+    /// What is counted.
+    pub fn meters(&self) -> &Meters {
+        &self.0.shared.meters
+    }
+
     /// Topics that are listened to, and bytes that their rings hold.
     pub fn figures(&self) -> (usize, usize) {
         (self.0.shared.index.lock().len(), self.0.shared.held.get())
+    }
+
+    /// Begins anew behind the newest entry, as if what comes next for it were not kept any more.
+    #[cfg(test)]
+    pub(super) fn pass_by(&self) {
+        let shared = self.0.shared.clone();
+        let consumer = shared.core.consumer(shared.core.view().position, Keeps::Nothing).expect("the newest is there");
+        let router = Router { shared, consumer, warm: VecDeque::new(), rung: Rung::default() };
+        router.skip(&Ended::Trimmed(crate::id::Seq(1))).expect("it goes on");
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -138,12 +173,13 @@ struct Router {
     consumer: Consumer,
     /// Topics whose rings hold something, by when they were first filled.
     warm: VecDeque<(Instant, Weak<Topic>)>,
+    rung: Rung,
 }
 
 impl Router {
     fn run(mut self) {
         loop {
-            let more = match self.consumer.wait(TICK) {
+            let more = match self.consumer.wait(self.rung.wait()) {
                 Ok(more) => more,
                 Err(ended) => return told(&ended),
             };
@@ -151,11 +187,15 @@ impl Router {
                 return;
             }
             self.cool();
+            self.rung.ring_if_due();
             if !more {
                 continue;
             }
             match self.consumer.next_batch(limits::LIVE_BATCH_BYTES) {
-                Ok(batch) => self.route(&batch),
+                Ok(batch) => {
+                    self.route(&batch);
+                    self.rung.ring_if_due();
+                }
                 // It was so far behind that the log went, or the disk failed: each listener finds what it can for itself.
                 Err(ended @ (Ended::Trimmed(_) | Ended::Failed(_))) => match self.skip(&ended) {
                     Ok(consumer) => self.consumer = consumer,
@@ -188,7 +228,8 @@ impl Router {
             index.move_to(view.schema.version())
         };
         let now = Instant::now();
-        let mut rung = Rung::default();
+        let (until, end) = (now + limits::LIVE_ROUTE_TIME, Mark::from(last.position));
+        let mut left = HashSet::new();
         // Found for each change by itself: a batch may have many changes, each for many topics. A topic made meanwhile holds
         // what comes behind the batch.
         for Changed { mark, what, .. } in batch.iter().flat_map(|logged| changes(logged)) {
@@ -199,20 +240,28 @@ impl Router {
                         let topics: Vec<_> = index.of_record(change.collection, change.id).collect();
                         (topics, index.watchers(change.collection, change.id).collect::<Vec<_>>())
                     };
-                    watchers.into_iter().for_each(|bell| rung.bell(bell));
+                    watchers.into_iter().for_each(|bell| self.rung.bell(bell));
                     for topic in topics {
-                        if !topic.is_apart() {
+                        let address = Arc::as_ptr(&topic).addr();
+                        // What few listen to is judged for them alone: where that takes too long all others wait for it.
+                        if !left.contains(&address) && Instant::now() >= until && topic.is_for_few() {
+                            topic.begin_behind(end);
+                            left.insert(address);
+                        }
+                        if !topic.is_apart() && !left.contains(&address) {
                             self.judge(&topic, &view, (mark, &change), now);
                         }
-                        rung.topic(topic);
+                        self.rung.topic(&topic);
                     }
                 }
                 // What it does to the records is told by the log alone.
                 What::Defined(collection, _) => {
                     let topics: Vec<_> = shared.index.lock().of_collection(collection).collect();
                     for topic in topics {
-                        topic.begin_behind(mark);
-                        rung.topic(topic);
+                        if !left.contains(&Arc::as_ptr(&topic).addr()) {
+                            topic.begin_behind(mark);
+                        }
+                        self.rung.topic(&topic);
                     }
                 }
                 What::Dropped(_) => {}
@@ -221,18 +270,18 @@ impl Router {
         drop(view);
         closed.iter().for_each(|topic| shut(topic));
         *shared.routed.lock() = last.position;
-        rung.ring();
     }
 
     fn judge(&mut self, topic: &Arc<Topic>, view: &Published, (mark, change): (Mark, &RecordChange<'_>), now: Instant) {
         let began = Instant::now();
+        self.shared.meters.judged.add(1);
         // A fault in one listener's expressions is no fault of all others.
         let told = catch_unwind(AssertUnwindSafe(|| topic.lens.tell(view, change)));
         let Ok(told) = told else {
             tracing::error!(of = ?topic.of(), "a listener's filter or rule panicked: it is asked apart");
             return topic.set_apart();
         };
-        if began.elapsed() > limits::LIVE_JUDGE_TIME_MAX {
+        if topic.was_slow(began.elapsed() > limits::LIVE_JUDGE_TIME_MAX) {
             tracing::debug!(of = ?topic.of(), "a listener's filter or rule takes long: it is asked apart");
             return topic.set_apart();
         }
@@ -254,31 +303,52 @@ impl Router {
     }
 }
 
-/// What is rung when a batch is done, each once.
+/// What is to be rung, each once.
 #[derive(Default)]
 struct Rung {
-    topics: HashMap<usize, Arc<Topic>>,
+    topics: HashMap<usize, Weak<Topic>>,
     bells: HashMap<usize, Bell>,
+    /// Not before that.
+    due: Option<Instant>,
 }
 
 impl Rung {
-    fn topic(&mut self, topic: Arc<Topic>) {
-        self.topics.entry(Arc::as_ptr(&topic).addr()).or_insert(topic);
+    fn topic(&mut self, topic: &Arc<Topic>) {
+        self.topics.entry(Arc::as_ptr(topic).addr()).or_insert_with(|| Arc::downgrade(topic));
     }
 
     fn bell(&mut self, bell: Bell) {
         self.bells.entry(Arc::as_ptr(&bell).addr()).or_insert(bell);
     }
 
-    fn ring(self) {
-        self.topics.values().for_each(|topic| topic.ring_bells());
-        self.bells.values().for_each(|bell| bell.notify_one());
+    fn is_empty(&self) -> bool {
+        self.topics.is_empty() && self.bells.is_empty()
+    }
+
+    /// How long nothing is to be done, if nothing comes.
+    fn wait(&self) -> Duration {
+        let due = self.due.filter(|_| !self.is_empty());
+        due.map_or(TICK, |due| due.saturating_duration_since(Instant::now()).min(TICK))
+    }
+
+    fn ring_if_due(&mut self) {
+        let now = Instant::now();
+        if self.is_empty() || self.due.is_some_and(|due| now < due) {
+            return;
+        }
+        let topics = self.topics.drain().filter_map(|(_, topic)| topic.upgrade());
+        let of_topics: usize = topics.map(|topic| topic.ring_bells()).sum();
+        let rung = of_topics + self.bells.len();
+        self.bells.drain().for_each(|(_, bell)| bell.notify_one());
+        let pause = limits::LIVE_SEND_TIME.saturating_mul(u32::try_from(rung).unwrap_or(u32::MAX));
+        self.due = Some(now + pause.min(limits::LIVE_PAUSE_MAX));
     }
 }
 
 fn shut(topic: &Topic) {
     topic.close();
-    topic.ring_bells();
+    // How many they are is of no interest.
+    let _ = topic.ring_bells();
 }
 
 fn told(ended: &Ended) {

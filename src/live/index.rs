@@ -66,6 +66,10 @@ impl Index {
             topic.close();
             return Arc::new(topic);
         }
+        // Those that the bus held when their last listener went.
+        if self.topics.len() == self.topics.capacity() {
+            self.retain(|topic| topic.strong_count() > 0);
+        }
         let topic = Arc::new(Topic::new(key.clone(), lens, self.promised, self.held.clone()));
         let topics = self.collections.entry(key.of.collection).or_default();
         let among = match &key.of.id {
@@ -140,22 +144,25 @@ impl Index {
         self.schema = schema;
         let closed =
             self.topics.values().filter_map(Weak::upgrade).filter(|topic| topic.key.schema != schema).collect();
-        self.topics.retain(|key, _| key.schema == schema);
-        let current = |topic: &Weak<Topic>| topic.upgrade().is_some_and(|topic| topic.key.schema == schema);
+        self.retain(|topic| topic.upgrade().is_some_and(|topic| topic.key.schema == schema));
+        closed
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Weak<Topic>) -> bool) {
+        self.topics.retain(|_, topic| stays(topic));
         self.collections.retain(|_, topics| {
-            topics.of_all.retain(current);
+            topics.of_all.retain(&stays);
             topics.of_one.retain(|_, among| {
-                among.retain(current);
+                among.retain(&stays);
                 !among.is_empty()
             });
             !topics.of_all.is_empty() || !topics.of_one.is_empty()
         });
-        closed
     }
 
     /// Topics that somebody listens to.
     pub(super) fn len(&self) -> usize {
-        self.topics.len()
+        self.topics.values().filter(|topic| topic.strong_count() > 0).count()
     }
 }
 

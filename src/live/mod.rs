@@ -16,8 +16,8 @@ mod index;
 mod tail;
 mod topic;
 
-pub use bus::Bus;
-pub use tail::{Events, Gathered, Lost, Read, Reading, Seat, SeatId, Tail, beginning};
+pub use bus::{Bus, Meters};
+pub use tail::{Events, Gathered, Lost, Read, Reading, Seat, SeatId, Step, Tail, beginning};
 pub use topic::{Bell, Event, Of, Tell, Topic};
 
 use bytes::Bytes;

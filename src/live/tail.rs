@@ -144,7 +144,7 @@ impl Tail {
 
     /// What lies behind the seats' marks, to be read from the log: for who can't wait until it comes by itself.
     pub fn read_ahead(&self) -> Reading {
-        Reading { core: self.bus.core().clone(), seats: self.seats.clone() }
+        Reading { core: self.bus.core().clone(), seats: self.seats.clone(), begun: None }
     }
 
     /// Takes what was read, but for seats that were given up meanwhile.
@@ -172,7 +172,7 @@ impl Tail {
     }
 
     /// A permit to read the log: few listeners do so at once, the others wait for their turn.
-    pub fn turn(&self) -> Arc<tokio::sync::Semaphore> {
+    pub fn turns(&self) -> Arc<tokio::sync::Semaphore> {
         self.bus.shared().reading.clone()
     }
 }
@@ -203,6 +203,17 @@ fn cut(events: &mut Events, bytes_max: usize) -> Option<Mark> {
 pub struct Reading {
     core: Core,
     seats: Vec<Seat>,
+    /// The change that was begun with, for so many seats, and what it is for those.
+    begun: Option<(Mark, usize, Events)>,
+}
+
+/// What one turn came to.
+#[derive(Debug)]
+pub enum Step {
+    /// A piece, maybe without events.
+    Done(Read),
+    /// One change takes longer than a turn: it is gone on with in the next.
+    Begun(Reading),
 }
 
 /// What was read.
@@ -218,7 +229,7 @@ impl Reading {
     ///
     /// # Errors
     /// The place is lost.
-    pub fn step(mut self) -> Result<Read, Lost> {
+    pub fn step(mut self) -> Result<Step, Lost> {
         let until = Instant::now() + limits::LIVE_READ_TIME;
         let from = self.seats.iter().map(|seat| seat.at).min().ok_or(Lost::Gone)?;
         let position = Position { seq: from.whole(), ..from.position };
@@ -230,14 +241,29 @@ impl Reading {
             return Err(Lost::Stale);
         }
         let (mut events, mut through, mut bytes) = (Vec::new(), from, 0);
-        for changed in batch.iter().flat_map(|logged| changes(logged)) {
-            for seat in self.seats.iter_mut().filter(|seat| seat.at < changed.mark) {
+        for changed in batch.iter().flat_map(|logged| changes(logged)).filter(|changed| changed.mark > from) {
+            let (judged, mut found) = match self.begun.take() {
+                Some((mark, judged, found)) if mark == changed.mark => (judged, found),
+                _ => (0, Events::new()),
+            };
+            for number in judged..self.seats.len() {
+                let seat = &mut self.seats[number];
+                if seat.at >= changed.mark {
+                    continue;
+                }
                 if let Some(what) = seat.judge(&view, &changed) {
                     let event = Event::new(changed.mark, what, view.position.seq);
                     bytes += event.bytes();
-                    events.push((seat.id, event));
+                    found.push((seat.id, event));
                 }
+                if Instant::now() < until || number + 1 == self.seats.len() {
+                    continue;
+                }
+                self.begun = Some((changed.mark, number + 1, found));
+                // What was read before it is given first: it is then begun with anew.
+                return Ok(if through > from { self.read(events, through) } else { Step::Begun(self) });
             }
+            events.append(&mut found);
             through = through.max(changed.mark);
             if bytes >= limits::LIVE_READ_BYTES || Instant::now() >= until {
                 return Ok(self.read(events, through));
@@ -247,8 +273,8 @@ impl Reading {
         Ok(self.read(events, through.max(end)))
     }
 
-    fn read(self, events: Events, through: Mark) -> Read {
-        Read { events, through, seats: self.seats }
+    fn read(self, events: Events, through: Mark) -> Step {
+        Step::Done(Read { events, through, seats: self.seats })
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::{Bell, Bus, Event, Gathered, Happened, Lens, Of, SeatId, Tail, Tell, Told};
+use super::{Bell, Bus, Event, Gathered, Happened, Lens, Of, Read, Reading, SeatId, Step, Tail, Tell, Told};
 use crate::core::{self, Core, Published, RecordChange, Slot, Threads};
 use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
@@ -121,12 +121,22 @@ fn take(tail: &mut Tail, bell: &Bell, until: Mark, bytes_max: usize) -> Vec<(Sea
                 continue;
             }
             Gathered::Events(events) => events,
-            Gathered::Behind(reading) => tail.adopt(reading.step().unwrap()),
+            Gathered::Behind(reading) => tail.adopt(read(reading)),
             Gathered::Stale => panic!("no definition moved"),
         };
         all.extend(events);
     }
     all
+}
+
+/// Reads in as many turns as it takes.
+fn read(mut reading: Reading) -> Read {
+    loop {
+        match reading.step().unwrap() {
+            Step::Done(read) => return read,
+            Step::Begun(begun) => reading = begun,
+        }
+    }
 }
 
 fn texts(events: &[(SeatId, Arc<Event>)]) -> Vec<String> {
@@ -258,7 +268,7 @@ fn random_listeners_get_every_change_of_theirs_once_and_in_order() {
                     if let Some((tail, _, _, taken)) = tails.last_mut() {
                         let events = match tail.gather(1 + rng.below(2_000) as usize) {
                             Gathered::Events(events) => events,
-                            Gathered::Behind(reading) => tail.adopt(reading.step().unwrap()),
+                            Gathered::Behind(reading) => tail.adopt(read(reading)),
                             Gathered::Stale => panic!("no definition moved"),
                         };
                         taken.extend(events);
@@ -308,7 +318,8 @@ fn a_lens_that_takes_long_holds_up_nobody_but_its_own_listeners() {
         last = put(&core, "a", "r", n);
     }
     assert_eq!(take(&mut quick_tail, &quick_bell, last, usize::MAX).len(), 30);
-    assert_eq!(slow.asked.load(Ordering::Relaxed), 1, "the bus has asked it once");
+    let asked = slow.asked.load(Ordering::Relaxed);
+    assert_eq!(asked, limits::LIVE_SLOW_MAX as usize, "then the bus asks it no more");
     assert_eq!(take(&mut slow_tail, &slow_bell, last, usize::MAX).len(), 30);
     drop((slow_tail, quick_tail, bus));
     threads.stop().unwrap();
@@ -399,5 +410,92 @@ fn rings_hold_no_more_than_their_bounds() {
         std::thread::sleep(Duration::from_millis(20));
     }
     drop((tails, bus));
+    threads.stop().unwrap();
+}
+
+#[test]
+fn what_the_bus_passes_by_each_listener_has_from_the_log() {
+    let (core, threads) = start(&["a"]);
+    let bus = Bus::start(core.clone()).unwrap();
+    let (bell, lens): (Bell, _) = (Arc::new(Notify::new()), Arc::new(All::of(&core)));
+    let mut tail = Tail::new(bus.clone(), bell.clone());
+    let name = Bytes::from_static(b"a");
+    tail.seat(0, of(&core, "a", None), name.clone(), lens.clone(), now(&core), None);
+    let mut last = now(&core);
+    for n in 0..10 {
+        last = put(&core, "a", "r", n);
+    }
+    let began = Instant::now();
+    while bus.routed() < last {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    bus.pass_by();
+    assert_eq!(bus.routed(), last);
+    assert!(matches!(tail.gather(usize::MAX), Gathered::Stale), "its topic gets nothing any more");
+    tail.seat(0, of(&core, "a", None), name, lens, now(&core), None);
+    last = put(&core, "a", "r", 10);
+    let expected: Vec<String> = (0..=10).map(|n| format!("0:r={n}")).collect();
+    assert_eq!(texts(&take(&mut tail, &bell, last, usize::MAX)), expected);
+    drop((tail, bus));
+    threads.stop().unwrap();
+}
+
+#[test]
+fn what_takes_long_to_judge_for_few_holds_up_nobody_and_comes_from_the_log() {
+    const FEW: usize = 20;
+    const CHANGES: usize = 100;
+    let (core, threads) = start(&["a"]);
+    let bus = Bus::start(core.clone()).unwrap();
+    let slow = Arc::new(All { takes: Duration::from_millis(1), ..All::of(&core) });
+    let quick = Arc::new(All::of(&core));
+    let listen = |name: String, lens: &Arc<All>| {
+        let bell: Bell = Arc::new(Notify::new());
+        let mut tail = Tail::new(bus.clone(), bell.clone());
+        tail.seat(0, of(&core, "a", None), name.into(), lens.clone(), now(&core), None);
+        (tail, bell)
+    };
+    let mut few: Vec<_> = (0..FEW).map(|n| listen(format!("slow{n}"), &slow)).collect();
+    let mut many: Vec<_> = (0..limits::LIVE_SHARED_MIN).map(|_| listen("quick".to_owned(), &quick)).collect();
+    let ids: Vec<String> = (0..CHANGES).map(|n| format!("r{n}")).collect();
+    let records: Vec<_> = ids.iter().map(|record| ("a", record.as_str(), 1)).collect();
+    let last = puts(&core, &records);
+    let began = Instant::now();
+    while bus.routed() < last {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    let (of_slow, of_quick) = (slow.asked.load(Ordering::Relaxed), quick.asked.load(Ordering::Relaxed));
+    assert_eq!(of_quick, CHANGES, "once for all");
+    assert!(of_slow < FEW * CHANGES / 2, "{of_slow}: most of it is left to its listeners");
+    let expected: Vec<String> = ids.iter().map(|id| format!("0:{id}=1")).collect();
+    for (tail, bell) in many.iter_mut().chain(&mut few) {
+        assert_eq!(texts(&take(tail, bell, last, usize::MAX)), expected);
+    }
+    drop((few, many, bus));
+    threads.stop().unwrap();
+}
+
+#[test]
+fn a_change_that_takes_longer_than_a_turn_is_told_to_all_once() {
+    const SEATS: u64 = 40;
+    let (core, threads) = start(&["a"]);
+    let bus = Bus::start(core.clone()).unwrap();
+    let slow = Arc::new(All { takes: Duration::from_millis(4), ..All::of(&core) });
+    let bell: Bell = Arc::new(Notify::new());
+    let begin = now(&core);
+    let mut last = begin;
+    for n in 0..3 {
+        last = put(&core, "a", "r", n);
+    }
+    let mut tail = Tail::new(bus.clone(), bell.clone());
+    for seat in 0..SEATS {
+        tail.seat(seat, of(&core, "a", None), format!("slow{seat}").into(), slow.clone(), begin, None);
+    }
+    assert!(matches!(tail.read_ahead().step().unwrap(), Step::Begun(_)), "all seats take longer than a turn");
+    let told = texts(&take(&mut tail, &bell, last, usize::MAX));
+    let expected: Vec<String> = (0..3).flat_map(|n| (0..SEATS).map(move |seat| format!("{seat}:r={n}"))).collect();
+    assert_eq!(told, expected);
+    drop((tail, bus));
     threads.stop().unwrap();
 }

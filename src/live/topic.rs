@@ -3,8 +3,8 @@
 //! Invariant of a ring: it holds every event of its topic behind its `from`. Whoever is before that goes to the log.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub struct Event {
     pub what: Tell,
     /// The view that it was judged by.
     judged: Seq,
+    /// As most who are told of it are sent it.
+    sent: OnceLock<Bytes>,
 }
 
 /// What an event tells.
@@ -51,13 +53,19 @@ pub enum Tell {
 
 impl Event {
     pub(super) fn new(mark: Mark, what: Tell, judged: Seq) -> Arc<Event> {
-        Arc::new(Event { mark, mark_text: mark.to_string().into(), what, judged })
+        let mark_text = mark.to_string().into();
+        Arc::new(Event { mark, mark_text, what, judged, sent: OnceLock::new() })
     }
 
-    /// Of memory, about.
+    /// The bytes that it is sent as, which whoever sends it first makes for all.
+    pub fn sent_as(&self, make: impl FnOnce(&Event) -> Bytes) -> Bytes {
+        self.sent.get_or_init(|| make(self)).clone()
+    }
+
+    /// Of memory, about: the record as it is and as it is sent.
     pub fn bytes(&self) -> usize {
         let record = if let Tell::Record(told) = &self.what { told.record.len() } else { 0 };
-        size_of::<Event>() + self.mark_text.len() + record
+        size_of::<Event>() + 3 * self.mark_text.len() + 2 * record
     }
 }
 
@@ -87,6 +95,8 @@ pub struct Topic {
     pub(super) lens: Arc<dyn Lens>,
     /// Its lens takes so long that each listener has to see to itself.
     apart: AtomicBool,
+    /// How often in a row it took so long.
+    slow: AtomicU32,
     /// It gets nothing any more.
     closed: AtomicBool,
     ring: Mutex<Ring>,
@@ -117,6 +127,7 @@ impl Topic {
             key,
             lens,
             apart: AtomicBool::new(false),
+            slow: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             ring: Mutex::new(ring),
             bells: Mutex::default(),
@@ -138,6 +149,11 @@ impl Topic {
         bells.push(Arc::downgrade(bell));
     }
 
+    /// Whether there are so few who listen that it is of no use to judge a change once for all of them.
+    pub(super) fn is_for_few(&self) -> bool {
+        self.bells.lock().len() < limits::LIVE_SHARED_MIN
+    }
+
     /// Rings this bell once less often.
     pub(super) fn forget(&self, bell: &Bell) {
         let mut bells = self.bells.lock();
@@ -155,7 +171,8 @@ impl Topic {
         ring.from = mark;
     }
 
-    pub(super) fn ring_bells(&self) {
+    /// How many there are.
+    pub(super) fn ring_bells(&self) -> usize {
         let mut gone = false;
         let mut bells = self.bells.lock();
         for bell in bells.iter() {
@@ -167,6 +184,16 @@ impl Topic {
         if gone {
             bells.retain(|bell| bell.strong_count() > 0);
         }
+        bells.len()
+    }
+
+    /// Notes whether its lens took long; whether it does so again and again. Once may be the machine's doing.
+    pub(super) fn was_slow(&self, is_slow: bool) -> bool {
+        if !is_slow {
+            self.slow.store(0, Ordering::Relaxed);
+            return false;
+        }
+        self.slow.fetch_add(1, Ordering::Relaxed) + 1 >= limits::LIVE_SLOW_MAX
     }
 
     /// Nobody shall have it judged for all any more.

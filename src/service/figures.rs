@@ -6,6 +6,7 @@ use crate::id::{NodeId, RecordId};
 use crate::limits;
 use crate::replica::Lag;
 use crate::search;
+use crate::service::listen::Form;
 use crate::service::{Caller, Service, access};
 
 /// How the service is at one moment.
@@ -23,6 +24,12 @@ pub struct Watched {
     pub replicas: Replicas,
     /// Of the indexes that are searched.
     pub search: search::Figures,
+    /// Streams that are open, of each form.
+    pub streams: [usize; Form::ALL.len()],
+    /// Things that are listened to, each once for all who see it alike.
+    pub topics: usize,
+    /// What is held for those who are about to take it, bytes.
+    pub topic_bytes: usize,
     /// Handlers, by their ids.
     pub handlers: Vec<(RecordId, HandlerFigures)>,
 }
@@ -58,6 +65,7 @@ impl Service {
         if !open {
             access::superuser(caller)?;
         }
+        let (topics, topic_bytes) = self.0.bus.figures();
         Ok(Watched {
             core: self.core().figures(),
             scans_queued: self.0.pool.queued(),
@@ -65,8 +73,16 @@ impl Service {
             totals_kept: self.0.lists.totals(),
             replicas: self.replicas(),
             search: self.0.search.figures(),
+            streams: self.streams(),
+            topics,
+            topic_bytes,
             handlers: self.handler_figures()?,
         })
+    }
+
+    /// What is counted of streams.
+    pub fn live_meters(&self) -> &crate::live::Meters {
+        self.0.bus.meters()
     }
 
     fn handler_figures(&self) -> Result<Vec<(RecordId, HandlerFigures)>> {

@@ -1,12 +1,18 @@
 //! Streams: what is listened to comes once and in order, from where it was left, to whom it may be shown and as long as
 //! that holds.
 
+#[path = "live/beats.rs"]
+mod beats;
 #[path = "live/cuts.rs"]
 mod cuts;
 #[path = "live/places.rs"]
 mod places;
+#[path = "live/replaced.rs"]
+mod replaced;
 #[path = "live/socket.rs"]
 mod socket;
+#[path = "live/trimmed.rs"]
+mod trimmed;
 #[path = "live/within.rs"]
 mod within;
 

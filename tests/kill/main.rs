@@ -14,6 +14,7 @@ mod handlers;
 mod load;
 mod server;
 mod soak;
+mod streams;
 mod transfers;
 mod works;
 

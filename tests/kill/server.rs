@@ -129,6 +129,13 @@ impl Server {
         Client::new(self.address)
     }
 
+    /// Its memory that is in RAM.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.kill_now();

@@ -138,6 +138,19 @@ impl Events {
         }
     }
 
+    /// The place that the stream has come to, once it shows next that it is there.
+    pub fn beat(&mut self) -> String {
+        loop {
+            let line = self.line().expect("a heartbeat");
+            if let Some(id) = line.strip_prefix("id: ") {
+                self.id = id.to_owned();
+            } else if line.is_empty() {
+                return self.id.clone();
+            }
+            assert!(line.is_empty() || line == ":" || line.starts_with("id: "), "no heartbeat: {line}");
+        }
+    }
+
     /// The next `count` events, each as `action id`, or as its name where it has another.
     pub fn told(&mut self, count: usize) -> Vec<String> {
         (0..count).map(|_| told(&self.next().expect("an event"))).collect()
@@ -159,6 +172,8 @@ pub struct WebSocket {
     pub status: u16,
     /// Events that came while an answer was waited for.
     pub events: Vec<serde_json::Value>,
+    /// Pings that were answered.
+    pub pings: u64,
 }
 
 impl WebSocket {
@@ -166,7 +181,7 @@ impl WebSocket {
         let upgrade = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         let (from, status) = asked(address, target, upgrade, headers);
-        WebSocket { from, status, events: Vec::new() }
+        WebSocket { from, status, events: Vec::new(), pings: 0 }
     }
 
     /// Sends a frame.
@@ -228,7 +243,10 @@ impl WebSocket {
         loop {
             match self.read()? {
                 (1, text) => return Some(serde_json::from_slice(&text).expect("JSON")),
-                (9, payload) => self.frame(10, &payload),
+                (9, payload) => {
+                    self.pings += 1;
+                    self.frame(10, &payload);
+                }
                 (8, _) => return None,
                 _ => {}
             }
@@ -246,6 +264,11 @@ impl WebSocket {
             }
             self.events.push(message);
         }
+    }
+
+    /// An event that has come before the last answer, if any.
+    pub fn next_within_reach(&mut self) -> Option<serde_json::Value> {
+        if self.events.is_empty() { None } else { Some(self.events.remove(0)) }
     }
 
     /// The next event or answer.

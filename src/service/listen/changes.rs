@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Begin, Next, Subscription};
+use super::{Begin, Form, Next, Subscription};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Mark, Position, Seq};
 use crate::limits;
@@ -74,7 +74,7 @@ impl Service {
         let target = Mark::from(view.position);
         let subscriptions = self.subscriptions(&view, asker, &request)?;
         drop(view);
-        let listener = self.listener(asker.caller.clone(), credential, address)?;
+        let listener = self.listener(Form::Page, asker.caller.clone(), credential, address)?;
         listener.subscribe_to_all(subscriptions, Begin::Behind(begin))?;
         let mut page = ChangesPage { body: Vec::new(), next: begin };
         let mut left = request.limit;

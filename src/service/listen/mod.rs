@@ -13,6 +13,7 @@ mod registry;
 mod snapshot;
 mod target;
 
+pub use registry::Form;
 pub(super) use registry::Streams;
 pub use snapshot::Snapshot;
 pub use target::Subscription;
@@ -28,7 +29,7 @@ use crate::core::{Ended, Keeps, Published, Slot};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, Generation, Mark, Position, Seq};
 use crate::limits;
-use crate::live::{Bell, Event, Gathered, Lens, Lost, SeatId, Tail};
+use crate::live::{Bell, Event, Gathered, Lens, Lost, Meters, Read, Reading, SeatId, Step, Tail, Tell};
 use crate::service::access::Caller;
 use crate::service::records::find;
 use crate::service::standing::Standing;
@@ -128,11 +129,12 @@ impl Service {
     /// `Unavailable` or `RateLimited` with code `too_many_streams`.
     pub fn listener(
         &self,
+        form: Form,
         caller: Caller,
         credential: Option<&[u8]>,
         address: Option<IpAddr>,
     ) -> Result<Arc<Listener>> {
-        let entered = self.0.streams.enter(&caller, address)?;
+        let entered = self.0.streams.enter(form, &caller, address)?;
         let bell: Bell = Arc::new(Notify::new());
         let standing = Standing::new(self, caller, credential.map(Arc::from));
         let tail = Tail::new(self.0.bus.clone(), bell.clone());
@@ -143,9 +145,14 @@ impl Service {
         Ok(Arc::new(listener))
     }
 
-    /// Streams that are open.
-    pub fn streams(&self) -> usize {
-        self.0.streams.len()
+    /// Waits until nothing is read for streams any more, or for a while.
+    pub async fn streams_ended(&self) {
+        self.0.streams.snapshots_ended().await;
+    }
+
+    /// Streams that are open, of each form.
+    pub fn streams(&self) -> [usize; Form::ALL.len()] {
+        self.0.streams.count()
     }
 }
 
@@ -196,10 +203,12 @@ impl Listener {
     /// Listens to something more, as [`Listener::subscribe`], and gives the records as they are at this moment.
     ///
     /// # Errors
-    /// As [`Listener::subscribe`], and as an export.
+    /// As [`Listener::subscribe`]; `Unavailable` where too many snapshots are being read.
     pub async fn subscribe_with_snapshot(&self, subscriptions: Vec<Subscription>) -> Result<Snapshot> {
+        let held = self.entered.snapshot_turn().await?;
+        // From here on nothing is waited for: whoever awaits this has it before the first event behind it.
         let (view, outlooks, turn) = self.seat_all(subscriptions, Begin::Now, Among::Anew)?;
-        snapshot::take(&self.service, view, outlooks, turn).await
+        Ok(Snapshot::begin(&self.service, view, outlooks, turn, held))
     }
 
     /// Whether a snapshot may still be given: the caller may go on, and neither it nor a definition is another since.
@@ -393,15 +402,8 @@ impl Listener {
                 Gathered::Events(events) => return Some(Next::Events(self.named(&self.state.lock(), events))),
                 Gathered::Stale => Lost::Stale,
                 Gathered::Behind(reading) => {
-                    let turn = self.state.lock().tail.turn();
-                    // It is never closed.
-                    let permit = turn.acquire_owned().await;
-                    let read = tokio::task::spawn_blocking(move || {
-                        let _permit = permit;
-                        reading.step()
-                    });
-                    match read.await {
-                        Ok(Ok(read)) => {
+                    match self.read(reading).await {
+                        Ok(read) => {
                             let mut state = self.state.lock();
                             // It took its time: who listens may be another by now, and what was read is then read again.
                             if let Some(next) = self.first(&mut state) {
@@ -413,10 +415,7 @@ impl Listener {
                             }
                             return Some(Next::Events(self.named(&state, events)));
                         }
-                        Ok(Err(lost)) => lost,
-                        Err(error) => {
-                            Lost::Failed(Error::internal("a stream's changes could not be judged").source(error))
-                        }
+                        Err(lost) => lost,
                     }
                 }
             };
@@ -432,6 +431,29 @@ impl Listener {
         }
     }
 
+    /// Reads the next piece of the log, in as many turns as that takes.
+    async fn read(&self, mut reading: Reading) -> std::result::Result<Read, Lost> {
+        let turns = self.state.lock().tail.turns();
+        loop {
+            self.meters().read.add(1);
+            // It is never closed.
+            let permit = turns.clone().acquire_owned().await;
+            let step = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                reading.step()
+            });
+            match step.await {
+                Ok(Ok(Step::Done(read))) => return Ok(read),
+                Ok(Ok(Step::Begun(begun))) => reading = begun,
+                Ok(Err(lost)) => return Err(lost),
+                Err(error) => {
+                    let error = Error::internal("a stream's changes could not be judged").source(error);
+                    return Err(Lost::Failed(error));
+                }
+            }
+        }
+    }
+
     /// What comes before all changes.
     fn first(&self, state: &mut State) -> Option<Next> {
         if state.over.is_none()
@@ -440,23 +462,37 @@ impl Listener {
             state.over = Some(error);
         }
         if state.over.is_some() {
+            self.meters().ended.add(1);
             return Some(Next::Ended(state.over.take()));
         }
-        let notice = if state.notices.is_empty() { None } else { Some(state.notices.remove(0)) };
-        notice.map(Next::Reset)
+        if state.notices.is_empty() {
+            return None;
+        }
+        self.meters().reset.add(1);
+        Some(Next::Reset(state.notices.remove(0)))
     }
 
     /// Goes on behind the newest entry.
     fn skip(&self) -> Notice {
         let mut state = self.state.lock();
         let view = self.service.core().view();
+        self.meters().reset.add(1);
         state.tail.skip_to(&view);
         Notice { subscription: None, reason: "log_trimmed", mark: view.position.into(), last: false }
     }
 
     fn named(&self, state: &State, events: crate::live::Events) -> Vec<(Arc<str>, Arc<Event>)> {
+        self.meters().told.add(events.len() as u64);
+        let emptied = events.iter().filter(|(_, event)| matches!(event.what, Tell::Emptied)).count();
+        if emptied > 0 {
+            self.meters().reset.add(emptied as u64);
+        }
         let name = |id| state.seated.iter().find(|seated| seated.id == id).map(|seated| seated.shown.clone());
         events.into_iter().filter_map(|(id, event)| Some((name(id)?, event))).collect()
+    }
+
+    fn meters(&self) -> &Meters {
+        self.service.0.bus.meters()
     }
 
     /// Until the bell rings or the token may be over.

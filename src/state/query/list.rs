@@ -162,6 +162,38 @@ pub fn each(
     Ok(count)
 }
 
+/// Looks at every record of a query's collection behind `after`, by id, whatever it says of sort and page, and hands each
+/// match to `go_on`, which says of every record, match or not, whether it wants more. The last record that it was asked
+/// for, where that was not the last of all.
+///
+/// # Errors
+/// As [`each`].
+pub fn each_behind(
+    read: &dyn Read,
+    schema: &Schema,
+    query: &Query,
+    after: Option<&RecordId>,
+    mut go_on: impl FnMut(Option<&Record>) -> Result<bool>,
+) -> Result<Option<RecordId>> {
+    let allowance = Allowance::until(usize::MAX, Instant::now() + limits::QUERY_TIME_MAX);
+    let Asked { collection, conditions, .. } = &Asked::new(read, schema, query, &allowance)?;
+    let ground = Ground { read, collection, order: &[], conditions, allowance: &allowance };
+    let (mut from, to) = key::rows(collection.id, collection.generation);
+    if let Some(after) = after {
+        from = key::behind(&key::row(collection.id, collection.generation, after));
+    }
+    for pair in read.scan(&from, &to, false)? {
+        let pair = pair?;
+        let id = key::row_id(pair.key())?;
+        let stored = ground.stored(id.clone(), pair.value())?;
+        let is_match = ground.matches(&stored.record)?;
+        if !go_on(is_match.then_some(&stored.record))? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
 /// A query against one view.
 pub(in crate::state) struct Asked<'a> {
     pub(in crate::state) collection: &'a Collection,

@@ -82,7 +82,7 @@ impl Ground<'_> {
     }
 
     /// Decodes a row. A long one takes as long as many steps.
-    fn stored(&self, id: RecordId, bytes: &[u8]) -> Result<Stored> {
+    pub(super) fn stored(&self, id: RecordId, bytes: &[u8]) -> Result<Stored> {
         const LONG: usize = 16 << 10;
         if bytes.len() >= LONG {
             self.allowance.in_time()?;

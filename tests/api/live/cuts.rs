@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{open, put};
 use crate::support::http::Client;
 use crate::support::results;
 use crate::support::rng::Rng;
-use crate::support::stream::{Events, told};
+use crate::support::stream::{Events, WebSocket, told};
 
 /// Writes alone and in transactions until told to end; what was written, in the order of the positions.
 fn write(address: std::net::SocketAddr, seed: u64, writer: u64, end: &AtomicBool) -> Vec<(u64, Vec<String>)> {
@@ -50,51 +50,115 @@ pub(crate) fn put_many(client: &mut Client, round: usize, count: usize) {
     assert_eq!(batch.status, 200, "{}", batch.text());
 }
 
+/// Someone who listens by any way there is, and goes on from where it was left by the one before.
+struct Follower {
+    address: std::net::SocketAddr,
+    last: String,
+    seen: Vec<String>,
+}
+
+impl Follower {
+    /// Takes the text of a record, unless it is the one of the end: then it is over.
+    fn take(&mut self, record: &Value) -> bool {
+        if record["id"] == "end" {
+            return true;
+        }
+        self.seen.push(record["t"].as_str().expect("a text").to_owned());
+        false
+    }
+
+    /// By server-sent events, of either way, until the connection breaks off, wherever that falls: within an event,
+    /// between two, before the first. Whether it came to the end.
+    fn events(&mut self, named: bool, cut_after: Option<u64>) -> bool {
+        let target = if named { "/api/realtime" } else { "/api/realtime?subscribe=items/*" };
+        let mut events = Events::open(self.address, target, &[("last-event-id", &self.last)]);
+        assert_eq!(events.status, 200);
+        if named {
+            let client = events.next().expect("the first event").id;
+            let body = json!({"clientId": client, "subscriptions": ["items/*"]}).to_string();
+            let answer = Client::new(self.address).json("POST", "/api/realtime", &body).expect("an answer");
+            assert_eq!(answer.status, 204);
+            events.id.clone_from(&self.last);
+        }
+        events.cut_after = cut_after;
+        while let Some(event) = events.next() {
+            assert_eq!(event.name, if named { "items/*" } else { "" }, "{event:?}");
+            if self.take(&event.data["record"]) {
+                return true;
+            }
+        }
+        if !events.id.is_empty() {
+            self.last = events.id;
+        }
+        false
+    }
+
+    /// Over a WebSocket, for so many events.
+    fn socket(&mut self, count: u64) -> bool {
+        let mut socket = WebSocket::open(self.address, "/api/ws", &[]);
+        let ask = json!({"id": 1, "op": "subscribe", "collection": "items", "since": self.last});
+        assert_eq!(socket.ask(&ask.to_string())["status"], 200);
+        for _ in 0..count {
+            let event = socket.next().expect("an event");
+            if self.take(&event["record"]) {
+                return true;
+            }
+            event["seq"].as_str().expect("a mark").clone_into(&mut self.last);
+        }
+        false
+    }
+
+    /// By a page of so many.
+    fn page(&mut self, limit: u64) -> bool {
+        let target = format!("/api/changes?since={}&limit={limit}&collections=items", self.last);
+        let page = Client::new(self.address).get(&target).expect("an answer");
+        assert_eq!(page.status, 200, "{}", page.text());
+        for line in page.text().lines() {
+            if self.take(&serde_json::from_str::<Value>(line).expect("JSON")["record"]) {
+                return true;
+            }
+        }
+        page.header("millpond-seq").expect("a position").clone_into(&mut self.last);
+        false
+    }
+}
+
+/// F7's streams.
 #[test]
 fn a_listener_that_is_cut_off_again_and_again_has_seen_every_change_once_and_in_order() {
     const WRITERS: u64 = 3;
     let seed = results::seed();
-    let cuts = results::size(60, 500, 500);
+    let cuts = results::size(60, 500, 5_000);
     let (server, mut client) = open();
     let address = server.address;
-    let start = put(&mut client, "start", "{}");
+    let last = put(&mut client, "start", "{}");
     let end = AtomicBool::new(false);
     let began = Instant::now();
     let mut rng = Rng::new(seed);
-    let (mut last, mut seen) = (start, Vec::new());
-    // Listens from where it was left until it is cut off, wherever that falls: within an event, between two, before the
-    // first; or until the mark of the end.
-    let mut listen = |cut_after: Option<u64>| {
-        let mut events = Events::open(address, "/api/realtime?subscribe=items/*", &[("last-event-id", &last)]);
-        assert_eq!(events.status, 200);
-        events.cut_after = cut_after;
-        while let Some(event) = events.next() {
-            assert!(event.name.is_empty(), "{event:?}");
-            if event.data["record"]["id"] == "end" {
-                return seen.clone();
-            }
-            seen.push(event.data["record"]["t"].as_str().expect("a text").to_owned());
-        }
-        if !events.id.is_empty() {
-            last = events.id;
-        }
-        Vec::new()
-    };
+    let mut follower = Follower { address, last, seen: Vec::new() };
     let mut written = std::thread::scope(|scope| {
         let end = &end;
         let writers: Vec<_> =
             (0..WRITERS).map(|writer| scope.spawn(move || write(address, seed, writer, end))).collect();
         for _ in 0..cuts {
-            listen(Some(rng.below(3_000)));
+            let over = match rng.below(4) {
+                way @ 0..=1 => follower.events(way == 1, Some(rng.below(3_000))),
+                2 => follower.socket(1 + rng.below(7)),
+                _ => follower.page(1 + rng.below(7)),
+            };
+            assert!(!over, "the end is not written yet");
         }
         end.store(true, Ordering::Relaxed);
         writers.into_iter().flat_map(|writer| writer.join().expect("a writer does not panic")).collect::<Vec<_>>()
     });
     put(&mut client, "end", "{}");
-    let seen = listen(None);
+    while !follower.events(false, None) {}
     written.sort();
     let written: Vec<String> = written.into_iter().flat_map(|(_, texts)| texts).collect();
+    let seen = follower.seen;
     let differs = seen.iter().zip(&written).position(|(a, b)| a != b);
+    let failed = differs.is_some() || seen.len() != written.len();
+    results::record("F7", cuts, failed.into(), began, seed);
     assert_eq!((differs, seen.len()), (None, written.len()), "seed {seed}, after {:?}", began.elapsed());
     assert!(written.len() as u64 > cuts, "something was written meanwhile");
 }
