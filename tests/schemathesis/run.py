@@ -30,7 +30,8 @@ CHECKS = [
     "response_headers_conformance",
     "response_schema_conformance",
 ]
-STREAMS = "^/api/(realtime|ws|changes)$"
+#: Streams, and what makes another server of the one that is tried.
+STREAMS = "^/api/(realtime|ws|changes|replication.*|backups/.*/restore)$"
 SUPERUSER = ("root@example.com", "an open secret")
 USER = ("ada@example.com", "an open secret")
 #: Phases, and inputs of each call, of a quick run, in CI, and before a release.

@@ -29,7 +29,7 @@ pub(super) struct Said {
     /// Names of parameters of `components.json`.
     #[serde(default)]
     pub(super) params: Vec<String>,
-    /// A schema's name, `?` behind one that may be left out; or `create`, `patch`, `lines`.
+    /// A schema's name, `?` behind one that may be left out; or `create`, `patch`, `lines`, `file`.
     #[serde(default)]
     pub(super) body: Option<String>,
     /// Statuses (200 if none), a media type (JSON if none) and a schema's name; or `record`, `list`, `lines`, `changes`, `text`,

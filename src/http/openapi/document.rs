@@ -11,7 +11,7 @@ use crate::service::described::Described;
 const OF_ALL: [u16; 5] = [400, 406, 429, 500, 503];
 const OF_CALLERS: [u16; 2] = [401, 403];
 const OF_BODIES: [u16; 3] = [408, 413, 415];
-const OF_WRITES: [u16; 1] = [507];
+const OF_WRITES: [u16; 2] = [421, 507];
 
 const ABOUT: &str = "Typed records over HTTP, kept in a write log that is the database. Bodies are JSON; refusals are \
 problem+json with all faults of a request in one answer, each at its field. A write is answered once it is on disk; \
@@ -201,6 +201,9 @@ fn request_body(body: &str, of: Option<&Described>) -> Json {
     if name == "lines" {
         let text = json!({"schema": {"type": "string"}});
         return json!({"required": true, "content": {"application/x-ndjson": text, "text/csv": text}});
+    }
+    if name == "file" {
+        return json!({"required": true, "content": {"application/octet-stream": {}}});
     }
     let schema = match (name, of) {
         ("create" | "patch", Some(of)) => part(of, name),
