@@ -211,9 +211,11 @@ fn an_index_finds_what_the_records_own_words_say_with_the_same_scores() {
         for n in 0..60 {
             let (text, title, body) = (words(&mut rng, 12), words(&mut rng, 4), words(&mut rng, 30));
             let body = format!(r#"{{"text":"{text}","title":"{title}","body":"<p>{body}</p>"}}"#);
+            let before = format!("r{}-{n}", i32::max(round - 1, 0));
+            let is_there = state::exists(&bench.core.view().stack, &bench.of(), &id(&before)).unwrap();
             match rng.below(4) {
-                0 if round > 0 => {
-                    bench.merge(&format!("r{}-{n}", round - 1), &body);
+                0 if round > 0 && is_there => {
+                    bench.merge(&before, &body);
                 }
                 _ => {
                     bench.create(&format!(r#"{{"id":"r{round}-{n}",{}"#, &body[1..]));

@@ -87,7 +87,7 @@ impl Asked {
         for _ in 0..rng.below(4) {
             let key = *pick(rng, keys_of(question.collection));
             let is_each = |key: &str| key.ends_with(":each") || key.starts_with("users_via");
-            if !keys.contains(&key) && !(is_each(key) && keys.iter().any(|known| is_each(known))) {
+            if !(keys.contains(&key) || is_each(key) && keys.iter().any(|known| is_each(known))) {
                 keys.push(key);
             }
         }
@@ -136,7 +136,7 @@ impl Asked {
                 let choices = if is_each { different(&value) } else { vec![value] };
                 keys = keys
                     .iter()
-                    .flat_map(|before| choices.iter().map(move |one| [&before[..], &[one.clone()]].concat()))
+                    .flat_map(|before| choices.iter().map(move |one| [&before[..], std::slice::from_ref(one)].concat()))
                     .collect();
             }
             for key in keys {
