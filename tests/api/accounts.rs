@@ -133,6 +133,8 @@ GET /livez 200 200 200 200 200
 GET /readyz 200 200 200 200 200
 GET /metrics 401 403 403 200 200
 GET /api/health 200 200 200 200 200
+GET /api/openapi.json 200 200 200 200 200
+GET /api/types.d.ts 401 403 403 200 200
 POST /api/setup 401 401 401 401 401
 GET /api/collections 401 403 403 200 200
 POST /api/collections 401 403 403 201 201
@@ -154,6 +156,11 @@ GET /api/collections/{collection}/records/{id} 404 200 200 200 200
 PATCH /api/collections/{collection}/records/{id} 404 200 200 200 200
 PUT /api/collections/{collection}/records/{id} 401 200 200 200 200
 DELETE /api/collections/{collection}/records/{id} 404 204 204 204 204
+GET /api/collections/{collection}/records/aggregate 200 200 200 200 200
+PATCH /api/collections/{collection}/records/aggregate 404 404 404 404 404
+PUT /api/collections/{collection}/records/aggregate 401 201 200 200 200
+DELETE /api/collections/{collection}/records/aggregate 404 204 404 404 404
+POST /api/aggregate 400 400 400 400 400
 POST /api/collections/{collection}/import 200 200 200 200 200
 GET /api/collections/{collection}/export 200 200 200 200 200
 POST /api/batch 401 200 200 200 200
