@@ -4,8 +4,12 @@
 
 use std::time::Duration;
 
+mod http2;
+mod replicas;
 mod search;
 
+pub use http2::*;
+pub use replicas::*;
 pub use search::*;
 
 // Records and their input.
@@ -612,76 +616,3 @@ pub const RATE_SWEEP_TIME: Duration = Duration::from_secs(1);
 pub const PROXIES_MAX: usize = 100;
 /// Proxies on the way of one request that are looked at.
 pub const PROXY_HOPS_MAX: usize = 16;
-
-// HTTP/2, of one connection. Past a limit it is cut, but where something else is said.
-
-/// Requests at once; a further one is refused by its stream.
-pub const H2_STREAMS_MAX: u32 = 100;
-/// What a client may send of one body before it is read, bytes.
-pub const H2_STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// The same of all its bodies together.
-pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// What is handed over of an answer at a time, bytes: so much of it waits, beyond what the client has room for.
-pub const H2_SEND_BYTES_MAX: usize = 16 << 10;
-/// Requests taken back before anybody has looked at them.
-pub const H2_RESETS_MAX: usize = 20;
-/// Requests taken back before their answer is sent, less those that were answered: work for nothing.
-pub const H2_ABANDONED_MAX: usize = 200;
-/// Streams that the server had to end, as what came on them broke the protocol.
-pub const H2_ERRORS_MAX: usize = 100;
-/// Bytes that ask for nothing, as pings and settings, in [`H2_IDLE_BYTES_TIME`]. Above [`H2_CONNECTION_WINDOW_BYTES`]:
-/// bodies that wait to be read ask for nothing either.
-pub const H2_IDLE_BYTES_MAX: usize = 2 << 20;
-/// The time over which they are counted.
-pub const H2_IDLE_BYTES_TIME: Duration = Duration::from_secs(60);
-/// Time without a request, after which the client is told to leave.
-pub const H2_IDLE_TIME_MAX: Duration = Duration::from_secs(120);
-/// Time of silence after which the client is pinged.
-pub const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
-/// Time for its answer to that.
-pub const H2_PING_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// Bytes of the log that a follower is given at once, about; more is asked for.
-pub const SHIPMENT_BYTES: usize = 4 << 20;
-/// The same at most: an entry may come on top, with what frames add. An answer that claims more is refused.
-pub const SHIPMENT_BYTES_MAX: usize = SHIPMENT_BYTES * 2 + ENTRY_BYTES_MAX;
-/// How long a follower's request waits for news before it is answered without any.
-pub const REPLICA_BEAT: Duration = Duration::from_secs(1);
-/// A request between servers, from the name to the last byte.
-pub const REPLICA_TIME: Duration = Duration::from_secs(15);
-/// Pause before a primary that can't be reached is tried again; it doubles up to the greatest.
-pub const REPLICA_PAUSE: Duration = Duration::from_millis(100);
-/// The greatest such pause.
-pub const REPLICA_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Followers of one primary. One more: 503 with code `too_many_followers`.
-pub const FOLLOWERS_MAX: usize = 16;
-/// A follower that has been silent for so long keeps no log any more.
-pub const FOLLOWER_LEASE: Duration = Duration::from_secs(600);
-/// A follower that has been silent for so long is forgotten.
-pub const FOLLOWER_FORGOTTEN: Duration = Duration::from_secs(3_600);
-/// A file of the archive is followed by another when it has as many bytes.
-pub const ARCHIVE_FILE_BYTES: u64 = 64 << 20;
-/// Backups by the clock that are kept, unless set.
-pub const BACKUPS_KEEP: usize = 7;
-/// The same at most.
-pub const BACKUPS_KEEP_MAX: usize = 1_000;
-/// Snapshots that are fetched at once. One more: 503 with code `busy`.
-pub const SNAPSHOTS_MAX: usize = 2;
-/// A snapshot that nobody has read from for so long goes.
-pub const SNAPSHOT_LEASE: Duration = Duration::from_secs(120);
-/// Bytes of a snapshot that are given at once.
-pub const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
-/// How long the writing of a snapshot may take: an hour is some 500 GB.
-pub const SNAPSHOT_TAKING: Duration = Duration::from_secs(3_600);
-/// How long a write that was passed on waits for this server's own copy of it.
-pub const FORWARD_WAIT: Duration = Duration::from_secs(2);
-/// How long a write that was passed on may take, but for an import.
-pub const FORWARD_TIME: Duration = Duration::from_secs(60);
-/// How often a write may be passed on.
-pub const FORWARD_HOPS: u8 = 3;
-/// How far a follower may be behind before `/readyz` says so, seconds, unless set.
-pub const READY_LAG_S: u32 = 10;
-/// How long a write waits for its followers, ms, unless set.
-pub const SYNC_FOLLOWERS_MS: u64 = 5_000;
-/// The same of an import, which takes as long as its lines.
-pub const IMPORT_FORWARD_TIME: Duration = Duration::from_secs(3_600);

@@ -18,12 +18,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use url::Url;
 
-use crate::core::Role;
 use crate::error::{Error, Kind, Result};
 use crate::http::request::{REQUEST_ID, SEQ};
 use crate::http::{App, Refusal};
 use crate::id::Position;
 use crate::limits;
+use crate::service::replication::Role;
 
 /// How often a request was passed on.
 const HOPS: HeaderName = HeaderName::from_static("millpond-hops");

@@ -13,7 +13,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::core::Role;
 use crate::http::answer::caller;
 use crate::http::rates::Class;
 use crate::http::{App, Refusal};
@@ -24,6 +23,7 @@ use crate::search::Figures;
 use crate::service::Service;
 use crate::service::figures::{HandlerFigures, Replicas, Watched};
 use crate::service::listen::Form;
+use crate::service::replication::Role;
 
 /// Of the connections, counted where bytes are moved.
 #[derive(Debug, Default)]

@@ -97,11 +97,8 @@ impl Snapshots {
             held.made
         };
         let writing = Writing(self);
-        let mut random = [0; 4];
-        getrandom::fill(&mut random)
-            .map_err(|error| Error::internal("the system gives no random bytes").source(error.to_string()))?;
         // A fetch that goes on after a restart must not find another's.
-        let id = format!("{number}-{:08x}", u32::from_le_bytes(random));
+        let id = format!("{number}-{:x}", self.core.clock().now().0);
         let disk = self.core.folder().0.clone();
         let path = self.dir.join(&id);
         disk.create_dir_all(&self.dir).map_err(|error| Error::io("the folder of snapshots", error))?;

@@ -4,7 +4,9 @@
 //! Invariants: what is asked from is what was logged, so nothing is skipped and nothing comes twice; while the primary can't
 //! be reached the pauses grow, with jitter, and this server goes on answering what it has.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -369,8 +371,7 @@ fn later(what: &str, why: String) -> Trouble {
 
 /// Between half of it and all of it, so that those who lost a primary together don't come back together.
 fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0; 1];
-    // Without a random byte it is only less spread.
-    let _ = getrandom::fill(&mut byte);
-    pause / 2 + pause / 2 * u32::from(byte[0]) / 255
+    // Seeded by the system, each time anew.
+    let random = RandomState::new().build_hasher().finish() % 256;
+    pause / 2 + pause / 2 * (random as u32) / 255
 }

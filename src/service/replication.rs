@@ -13,7 +13,8 @@ use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
 use crate::config::Settings;
-use crate::core::{Core, Reign, Role};
+pub use crate::core::Role;
+use crate::core::{Core, Reign};
 use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Position, Seq};

@@ -139,7 +139,7 @@ impl Groups {
     /// Takes in the groups of another part.
     ///
     /// # Errors
-    /// As [`Groups::take`].
+    /// As when a record is taken in.
     pub fn merge(&mut self, grouping: &Grouping, other: Groups, held: &Held) -> Result<()> {
         if other.list.len() > self.list.len() {
             let smaller = std::mem::replace(self, other);
