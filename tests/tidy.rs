@@ -159,12 +159,20 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("redb::", &["state/base", "state/backend", "state/filling"]),
     (
         "Guard::for_",
-        &["service/access", "model/guard.rs", "state/tests/", "core/tests/", "live/tests", "handlers/tests"],
+        &[
+            "service/access",
+            "model/guard.rs",
+            "state/tests/",
+            "core/tests/",
+            "live/tests",
+            "handlers/tests",
+            "search/tests",
+        ],
     ),
     ("unbounded(", &[]),
     ("SystemTime", &["time.rs"]),
     ("getrandom", &["core/open.rs", "service/ids.rs"]),
-    ("std::fs::", &["disk/real.rs", "meter.rs", "cli/"]),
+    ("std::fs::", &["disk/real.rs", "meter.rs", "cli/", "search/"]),
     (".stage(", &["core/writer.rs", "log/"]),
 ];
 

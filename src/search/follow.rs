@@ -22,6 +22,7 @@ use crate::error::Result;
 use crate::id::{CollectionId, Position, Seq};
 use crate::limits;
 use crate::log::Logged;
+use crate::time::Clock;
 
 /// How often it looks at what else there is to do while nothing comes.
 const TICK: Duration = Duration::from_millis(100);
@@ -374,7 +375,7 @@ impl Follower {
 
     fn fill(&mut self, key: Key) {
         // No two of a server have the same name: one is filled at a time, and time moves on.
-        let number = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let number = Clock::System.now().0;
         let folder = self.folder.join(format!("{}{number:015}", key.folder()));
         match Filling::start(self.core.clone(), key, folder) {
             Ok(filling) => {
