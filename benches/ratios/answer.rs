@@ -54,6 +54,19 @@ fn number(digits: &[u8]) -> Option<usize> {
 
 /// One call on a connection of its own: status and body.
 pub(crate) fn call(address: SocketAddr, method: &str, path: &str, body: &str) -> Outcome<(u16, Vec<u8>)> {
+    call_with(address, method, path, "", body)
+}
+
+/// A read at a position or later, which has to succeed.
+pub(crate) fn at_least(address: SocketAddr, path: &str, position: &str) -> Outcome<Vec<u8>> {
+    match call_with(address, "GET", path, &format!("millpond-min-seq: {position}\r\n"), "")? {
+        (200, body) => Ok(body),
+        (status, body) => Err(format!("{path}: {status} {}", String::from_utf8_lossy(&body)).into()),
+    }
+}
+
+/// `head` is lines of the request's head.
+fn call_with(address: SocketAddr, method: &str, path: &str, head: &str, body: &str) -> Outcome<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(CALL_TIME))?;
     stream.set_nodelay(true)?;
@@ -61,7 +74,7 @@ pub(crate) fn call(address: SocketAddr, method: &str, path: &str, body: &str) ->
     stream.write_all(
         format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}"
+             {head}content-length: {length}\r\n\r\n{body}"
         )
         .as_bytes(),
     )?;

@@ -68,36 +68,51 @@ fn by_batches(batches: u64) -> Outcome<f64> {
     Ok((batches * BATCH) as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Sends the lines in chunks as they are made; the answer, and the most memory that the server held.
-fn import(server: &Millpond, lines: u64) -> Outcome<(serde_json::Value, u64)> {
-    let address = server.process.address;
+/// Imports orders; the answer, and the most memory that the server held.
+fn import(server: &Millpond, count: u64) -> Outcome<(serde_json::Value, u64)> {
+    let (record, mut most) = (orders::record(), 0);
+    let meanwhile = || {
+        most = most.max(server.process.resident_bytes()?);
+        Ok(())
+    };
+    let answer = lines(server.process.address, "orders", count, |number, one| record.write(number, one), meanwhile)?;
+    Ok((answer, most))
+}
+
+/// Sends lines in chunks as `write` makes them, with a call of `meanwhile` behind each; the answer.
+pub(crate) fn lines(
+    address: SocketAddr,
+    collection: &str,
+    count: u64,
+    mut write: impl FnMut(u64, &mut Vec<u8>),
+    mut meanwhile: impl FnMut() -> Outcome<()>,
+) -> Outcome<serde_json::Value> {
     let mut stream = connect(address)?;
     let head = format!(
-        "POST /api/collections/orders/import HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+        "POST /api/collections/{collection}/import HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
          content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
     );
     stream.write_all(head.as_bytes())?;
-    let record = orders::record();
-    let (mut one, mut piece, mut most) = (Vec::new(), Vec::new(), 0);
-    for number in 0..lines {
-        record.write(number, &mut one);
+    let (mut one, mut piece) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        write(number, &mut one);
         piece.extend_from_slice(&one);
         piece.push(b'\n');
-        if piece.len() >= PIECE_BYTES || number + 1 == lines {
+        if piece.len() >= PIECE_BYTES || number + 1 == count {
             chunk(&mut stream, &piece)?;
             piece.clear();
-            most = most.max(server.process.resident_bytes()?);
+            meanwhile()?;
         }
     }
     stream.write_all(b"0\r\n\r\n")?;
     let mut said = Vec::new();
     stream.read_to_end(&mut said)?;
-    most = most.max(server.process.resident_bytes()?);
+    meanwhile()?;
     let answer = answer::parse(&said)?.ok_or("an answer that is not whole")?;
     if answer.status != 200 {
         return Err(format!("an import was answered {} {}", answer.status, String::from_utf8_lossy(answer.body)).into());
     }
-    Ok((serde_json::from_slice(answer.body)?, most))
+    Ok(serde_json::from_slice(answer.body)?)
 }
 
 /// Reads all of an export: its bytes, and when the first one came.

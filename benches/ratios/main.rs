@@ -29,6 +29,7 @@ mod reads;
 mod redis;
 mod replay;
 mod report;
+mod search;
 mod stalls;
 mod start;
 mod template;
@@ -80,6 +81,7 @@ const ALL: &[(&str, Run)] = &[
     ("builds", builds::run),
     ("imports", imports::run),
     ("followers", followers::run),
+    ("search", search::run),
     ("replay", replay::run),
 ];
 

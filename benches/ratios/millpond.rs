@@ -98,6 +98,11 @@ impl Millpond {
         Ok((measured, self.process.cpu_seconds()? - cpu))
     }
 
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// A plan of HTTP requests to it, to be completed.
     pub(crate) fn plan(&self, connections: usize, status: u16) -> Plan {
         plan(&self.process, connections, status)

@@ -12,6 +12,7 @@ mod exits;
 mod followers;
 mod handlers;
 mod load;
+mod search;
 mod server;
 mod soak;
 mod streams;
