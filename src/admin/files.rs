@@ -71,6 +71,7 @@ pub(super) const FILES: &[File] = files![
     "js/shell.js",
     "js/sse.js",
     "js/store.js",
+    "js/table.js",
     "js/theme.js",
     "js/toast.js",
     "js/views/access.js",

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::model::lines::Form;
 use crate::model::look::Wanted;
 use crate::service::cache::Question;
-use crate::service::fixture::{self, block_on, nobody, superuser};
+use crate::service::fixture::{self, block_on, nobody, page, superuser};
 use crate::service::import::{Source, Terms};
 use crate::service::lists::ListRequest;
 use crate::service::once::{Begun, Keyed};
@@ -28,17 +28,7 @@ fn start() -> (Service, Threads) {
 }
 
 fn request(filter: Option<&'static str>, count: bool) -> ListRequest<'static> {
-    let paging = Paging { page: 1, per_page: 1, count };
-    ListRequest {
-        filter,
-        sort: None,
-        wanted: Wanted::default(),
-        paging,
-        cursor: None,
-        search: None,
-        explain: false,
-        min: None,
-    }
+    ListRequest { filter, paging: Paging { page: 1, per_page: 1, count }, ..page("") }
 }
 
 fn list(service: &Service, asker: &Asker, collection: &str, request: ListRequest<'_>) -> serde_json::Value {

@@ -1,6 +1,7 @@
 // One call of the document: what it takes, what it answers, what it refuses, and a line that tries it.
 import { h } from "../dom.js";
 import { resolve, schemaTable } from "./schema.js";
+import { table } from "../table.js";
 
 const json = (value) => JSON.stringify(value, null, 2);
 
@@ -42,24 +43,7 @@ function parameterTable(document, operation, label) {
     );
   return [
     h("h3", null, "Parameters"),
-    h(
-      "div.table-frame",
-      { tabindex: "0", role: "region", "aria-label": `Parameters of ${label}` },
-      h(
-        "table",
-        null,
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            ["Name", "In", "About"].map((one) => h("th", { scope: "col" }, one)),
-          ),
-        ),
-        h("tbody", null, all.map(row)),
-      ),
-    ),
+    table(`Parameters of ${label}`, ["Name", "In", "About"], all.map(row)),
   ];
 }
 

@@ -1,5 +1,6 @@
 // A JSON Schema as a table of its properties, and in a few words.
 import { h } from "../dom.js";
+import { table } from "../table.js";
 
 const DEPTH = 4;
 
@@ -78,23 +79,6 @@ export function schemaTable(document, given, label) {
     "div.stack.tight",
     null,
     head,
-    h(
-      "div.table-frame",
-      { tabindex: "0", role: "region", "aria-label": label },
-      h(
-        "table",
-        null,
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            ["Name", "Type", "About"].map((one) => h("th", { scope: "col" }, one)),
-          ),
-        ),
-        h("tbody", null, shown.map(row)),
-      ),
-    ),
+    table(label, ["Name", "Type", "About"], shown.map(row)),
   );
 }

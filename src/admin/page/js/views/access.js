@@ -10,30 +10,10 @@ import { account, signIn } from "../session.js";
 import { empty, pageHead, told } from "../shell.js";
 import { collection as find, collections, isOwn } from "../store.js";
 import { toast } from "../toast.js";
+import { table } from "../table.js";
 
 const SUPERUSERS = "_superusers";
 const KEYS = "_apiKeys";
-
-function table(label, head, rows) {
-  return h(
-    "div.table-frame",
-    { tabindex: "0", role: "region", "aria-label": label },
-    h(
-      "table",
-      null,
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          head.map((name) => h("th", { scope: "col" }, name)),
-        ),
-      ),
-      h("tbody", null, rows),
-    ),
-  );
-}
 
 /** A key's text, which the server shows this once and never again. */
 function showKey(record) {

@@ -6,6 +6,7 @@ import { ago, bytes, date } from "../format.js";
 import { icon } from "../icons.js";
 import { empty, pageHead, told } from "../shell.js";
 import { toast } from "../toast.js";
+import { table } from "../table.js";
 
 const PATH = "/api/backups";
 const pathOf = (key) => `${PATH}/${encodeURIComponent(key)}`;
@@ -106,28 +107,11 @@ export async function backupsView(signal) {
           ),
         ),
       );
-    const head = ["Name", "Size", "Made", "Position", "What to do"];
+    const head = ["Name", ["Size", "number"], "Made", "Position", "What to do"];
     replace(
       frame,
       found.length
-        ? h(
-            "div.table-frame",
-            { tabindex: "0", role: "region", "aria-label": "Backups" },
-            h(
-              "table",
-              null,
-              h(
-                "thead",
-                null,
-                h(
-                  "tr",
-                  null,
-                  head.map((name) => h("th", { scope: "col", class: name === "Size" ? "number" : "" }, name)),
-                ),
-              ),
-              h("tbody", null, found.map(row)),
-            ),
-          )
+        ? table("Backups", head, found.map(row))
         : h(
             "div.card",
             null,

@@ -6,6 +6,7 @@ import { icon } from "../icons.js";
 import { to } from "../router.js";
 import { empty, pageHead } from "../shell.js";
 import { isOwn, load } from "../store.js";
+import { table } from "../table.js";
 
 const LOCKED = "superusers only";
 
@@ -59,24 +60,22 @@ function row(collection, signal) {
   );
 }
 
-function table(label, collections, signal) {
-  const columns = ["Name", "Type", "Records", "Fields", "Indexes", "Listed by", "Definition"];
-  const head = columns.map((name, at) => h("th", { scope: "col", class: at > 1 && at < 5 ? "number" : "" }, name));
-  return h(
-    "div.table-frame",
-    { tabindex: "0", role: "region", "aria-label": label },
-    h(
-      "table",
-      null,
-      h("thead", null, h("tr", null, head)),
-      h(
-        "tbody",
-        null,
-        collections.map((one) => row(one, signal)),
-      ),
-    ),
+const COLUMNS = [
+  "Name",
+  "Type",
+  ["Records", "number"],
+  ["Fields", "number"],
+  ["Indexes", "number"],
+  "Listed by",
+  "Definition",
+];
+
+const tableOf = (label, collections, signal) =>
+  table(
+    label,
+    COLUMNS,
+    collections.map((one) => row(one, signal)),
   );
-}
 
 export async function collectionsView(signal) {
   const all = await load();
@@ -88,7 +87,7 @@ export async function collectionsView(signal) {
     null,
     pageHead({ title: "Collections", sub: "Typed records, with rules about who may see and change them." }, create),
     data.length
-      ? table("Collections", data, signal)
+      ? tableOf("Collections", data, signal)
       : h(
           "div.card",
           null,
@@ -100,6 +99,6 @@ export async function collectionsView(signal) {
           ),
         ),
     h("h2", null, "The server's own"),
-    table("The server's own collections", own, signal),
+    tableOf("The server's own collections", own, signal),
   );
 }

@@ -4,6 +4,7 @@ import { h, replace } from "../dom.js";
 import { bytes, count, duration, many } from "../format.js";
 import { icon } from "../icons.js";
 import { empty, pageHead } from "../shell.js";
+import { table } from "../table.js";
 
 const POLL_MS = 2_000;
 /** A follower that has said nothing for so long is shown as silent, seconds. */
@@ -89,24 +90,7 @@ export async function followersView(signal) {
       own(status),
       status.followers &&
         (status.followers.length
-          ? h(
-              "div.table-frame",
-              { tabindex: "0", role: "region", "aria-label": "Followers" },
-              h(
-                "table",
-                null,
-                h(
-                  "thead",
-                  null,
-                  h(
-                    "tr",
-                    null,
-                    head.map((name) => h("th", { scope: "col" }, name)),
-                  ),
-                ),
-                h("tbody", null, status.followers.map(row)),
-              ),
-            )
+          ? table("Followers", head, status.followers.map(row))
           : h(
               "div.card",
               null,

@@ -8,6 +8,7 @@ import { icon } from "../icons.js";
 import { empty, pageHead, told } from "../shell.js";
 import { collection as find, collections } from "../store.js";
 import { toast } from "../toast.js";
+import { table } from "../table.js";
 
 const HANDLERS = "_handlers";
 const LETTERS = "_deadLetters";
@@ -293,27 +294,10 @@ export async function handlersView(signal) {
       letters,
       h("h2", null, `Dead letters${dead.totalItems ? ` (${count(dead.totalItems)})` : ""}`),
       dead.items.length
-        ? h(
-            "div.table-frame",
-            { tabindex: "0", role: "region", "aria-label": "Dead letters" },
-            h(
-              "table",
-              null,
-              h(
-                "thead",
-                null,
-                h(
-                  "tr",
-                  null,
-                  head.map((name) => h("th", { scope: "col" }, name)),
-                ),
-              ),
-              h(
-                "tbody",
-                null,
-                dead.items.map((letter) => letterRow(letter, handlers, reload)),
-              ),
-            ),
+        ? table(
+            "Dead letters",
+            head,
+            dead.items.map((letter) => letterRow(letter, handlers, reload)),
           )
         : h("p.quiet", null, "None: nothing was given up."),
     );

@@ -4,6 +4,7 @@ import { h, newId, replace } from "../dom.js";
 import { open } from "../dialog.js";
 import { bytes, count, many } from "../format.js";
 import { icon } from "../icons.js";
+import { table } from "../table.js";
 
 const FORMS = { ndjson: ["application/x-ndjson", "ndjson", "JSON, a line each"], csv: ["text/csv", "csv", "CSV"] };
 
@@ -155,25 +156,7 @@ function refusals({ errors, truncated }) {
   const rows = errors.map((error) =>
     h("tr", null, h("td.number", null, error.line), h("td.wraps", null, reason(error))),
   );
-  return h(
-    "div.table-frame.refusals",
-    { tabindex: "0", role: "region", "aria-label": "Refused lines" },
-    h(
-      "table",
-      null,
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          h("th.number", { scope: "col" }, "Line"),
-          h("th", { scope: "col" }, truncated ? "Why (the first 100)" : "Why"),
-        ),
-      ),
-      h("tbody", null, rows),
-    ),
-  );
+  return table("Refused lines", [["Line", "number"], truncated ? "Why (the first 100)" : "Why"], rows, ".refusals");
 }
 
 /** The export's dialog: what the filter lets through, read as a stream. */
