@@ -163,8 +163,15 @@ fn unreachable(url: &Url, why: &str) -> Error {
 }
 
 /// What a refusal says that this side acts upon.
-const CODES: [&str; 6] =
-    ["diverged", "log_trimmed", "other_database", "newer_format", "not_the_primary", "too_many_followers"];
+const CODES: [&str; 7] = [
+    "diverged",
+    "log_trimmed",
+    "other_database",
+    "newer_format",
+    "newer_epoch",
+    "not_the_primary",
+    "too_many_followers",
+];
 
 fn refused(status: StatusCode, body: &[u8]) -> Error {
     #[derive(Default, Deserialize)]

@@ -296,7 +296,7 @@ impl Service {
             .map_err(|error| Error::invalid(format!("the body is no request of a follower: {error}")))?;
         let core = self.core();
         if pull.database == core.identity().database {
-            self.heard_of(pull.after.epoch.counter, None).await?;
+            self.heard_of(pull.after.epoch, None).await?;
         }
         // What it took last it gives to whoever lacks it, before it sends them on.
         if self.role() == Role::Fenced && pull.after.seq >= core.view().position.seq {

@@ -323,6 +323,37 @@ fn a_follower_whose_tables_are_not_its_primarys_answers_nothing_until_it_is_made
 }
 
 #[test]
+fn of_two_primaries_with_one_counter_the_one_with_the_lower_name_takes_no_more_writes() {
+    let mut primary = Node::primary(address());
+    let status = primary.status();
+    let fence =
+        |epoch: u64, node: u32| json!({"database": status["database"], "epoch": epoch, "node": node}).to_string();
+    let own = u32::from_str_radix(status["node"].as_str().expect("a name"), 16).expect("a number");
+    let counter = status["epoch"].as_u64().expect("a counter");
+    let other = json!({"database": "0".repeat(32), "epoch": 9, "node": 1}).to_string();
+    for (what, body, code) in [
+        ("its own", fence(counter, own), "newer_epoch"),
+        ("a lower name", fence(counter, own.saturating_sub(1)), "newer_epoch"),
+        ("a lower counter", fence(counter - 1, u32::MAX), "newer_epoch"),
+        ("another database", other, "other_database"),
+    ] {
+        let refused = primary.json("POST", "/api/replication/fence", &body);
+        assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some(code)), "{what}: {}", refused.text());
+    }
+    primary.note("taken");
+    let told = primary.json("POST", "/api/replication/fence", &fence(counter, u32::MAX));
+    assert_eq!((told.status, told.json()["role"].as_str()), (200, Some("fenced")), "{}", told.text());
+    let refused = primary.json("POST", NOTES, r#"{"id":"late"}"#);
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (421, Some("fenced")), "{}", refused.text());
+    assert!(primary.has("taken"));
+    let unforced = primary.json("POST", "/api/replication/promote", "{}");
+    assert_eq!((unforced.status, unforced.json()["code"].as_str()), (409, Some("fenced")), "{}", unforced.text());
+    let forced = primary.json("POST", "/api/replication/promote", r#"{"force":true}"#);
+    assert_eq!((forced.status, forced.json()["epoch"].as_u64()), (200, Some(counter + 1)), "{}", forced.text());
+    primary.note("again");
+}
+
+#[test]
 fn only_a_superuser_asks_for_the_log_and_a_follower_needs_a_good_key() {
     let mut primary = Node::primary(address());
     let mut nobody = Client::new(primary.server.address);

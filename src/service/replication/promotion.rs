@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 
 use crate::core::{Reign, Role};
 use crate::error::{Error, Kind, Result};
-use crate::id::Position;
+use crate::id::{Epoch, NodeId, Position};
 use crate::limits;
 use crate::replica::Link;
 use crate::replica::link::{Ask, UNREACHABLE};
@@ -26,6 +26,9 @@ use crate::service::{Caller, Inner, Service, access};
 const HERALD_PAUSE: Duration = Duration::from_secs(2);
 /// How long it is tried: after that it hears of it when it is asked for something.
 const HERALD_TIME: Duration = Duration::from_secs(24 * 3_600);
+
+/// The code of a fence that comes from a lower epoch.
+const NEWER: &str = "newer_epoch";
 
 const FENCE: &str = "/api/replication/fence";
 
@@ -44,6 +47,8 @@ struct Fence {
     database: String,
     /// The counter of the epoch that has begun, or is to begin.
     epoch: u32,
+    /// Who begins it: of two with one counter the higher counts.
+    node: NodeId,
     /// Where its primary is.
     #[serde(default)]
     url: Option<String>,
@@ -162,8 +167,9 @@ impl Service {
     }
 
     fn fence(&self, epoch: u32) -> Bytes {
-        let database = format!("{:032x}", self.core().identity().database.0);
-        json!({"database": database, "epoch": epoch, "url": self.0.replication.url}).to_string().into()
+        let identity = self.core().identity();
+        let (database, node) = (format!("{:032x}", identity.database.0), identity.node);
+        json!({"database": database, "epoch": epoch, "node": node, "url": self.0.replication.url}).to_string().into()
     }
 
     async fn ask(&self, url: &str, method: Method, path: &str, body: Bytes) -> Result<Json> {
@@ -179,8 +185,17 @@ impl Service {
         tokio::spawn(async move {
             let until = tokio::time::Instant::now() + HERALD_TIME;
             while tokio::time::Instant::now() < until {
-                if ask(&url, &token, Method::POST, FENCE, fence.clone()).await.is_ok() {
-                    return;
+                match ask(&url, &token, Method::POST, FENCE, fence.clone()).await {
+                    Ok(_) => return,
+                    // It began an epoch too, and its own counts.
+                    Err(error) if error.code_str() == NEWER => {
+                        if let Some(service) = service.upgrade().map(Service)
+                            && let Err(error) = service.yield_to(&url).await
+                        {
+                            tracing::warn!(%error, url, "it can't be told yet which of two primaries counts");
+                        }
+                    }
+                    Err(_) => {}
                 }
                 tokio::time::sleep(HERALD_PAUSE).await;
                 let is_of_now = |service: Arc<Inner>| {
@@ -193,6 +208,16 @@ impl Service {
         });
     }
 
+    /// Takes no more writes where the server at `url` is the primary of a higher epoch.
+    async fn yield_to(&self, url: &str) -> Result<()> {
+        let status = self.ask(url, Method::GET, "/api/replication", Bytes::new()).await?;
+        let position: Option<Position> = status["position"].as_str().and_then(|text| text.parse().ok());
+        match position {
+            Some(position) if status["role"] == "primary" => self.heard_of(position.epoch, Some(url.to_owned())).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Another server of this database has begun an epoch, or is about to. Answers where this one ends.
     ///
     /// # Errors
@@ -200,13 +225,14 @@ impl Service {
     pub async fn be_fenced(&self, caller: Caller, body: &[u8]) -> Result<Vec<u8>> {
         access::superuser(caller)?;
         let read = |error: serde_json::Error| Error::invalid(format!("the body can't be read: {error}"));
-        let Fence { database, epoch, url } = serde_json::from_slice(body).map_err(read)?;
+        let Fence { database, epoch, node, url } = serde_json::from_slice(body).map_err(read)?;
         if database != format!("{:032x}", self.core().identity().database.0) {
             return Err(conflict("other_database", "this server has another database"));
         }
         let own = self.core().view().position.epoch;
-        if epoch < own.counter || (epoch == own.counter && self.role() == Role::Primary) {
-            return Err(conflict("newer_epoch", &format!("this server's epoch is {}", own.counter)));
+        let theirs = Epoch { counter: epoch, node };
+        if epoch < own.counter || (theirs <= own && self.role() == Role::Primary) {
+            return Err(conflict(NEWER, &format!("this server's epoch is {}", own.counter)));
         }
         match (&self.0.replication.tail, url) {
             (Some(tail), Some(url)) if self.role() == Role::Follower => {
@@ -214,7 +240,7 @@ impl Service {
                     tail.move_to(url);
                 }
             }
-            (_, url) => self.heard_of(epoch, url).await?,
+            (_, url) => self.heard_of(theirs, url).await?,
         }
         let position = self.core().view().position;
         let (role, primary) = (self.role().word(), self.writes_go_to());
@@ -222,11 +248,12 @@ impl Service {
     }
 
     /// What follows from another server's epoch.
-    pub(super) async fn heard_of(&self, epoch: u32, primary: Option<String>) -> Result<()> {
+    pub(super) async fn heard_of(&self, theirs: Epoch, primary: Option<String>) -> Result<()> {
         let replication = &self.0.replication;
-        if epoch <= self.core().view().position.epoch.counter {
+        if theirs <= self.core().view().position.epoch {
             return Ok(());
         }
+        let epoch = theirs.counter;
         match (self.role(), primary) {
             (Role::Primary, primary) => {
                 let position = self.core().give_way(Role::Fenced).await?;
