@@ -1,6 +1,6 @@
 //! The log copied out as it grows, into a folder that may lie on another disk: with a backup it leads to any moment since.
 //!
-//! A file `{first seq:020}-{epoch}-{its node}-{own node}.frames` is a head and the frames of the log behind it, as they are:
+//! A file `{first seq:020}-{epoch}-{its node}-{number}-{own node}.frames` is a head and the frames of the log behind it, as they are:
 //!
 //! ```text
 //! "MILLARCH" | format u32 | database u128 | epoch u32 | node u32 | seq u64 | chain u128 | crc32c of all before u32
@@ -186,14 +186,25 @@ impl Scribe {
     }
 
     fn begin(&self, disk: &dyn Disk, last: Witness) -> Result<Page> {
-        let Position { epoch, seq } = last.position;
-        let own = self.core.identity().node.0;
-        let name = format!("{:020}-{}-{:08x}-{own:08x}{SUFFIX}", seq.next().0, epoch.counter, epoch.node.0);
-        let path = self.dir.join(name);
+        let path = new_path(disk, &self.dir, last.position, self.core.identity().node)?;
         let head = head(self.core.identity().database, &last);
         disk::replace_file(disk, &path, &head).map_err(|error| Error::io(path.display(), error))?;
         let file = disk.open(&path, Open::Write).map_err(|error| Error::io(path.display(), error))?;
         Ok(Page { file, at: HEAD as u64, last })
+    }
+}
+
+/// Where a file is put that goes on behind an entry. There may be one already, of another history that left this one there.
+fn new_path(disk: &dyn Disk, dir: &Path, last: Position, own: NodeId) -> Result<PathBuf> {
+    let Position { epoch, seq } = last;
+    let mut number = 0;
+    loop {
+        let (first, epoch, node) = (seq.next().0, epoch.counter, epoch.node.0);
+        let path = dir.join(format!("{first:020}-{epoch}-{node:08x}-{number}-{:08x}{SUFFIX}", own.0));
+        if !disk.exists(&path).map_err(|error| Error::io(path.display(), error))? {
+            return Ok(path);
+        }
+        number += 1;
     }
 }
 
@@ -295,6 +306,25 @@ fn read_head(head: &[u8; HEAD]) -> Option<(DatabaseId, Witness)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::sim::SimDisk;
+
+    #[test]
+    fn what_one_history_has_archived_is_not_overwritten_by_another_that_leaves_it_at_the_same_entry() {
+        let (disk, dir) = (SimDisk::new(1), Path::new("/archive"));
+        disk.create_dir_all(dir).expect("a folder");
+        let last = Position { epoch: Epoch { counter: 1, node: NodeId(7) }, seq: Seq(50) };
+        let mut paths = Vec::new();
+        for _ in 0..3 {
+            let path = new_path(&disk, dir, last, NodeId(9)).expect("a name");
+            disk::replace_file(&disk, &path, &head(DatabaseId(5), &Witness { position: last, ..Witness::default() }))
+                .expect("written");
+            paths.push(path);
+        }
+        let found: Vec<PathBuf> =
+            parts(&disk, dir, Some(DatabaseId(5))).expect("parts").into_iter().map(|part| part.path).collect();
+        assert_eq!(found, paths, "in the order in which they were begun");
+        assert!(parts(&disk, dir, Some(DatabaseId(6))).expect("parts").is_empty());
+    }
 
     #[test]
     fn a_head_reads_back_and_no_flipped_bit_goes_unseen() {
