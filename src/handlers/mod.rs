@@ -193,9 +193,9 @@ impl Handlers {
     /// # Errors
     /// The state's.
     pub fn status(&self, id: &RecordId) -> Result<Option<(Mark, Counts)>> {
-        let Some(cursor) = state::cursor(&self.core.view().stack, id)? else { return Ok(None) };
+        // The counts first: what they tell of lies behind the cursor that is read after them.
         let counts = self.known.lock().get(id).map(|status| status.counts()).unwrap_or_default();
-        Ok(Some((cursor, counts)))
+        Ok(state::cursor(&self.core.view().stack, id)?.map(|cursor| (cursor, counts)))
     }
 
     /// Has one that sends, and runs, send again what it delivered behind a place that its cursor has not passed yet.
@@ -210,11 +210,13 @@ impl Handlers {
     /// # Errors
     /// The state's.
     pub fn all(&self) -> Result<Vec<(RecordId, Mark, Counts)>> {
-        let view = self.core.view();
-        let cursors = state::cursors(&view.stack)?.collect::<Result<Vec<_>>>()?;
-        let known = self.known.lock();
-        let counts = |id: &RecordId| known.get(id).map(|status| status.counts()).unwrap_or_default();
-        Ok(cursors.into_iter().map(|(id, cursor)| (counts(&id), id, cursor)).map(|(c, id, at)| (id, at, c)).collect())
+        let counts: BTreeMap<RecordId, Counts> =
+            self.known.lock().iter().map(|(id, status)| (id.clone(), status.counts())).collect();
+        let with_counts = |(id, cursor): (RecordId, Mark)| {
+            let counts = counts.get(&id).cloned().unwrap_or_default();
+            (id, cursor, counts)
+        };
+        state::cursors(&self.core.view().stack)?.map(|one| one.map(with_counts)).collect()
     }
 
     /// Sends once, now, what a webhook gave up; what comes of it is the caller's.
