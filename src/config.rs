@@ -234,7 +234,9 @@ impl Settings {
         self.proxies()?;
         for (name, url) in [("follow", &self.follow), ("advertise", &self.advertise)] {
             if url.as_ref().is_some_and(|url| !is_origin(url)) {
-                return Err(Error::invalid(format!("{name}: it must be http://HOST:PORT, with nothing behind it")));
+                return Err(Error::invalid(format!(
+                    "{name}: it must be http://HOST:PORT or https://HOST:PORT, with nothing behind it"
+                )));
             }
         }
         if self.follow.is_some() && self.token.is_none() && !self.dev {

@@ -131,6 +131,12 @@ const FIGURES: &[Figure] = &[
         unit: "kills",
         sizes: [10, 100, 500],
     },
+    Figure {
+        name: "S1",
+        what: "`kill -9` while records are written and indexed for search, while an index is filled anew, and while the server starts: something else found than the records say, or than by an index made from nothing",
+        unit: "kills",
+        sizes: [10, 100, 500],
+    },
 ];
 
 const BEGIN: &str = "<!-- figures: written by `bash tests/run --write-readme` -->\n";

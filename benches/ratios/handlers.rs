@@ -15,6 +15,7 @@ use crate::{Bench, Outcome, answer};
 const CHANGES: [u64; 2] = [20_000, 4_000];
 /// Changes of one transaction.
 const PIECE: u64 = 1_000;
+const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 /// Time in which all of them have to be dealt with.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two looks.
@@ -23,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
     let changes = CHANGES[usize::from(bench.quick)];
     let receiver = receive()?;
-    let webhook = json!({"kind": "webhook", "url": format!("http://{receiver}/")});
+    let webhook = json!({"kind": "webhook", "url": format!("http://{receiver}/"), "secret": SECRET});
     let derived = json!({"kind": "collection", "target": "copies", "set": {"n": "n"}});
     for (what, handler) in [("webhook deliveries", webhook), ("writes of a collection handler", derived)] {
         let server = Millpond::empty()?;

@@ -240,13 +240,13 @@ pub(super) struct Flags {
     /// again; not with --dev. [default: none]
     #[arg(long, value_name = "NETWORKS", env = "MILLPOND_TRUSTED_PROXIES", value_delimiter = ',')]
     trusted_proxies: Option<Vec<String>>,
-    /// Server that this one follows, as http://HOST:PORT: it answers reads and passes writes on. [default: none]
+    /// Server that this one follows, as http://HOST:PORT or https://HOST:PORT: it answers reads and passes writes on. [default: none]
     #[arg(long, value_name = "URL", env = "MILLPOND_FOLLOW")]
     follow: Option<String>,
     /// Superuser's API key that is shown to the server that is followed; on a primary, to the one that may take its place.
     #[arg(long, value_name = "KEY", env = "MILLPOND_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Where clients and other servers reach this one, as http://HOST:PORT. [default: none]
+    /// Where clients and other servers reach this one, as http://HOST:PORT or https://HOST:PORT. [default: none]
     #[arg(long, value_name = "URL", env = "MILLPOND_ADVERTISE")]
     advertise: Option<String>,
     /// How far a follower may be behind before /readyz says so, seconds. [default: 10]

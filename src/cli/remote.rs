@@ -1,5 +1,5 @@
 //! A running server, for commands that are given `--url`: one request on a connection of its own, bodies streamed both
-//! ways. HTTP without TLS.
+//! ways.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,13 +9,11 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use url::Url;
 
 use crate::error::{Error, Kind, Result};
+use crate::outbound::Peer;
 
 /// Bytes of an answer that is read whole: a report, or a problem.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -23,7 +21,7 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Where a server is, and who asks.
 #[derive(Debug)]
 pub(super) struct Remote {
-    url: Url,
+    peer: Peer,
     token: Option<String>,
 }
 
@@ -60,12 +58,8 @@ impl Remote {
     /// # Errors
     /// `Invalid` for what is no address of a server.
     pub(super) fn new(url: &str, token: Option<String>) -> Result<Remote> {
-        let bad = |why: &str| Error::invalid(format!("url: {url:?}: {why}"));
-        let parsed = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
-        if parsed.scheme() != "http" || parsed.host_str().is_none() {
-            return Err(bad("must be http://HOST:PORT; there is no TLS yet"));
-        }
-        Ok(Remote { url: parsed, token })
+        let peer = Peer::new(url).map_err(|why| Error::invalid(format!("url: {url:?}: {why}")))?;
+        Ok(Remote { peer, token })
     }
 
     /// Sends a request to `path`, parts of which the caller has escaped; the answer, if it is a success.
@@ -79,20 +73,10 @@ impl Remote {
         content_type: Option<&str>,
         body: Outgoing,
     ) -> Result<Response<Incoming>> {
-        let (host, port) = (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default().unwrap_or(80));
-        let gone = |what: &str, error: &dyn std::fmt::Display| {
-            Error::new(Kind::Unavailable, format!("the server at {host}:{port} {what}: {error}"))
-        };
-        let at = host.trim_matches(['[', ']']);
-        let stream = TcpStream::connect((at, port)).await.map_err(|error| gone("can't be reached", &error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| gone("says nothing", &error))?;
-        tokio::spawn(async move {
-            // Its end is seen by the request.
-            let _ = connection.await;
-        });
-        let mut request = Request::builder().method(method).uri(path).header(HOST, format!("{host}:{port}"));
+        let host = self.peer.host();
+        let gone = |why: String| Error::new(Kind::Unavailable, format!("the server at {host}: {why}"));
+        let line = self.peer.open().await.map_err(gone)?;
+        let mut request = Request::builder().method(method).uri(path).header(HOST, &host);
         if let Some(kind) = content_type {
             request = request.header(CONTENT_TYPE, kind);
         }
@@ -100,7 +84,7 @@ impl Remote {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(body).map_err(|error| Error::invalid(format!("no such request: {error}")))?;
-        let answer = sender.send_request(request).await.map_err(|error| gone("broke off", &error))?;
+        let answer = line.ask_once(request).await.map_err(gone)?;
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
     }
 }

@@ -322,6 +322,10 @@ impl Starter {
                 Ok(batch) => touched |= batch.iter().any(|logged| self.touches(&logged.entry.changes)),
                 Err(ended) => return ended,
             }
+            // To be woken for each of many single commits would cost their writers.
+            if !touched {
+                std::thread::sleep(limits::HANDLER_LOOK_PAUSE);
+            }
         }
     }
 

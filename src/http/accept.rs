@@ -140,7 +140,8 @@ pub(super) mod tests {
     /// Time after which what should end at once fails the test.
     pub(in crate::http) const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// Answers `/hello` at once, `/held` when told, `/endless` with what has no end, `/big` with more than any socket buffers, else gathers the body.
+    /// Answers `/hello` at once, `/held` when told, `/endless` with what has no end, `/told` and `/flood` as if they had none,
+    /// `/big` and `/flood` with more than any socket buffers, else gathers the body.
     #[derive(Clone, Default)]
     pub(in crate::http) struct Toy {
         pub(in crate::http) entered: Arc<Notify>,
@@ -152,11 +153,9 @@ pub(super) mod tests {
             match request.uri().path() {
                 "/hello" => Response::new(Body::from("hello")),
                 "/big" => Response::new(Body::from(vec![b'x'; 64 << 20])),
-                "/endless" => {
-                    let mut response = Response::new(Body::new(Silence));
-                    response.extensions_mut().insert(Endless);
-                    response
-                }
+                "/endless" => endless(Body::new(Silence)),
+                "/told" => endless(Body::from("some words")),
+                "/flood" => endless(Body::from(vec![b'x'; 64 << 20])),
                 "/held" => {
                     self.entered.notify_one();
                     self.release.notified().await;
@@ -172,6 +171,12 @@ pub(super) mod tests {
                 },
             }
         }
+    }
+
+    fn endless(body: Body) -> Response<Body> {
+        let mut response = Response::new(body);
+        response.extensions_mut().insert(Endless);
+        response
     }
 
     /// A body of which nothing ever comes.
@@ -325,9 +330,44 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_read_is_cut_off() {
         let limits = ConnectionLimits { connections: 1, write_stall: SHORT, ..ConnectionLimits::default() };
-        let served = serve(limits).await;
-        let _unread = send(served.address, b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        // The one place is taken by the client that does not read; it is free once that one is cut off.
+        for unread in ["/big", "/flood"] {
+            let served = serve(limits).await;
+            let request = format!("GET {unread} HTTP/1.1\r\nhost: x\r\n\r\n");
+            let _unread = send(served.address, request.as_bytes()).await;
+            // The one place is taken by the client that does not read; it is free once that one is cut off.
+            let mut stream = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            assert!(one(&mut stream).await.ends_with("hello"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_end_comes_in_chunks_behind_the_answers_before_it_and_is_the_last() {
+        let served = serve(ConnectionLimits::default()).await;
+        let (hello, told) = ("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n", "GET /told HTTP/1.1\r\nhost: x\r\n\r\n");
+        for requests in [told.to_owned(), format!("{hello}{told}"), format!("{hello}{hello}{told}")] {
+            let mut stream = send(served.address, requests.as_bytes()).await;
+            for _ in 1..requests.matches("GET").count() {
+                assert!(one(&mut stream).await.ends_with("hello"));
+            }
+            // Nobody asks any more, and what is asked all the same is not answered.
+            let _ = stream.write_all(hello.as_bytes()).await;
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes).await;
+            let answer = String::from_utf8_lossy(&bytes);
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(answer.contains("\r\ntransfer-encoding: chunked\r\n") && answer.contains("\r\ndate: "), "{answer}");
+            assert!(answer.ends_with("\r\n\r\na\r\nsome words\r\n0\r\n\r\n"), "{answer}");
+        }
+        let old = rest(send(served.address, b"GET /told HTTP/1.0\r\n\r\n").await).await;
+        assert!(old.ends_with("\r\n\r\nsome words"), "{old}");
+    }
+
+    #[tokio::test]
+    async fn who_leaves_what_has_no_end_gives_its_place_back() {
+        let served = serve(ConnectionLimits { connections: 1, ..ConnectionLimits::default() }).await;
+        let mut stream = send(served.address, b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        stream.read_u8().await.expect("an answer");
+        drop(stream);
         let mut stream = send(served.address, b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(one(&mut stream).await.ends_with("hello"));
     }

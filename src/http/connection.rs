@@ -4,6 +4,7 @@
 //! else is HTTP/1.1. A byte that differs from the preface decides, so that an HTTP/1.1 request is held up by nothing.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -12,18 +13,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use axum::http::header::{CONNECTION, UPGRADE};
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, interval, sleep, timeout};
 
 use crate::http::accept::{Answer, ConnectionLimits};
 use crate::http::crowd::Member;
+use crate::http::endless;
 use crate::http::inbound::Inbound;
 use crate::http::meters::Traffic;
 use crate::http::socket::{Shared, Socket};
@@ -73,6 +76,13 @@ enum Opening {
 /// How the serving of a connection ended.
 type Ended = Result<hyper::Result<()>, tokio::time::error::Elapsed>;
 
+/// What comes after the requests of a connection.
+enum After {
+    Nothing(Ended),
+    /// An answer that goes on until the end, on a connection that has nothing else to do, and who has its stream.
+    Answer(Arc<Shared>, Response<Body>),
+}
+
 impl<A: Answer> Connection<A> {
     pub(super) async fn run(mut self, mut stream: TcpStream, place: OwnedSemaphorePermit, member: Member) {
         // Answers are written whole; waiting to fill a packet only delays them. A socket that refuses is closing.
@@ -83,9 +93,21 @@ impl<A: Answer> Connection<A> {
             () = told(&mut self.stopped) => return,
         };
         let peer = self.peer;
+        // Each way is a future of its own, so that the connection is no larger than what it is at.
         let ended = match opening {
-            Ok(Ok(Opening::Http1(head))) => self.http1(stream, head, place.clone()).await,
-            Ok(Ok(Opening::Http2)) => self.http2(stream).await,
+            Ok(Ok(Opening::Http1(head))) => match Box::pin(self.http1(stream, head, place.clone())).await {
+                After::Nothing(ended) => ended,
+                After::Answer(shared, response) => {
+                    let Some(stream) = shared.left() else { return };
+                    let (stall_max, stop_max) = (self.limits.write_stall, self.limits.stream_stop);
+                    let endless = endless::Endless { stream, traffic: self.traffic.clone(), stall_max, stop_max };
+                    if let Err(error) = Box::pin(endless.send(response, &mut self.stopped)).await {
+                        tracing::debug!(%peer, %error, "connection ended");
+                    }
+                    return;
+                }
+            },
+            Ok(Ok(Opening::Http2)) => Box::pin(self.http2(stream)).await,
             Ok(Err(error)) => return tracing::debug!(%peer, %error, "connection ended"),
             Err(_) => return tracing::debug!(%peer, "nothing was asked in time"),
         };
@@ -97,21 +119,34 @@ impl<A: Answer> Connection<A> {
         drop(place);
     }
 
-    async fn http1(mut self, stream: TcpStream, head: Vec<u8>, place: Place) -> Ended {
+    async fn http1(&mut self, stream: TcpStream, head: Vec<u8>, place: Place) -> After {
         let shared = Arc::new(Shared::new(self.traffic.clone(), None));
         let socket = Socket::new(stream, head, Arc::clone(&shared), self.limits.write_stall, self.limits.linger);
-        let (answer, peer) = (self.answer, self.peer);
+        let (answer, peer) = (self.answer.clone(), self.peer);
         let endless = Arc::new(AtomicBool::new(false));
         let is_endless = endless.clone();
+        let (hand, handed) = oneshot::channel();
+        let (hand, left) = (Arc::new(Mutex::new(Some(hand))), Arc::clone(&shared));
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let (answer, shared, endless) = (answer.clone(), Arc::clone(&shared), endless.clone());
+            let (answer, shared, endless, hand) =
+                (answer.clone(), Arc::clone(&shared), endless.clone(), Arc::clone(&hand));
             if request.headers().contains_key(UPGRADE) {
                 request.extensions_mut().insert(place.clone());
             }
+            let is_plain = request.version() == Version::HTTP_11 && request.method() == Method::GET;
+            let is_clean = shared.is_clean();
             async move {
                 let request = request.map(|body| Inbound::new(body, &shared));
                 let mut response = answer.answer(request, peer).await;
-                endless.store(response.extensions().get::<Endless>().is_some(), Ordering::Relaxed);
+                let goes_on = response.extensions().get::<Endless>().is_some();
+                endless.store(goes_on, Ordering::Relaxed);
+                let can_go_on_alone = goes_on && is_plain && is_clean && !shared.unread();
+                let hand = if can_go_on_alone { hand.lock().take() } else { None };
+                if let Some(hand) = hand {
+                    // This future goes with the connection.
+                    let _ = hand.send(response);
+                    return pending().await;
+                }
                 if shared.unread() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
@@ -128,16 +163,25 @@ impl<A: Answer> Connection<A> {
                 .serve_connection(TokioIo::new(socket), service)
                 .with_upgrades()
         );
-        tokio::select! {
-            ended = connection.as_mut() => Ok(ended),
-            () = told(&mut self.stopped) => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = timeout(self.limits.stop_time, connection.as_mut()) => ended,
-                    () = sleep(self.limits.stream_stop), if is_endless.load(Ordering::Relaxed) => Ok(Ok(())),
+        let served = async {
+            tokio::select! {
+                ended = connection.as_mut() => Ok(ended),
+                () = told(&mut self.stopped) => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        ended = timeout(self.limits.stop_time, connection.as_mut()) => ended,
+                        () = sleep(self.limits.stream_stop), if is_endless.load(Ordering::Relaxed) => Ok(Ok(())),
+                    }
                 }
             }
-        }
+        };
+        let response = tokio::select! {
+            biased;
+            ended = served => return After::Nothing(ended),
+            Ok(response) = handed => response,
+        };
+        left.hand_over();
+        After::Answer(left, response)
     }
 
     async fn http2(mut self, stream: TcpStream) -> Ended {

@@ -18,6 +18,7 @@ mod cors;
 mod crowd;
 mod edge;
 mod encode;
+mod endless;
 mod events;
 mod export;
 mod forward;

@@ -53,13 +53,16 @@ const LOGINS: [&str; 2] = [SETUP, WITH_PASSWORD];
 const HEALTH: &str = "/api/health";
 const SETUP: &str = "/api/setup";
 const WITH_PASSWORD: &str = "/api/collections/{collection}/auth-with-password";
+const RECORDS: &str = "/api/collections/{collection}/records";
+const RECORD: &str = "/api/collections/{collection}/records/{id}";
+const AGGREGATE: &str = "/api/collections/{collection}/records/aggregate";
+const BATCH: &str = "/api/batch";
+/// Where an `Idempotency-Key` makes sure of any write that it is done once.
+const ONCE: [&str; 4] = [RECORDS, RECORD, AGGREGATE, BATCH];
 
 fn table() -> Vec<Row> {
     const COLLECTIONS: &str = "/api/collections";
     const COLLECTION: &str = "/api/collections/{collection}";
-    const RECORDS: &str = "/api/collections/{collection}/records";
-    const RECORD: &str = "/api/collections/{collection}/records/{id}";
-    const AGGREGATE: &str = "/api/collections/{collection}/records/aggregate";
     const REALTIME: &str = "/api/realtime";
     const BACKUP: &str = "/api/backups/{key}";
     const SNAPSHOT: &str = "/api/replication/snapshot/{id}";
@@ -99,7 +102,7 @@ fn table() -> Vec<Row> {
         (Method::POST, "/api/aggregate", Reads, post(aggregate::of_sources)),
         (Method::POST, "/api/collections/{collection}/import", Writes, post(import::import)),
         (Method::GET, "/api/collections/{collection}/export", Reads, get(export::export)),
-        (Method::POST, "/api/batch", Writes, post(batch::batch)),
+        (Method::POST, BATCH, Writes, post(batch::batch)),
         (Method::GET, "/api/logs", Reads, get(logs::list)),
         (Method::GET, "/api/logs/stats", Reads, get(logs::stats)),
         (Method::GET, "/api/logs/{id}", Reads, get(logs::view)),
@@ -154,7 +157,8 @@ pub(super) fn paths() -> Vec<(&'static str, Class)> {
 pub(super) fn router(app: App, pages: Router) -> Router {
     let add = |router: Router<App>, (_, path, effect, handler): Row| {
         let writes = effect == Effect::Writes || path == SETUP;
-        let handler = if writes { handler.layer(from_fn_with_state(app.clone(), forward::write)) } else { handler };
+        let state = (app.clone(), ONCE.contains(&path));
+        let handler = if writes { handler.layer(from_fn_with_state(state, forward::write)) } else { handler };
         router.route(path, handler)
     };
     let router = table().into_iter().fold(Router::new(), add).merge(pages.with_state(()));

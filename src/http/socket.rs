@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -25,6 +26,11 @@ const LINGER_READ: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Shared {
     unread: AtomicBool,
+    /// Whether all that was written has gone into the socket.
+    flushed: AtomicBool,
+    /// Whether the stream goes on without what the socket is dropped with, and where it is then left.
+    hands_over: AtomicBool,
+    left: Mutex<Option<TcpStream>>,
     traffic: Arc<Traffic>,
     /// Of HTTP/2: there a body left unread is its stream's matter, not the connection's.
     streams: Option<Arc<Streams>>,
@@ -32,7 +38,23 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(traffic: Arc<Traffic>, streams: Option<Arc<Streams>>) -> Shared {
-        Shared { unread: AtomicBool::new(false), traffic, streams }
+        let (unread, flushed, hands_over) = (AtomicBool::new(false), AtomicBool::new(true), AtomicBool::new(false));
+        Shared { unread, flushed, hands_over, left: Mutex::new(None), traffic, streams }
+    }
+
+    /// Whether nothing is under way either way: then the stream can be handed over.
+    pub(super) fn is_clean(&self) -> bool {
+        !self.unread() && self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// Has the socket leave its stream here when it is dropped.
+    pub(super) fn hand_over(&self) {
+        self.hands_over.store(true, Ordering::Relaxed);
+    }
+
+    /// The stream that was left here.
+    pub(super) fn left(&self) -> Option<TcpStream> {
+        self.left.lock().take()
     }
 
     /// A part of a body has been taken.
@@ -57,7 +79,8 @@ impl Shared {
 
 /// See the head of this file.
 pub(super) struct Socket {
-    stream: TcpStream,
+    /// Absent when it is dropped.
+    stream: Option<TcpStream>,
     /// What was read of the stream before it came here, and is to be read first.
     head: Vec<u8>,
     shared: Arc<Shared>,
@@ -84,10 +107,16 @@ impl Socket {
         stall_max: Duration,
         linger_max: Duration,
     ) -> Socket {
+        let stream = Some(stream);
         Socket { stream, head, shared, stall_max, linger_max, stall: None, stalled: false, linger: None }
     }
 
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("only a drop takes it"))
+    }
+
     fn count(&self, written: &Poll<io::Result<usize>>) {
+        self.shared.flushed.store(false, Ordering::Relaxed);
         if let Poll::Ready(Ok(bytes)) = written {
             self.shared.traffic.written_bytes.add(*bytes as u64);
         }
@@ -119,7 +148,7 @@ impl Socket {
     fn poll_drop_some(&mut self, cx: &mut Context<'_>) -> Left {
         let mut space = [0; LINGER_READ];
         let mut dropped = ReadBuf::new(&mut space);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut dropped) {
+        match self.stream().poll_read(cx, &mut dropped) {
             Poll::Pending => Left::NoneYet,
             Poll::Ready(Ok(())) if !dropped.filled().is_empty() => Left::Some,
             Poll::Ready(_) => Left::End,
@@ -143,16 +172,30 @@ impl Socket {
     }
 }
 
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.shared.hands_over.load(Ordering::Relaxed) {
+            *self.shared.left.lock() = self.stream.take();
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.head.is_empty() {
             let length = self.head.len().min(into.remaining());
             into.put_slice(&self.head[..length]);
             self.head.drain(..length);
+            // What came with it goes into the same buffer: for another one that would have to grow. A fault shows again.
+            if into.remaining() > 0 {
+                let before = into.filled().len();
+                let _ = self.stream().poll_read(cx, into);
+                self.shared.traffic.read_bytes.add((into.filled().len() - before) as u64);
+            }
             return Poll::Ready(Ok(()));
         }
         let before = into.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+        ready!(self.stream().poll_read(cx, into))?;
         self.shared.traffic.read_bytes.add((into.filled().len() - before) as u64);
         match &self.shared.streams {
             Some(streams) if !streams.bears(into.filled().len() - before) => Poll::Ready(Err(io::Error::new(
@@ -166,7 +209,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = self.stream().poll_write(cx, bytes);
         self.count(&written);
         self.watched(cx, written)
     }
@@ -176,22 +219,24 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        let written = self.stream().poll_write_vectored(cx, parts);
         self.count(&written);
         self.watched(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(TcpStream::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = self.stream().poll_flush(cx);
+        self.shared.flushed.store(matches!(flushed, Poll::Ready(Ok(()))), Ordering::Relaxed);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            ready!(self.stream().poll_shutdown(cx))?;
             // A head that hyper refused may have left bytes too.
             if !self.shared.unread() && !matches!(self.poll_drop_some(cx), Left::Some) {
                 return Poll::Ready(Ok(()));

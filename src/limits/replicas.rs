@@ -41,6 +41,12 @@ pub const SNAPSHOT_TAKING: Duration = Duration::from_secs(3_600);
 pub const FORWARD_WAIT: Duration = Duration::from_secs(2);
 /// How long a write that was passed on may take, but for an import.
 pub const FORWARD_TIME: Duration = Duration::from_secs(60);
+/// How often a write that bears a key is sent to the primary until there is an answer, and the time between.
+pub const FORWARD_TRIES: u32 = 4;
+/// See there.
+pub const FORWARD_PAUSE: Duration = Duration::from_millis(250);
+/// Bytes of a refusal of the primary that is looked into.
+pub const FORWARD_REFUSAL_BYTES: usize = 1 << 20;
 /// How often a write may be passed on.
 pub const FORWARD_HOPS: u8 = 3;
 /// How far a follower may be behind before `/readyz` says so, seconds, unless set.

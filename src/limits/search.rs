@@ -40,6 +40,8 @@ pub const SEARCH_WRITERS_MAX: usize = 4;
 pub const SEARCH_WRITER_IDLE: Duration = Duration::from_secs(10);
 /// Time from a change to the commit that makes it readable; no waiting where a request does.
 pub const SEARCH_COMMIT_PAUSE: Duration = Duration::from_millis(100);
+/// Pause between looks for entries where no request waits for any.
+pub const SEARCH_TAKE_PAUSE: Duration = Duration::from_millis(5);
 /// Time after which what an index holds is noted in it also where nothing changed, so that a start finds its position in the
 /// log.
 pub const SEARCH_NOTE_PAUSE: Duration = Duration::from_secs(60);

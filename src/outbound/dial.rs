@@ -5,7 +5,7 @@
 //! resolver that hangs holds up its own asker's names: each may ask for so many at a time.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -25,18 +25,19 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// Read when it is first needed, and kept: the system's roots take their time.
+static TLS: LazyLock<Result<Arc<rustls::ClientConfig>, String>> = LazyLock::new(tls);
+
 /// How connections are made, for all who make them.
 #[derive(Debug)]
 pub struct Dialer {
     allows_private: bool,
-    /// Read when it is first needed: the system's roots take their time.
-    tls: OnceLock<Result<Arc<rustls::ClientConfig>, String>>,
 }
 
 impl Dialer {
     /// `allows_private`: whether addresses may be connected to that are not open to all.
     pub fn new(allows_private: bool) -> Dialer {
-        Dialer { allows_private, tls: OnceLock::new() }
+        Dialer { allows_private }
     }
 
     /// The addresses of a URL's host that may be connected to.
@@ -88,25 +89,26 @@ impl Dialer {
                 connecting.await
             };
             match connected {
-                Ok(stream) => return self.secured(url, stream).await,
+                Ok(stream) => return secured(url, stream).await,
                 Err(error) => failure = format!("{address} can't be connected to: {error}"),
             }
         }
         Err(failure)
     }
+}
 
-    async fn secured(&self, url: &Url, stream: TcpStream) -> Result<Box<dyn Stream>, String> {
-        // A message is one write or two.
-        let _ = stream.set_nodelay(true);
-        if url.scheme() != "https" {
-            return Ok(Box::new(stream));
-        }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(host).map_err(|error| format!("no name for TLS: {error}"))?;
-        let connector = TlsConnector::from(self.tls.get_or_init(tls).clone()?);
-        let secured = connector.connect(name, stream).await.map_err(|error| format!("TLS failed: {error}"))?;
-        Ok(Box::new(secured))
+async fn secured(url: &Url, stream: TcpStream) -> Result<Box<dyn Stream>, String> {
+    // A message is one write or two.
+    let _ = stream.set_nodelay(true);
+    if url.scheme() != "https" {
+        return Ok(Box::new(stream));
     }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(host).map_err(|error| format!("no name for TLS: {error}"))?;
+    let tls = tokio::task::spawn_blocking(|| TLS.clone()).await.map_err(|_| "the server is stopping")?;
+    let connector = TlsConnector::from(tls?);
+    let secured = connector.connect(name, stream).await.map_err(|error| format!("TLS failed: {error}"))?;
+    Ok(Box::new(secured))
 }
 
 /// The system's roots (`SSL_CERT_FILE` names others).

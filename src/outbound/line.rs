@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -20,25 +20,34 @@ const HEAD_BYTES: usize = 32 << 10;
 /// What the server calls itself.
 pub const USER_AGENT: &str = concat!("Millpond/", env!("CARGO_PKG_VERSION"));
 
-/// A connection.
+/// A connection for requests with such bodies.
 #[derive(Debug)]
-pub struct Line {
-    requests: SendRequest<Full<Bytes>>,
-    task: JoinHandle<()>,
+pub struct Line<B = Full<Bytes>> {
+    requests: SendRequest<B>,
+    connection: Connection,
 }
 
-impl Drop for Line {
+/// What drives it; ended when this is dropped.
+#[derive(Debug)]
+struct Connection(Option<JoinHandle<()>>);
+
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
-impl Line {
+impl<B> Line<B>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
     /// Connects to the host of a URL. `resolving` bounds the names that its owner has asked for at once.
     ///
     /// # Errors
     /// Why not, for people.
-    pub async fn open(dialer: &Dialer, url: &Url, resolving: &Arc<Semaphore>) -> Result<Line, String> {
+    pub async fn open(dialer: &Dialer, url: &Url, resolving: &Arc<Semaphore>) -> Result<Line<B>, String> {
         let stream = dialer.connect(url, resolving).await?;
         let handshake = http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(TokioIo::new(stream)).await;
         let (requests, connection) = handshake.map_err(|error| format!("it says nothing: {error}"))?;
@@ -46,16 +55,26 @@ impl Line {
             // Its end is seen by the request.
             let _ = connection.await;
         });
-        Ok(Line { requests, task })
+        Ok(Line { requests, connection: Connection(Some(task)) })
     }
 
     /// Sends a request: the head of its answer.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, String> {
+    pub async fn ask(&mut self, request: Request<B>) -> Result<Response<Incoming>, String> {
         let answer = self.requests.send_request(request).await;
         answer.map_err(|error| format!("the connection broke off: {}", told(&error)))
+    }
+
+    /// Sends the only request of a connection, which ends with its answer.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn ask_once(mut self, request: Request<B>) -> Result<Response<Incoming>, String> {
+        let answer = self.ask(request).await?;
+        self.connection.0 = None;
+        Ok(answer)
     }
 
     /// Whether the other side has closed it.

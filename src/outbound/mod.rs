@@ -1,4 +1,5 @@
-//! Connections that the server makes to others: webhooks, sources of an aggregate on another server.
+//! Connections that the server makes to others: webhooks, sources of an aggregate on another server, the primary that it
+//! follows; and those of commands to a running server.
 //!
 //! Who asks for one names an http or https URL. `dial` resolves its name, judges every address (`address`), connects to that
 //! very one and does TLS; `line` is HTTP/1.1 over such a connection, which may be kept. Invariant: nothing here follows a
@@ -7,6 +8,8 @@
 pub mod address;
 mod dial;
 mod line;
+mod peer;
 
 pub use dial::Dialer;
 pub use line::{Line, USER_AGENT, host_of, path_of};
+pub use peer::Peer;

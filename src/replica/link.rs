@@ -7,16 +7,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::error::{Error, Kind, Result};
+use crate::outbound::{self, Line, Peer};
 
 /// Bytes of a refusal that is read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -24,39 +21,22 @@ const REFUSAL_BYTES_MAX: usize = 64 << 10;
 /// A server, and who asks it.
 #[derive(Debug)]
 pub struct Link {
-    url: Url,
+    peer: Peer,
     token: String,
     line: Option<Line>,
-}
-
-/// A connection; closed when it is dropped.
-#[derive(Debug)]
-struct Line {
-    requests: SendRequest<Full<Bytes>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Link {
     /// # Errors
     /// `Invalid` for what is no address of a server.
     pub fn new(url: &str, token: &str) -> Result<Link> {
-        let bad = |why: &str| Error::invalid(format!("{url:?} is no server: {why}"));
-        let parsed = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
-        if parsed.scheme() != "http" || parsed.host_str().is_none() {
-            return Err(bad("it must be http://HOST:PORT"));
-        }
-        Ok(Link { url: parsed, token: token.to_owned(), line: None })
+        let peer = Peer::new(url).map_err(|why| Error::invalid(format!("{url:?} is no server: {why}")))?;
+        Ok(Link { peer, token: token.to_owned(), line: None })
     }
 
     /// Where it leads to.
     pub fn url(&self) -> &Url {
-        &self.url
+        self.peer.url()
     }
 
     /// Asks, and reads the whole answer of at most `bytes_max`.
@@ -67,7 +47,7 @@ impl Link {
     pub async fn ask(&mut self, ask: Ask<'_>) -> Result<Bytes> {
         let (time, bytes_max) = (ask.time, ask.bytes_max);
         let answered = tokio::time::timeout(time, self.answered(ask, bytes_max)).await;
-        let answer = answered.unwrap_or_else(|_| Err(unreachable(&self.url, "it does not answer in time")));
+        let answer = answered.unwrap_or_else(|_| Err(unreachable(self.url(), "it does not answer in time")));
         if answer.as_ref().is_err_and(|error| error.code_str() == UNREACHABLE) {
             self.line = None;
         }
@@ -75,14 +55,12 @@ impl Link {
     }
 
     async fn answered(&mut self, ask: Ask<'_>, bytes_max: usize) -> Result<Bytes> {
-        let kept = self.line.take().filter(|line| !line.requests.is_closed());
+        let kept = self.line.take().filter(|line| !line.is_closed());
         let mut line = match kept {
             Some(line) => line,
-            None => self.connect().await?,
+            None => self.peer.open().await.map_err(|why| unreachable(self.url(), &why))?,
         };
-        let request = self.request(&ask)?;
-        let answer = line.requests.send_request(request).await;
-        let answer = answer.map_err(|error| unreachable(&self.url, &error.to_string()))?;
+        let answer = line.ask(self.request(&ask)?).await.map_err(|why| unreachable(self.url(), &why))?;
         let status = answer.status();
         let bytes_max = if status.is_success() { bytes_max } else { REFUSAL_BYTES_MAX };
         let body = self.whole(answer, bytes_max).await?;
@@ -90,32 +68,13 @@ impl Link {
         if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
     }
 
-    async fn connect(&self) -> Result<Line> {
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let stream = TcpStream::connect((host, port)).await;
-        let stream = stream.map_err(|error| unreachable(&self.url, &error.to_string()))?;
-        // A request is one write.
-        let _ = stream.set_nodelay(true);
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (requests, connection) = handshake.map_err(|error| unreachable(&self.url, &error.to_string()))?;
-        let task = tokio::spawn(async move {
-            // Its end is seen by the request.
-            let _ = connection.await;
-        });
-        Ok(Line { requests, task })
-    }
-
     fn request(&self, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>> {
-        let host = match (self.url.host_str(), self.url.port()) {
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-            (host, _) => host.unwrap_or_default().to_owned(),
-        };
-        let path = format!("{}{}", self.url.path().trim_end_matches('/'), ask.path);
+        let path = format!("{}{}", self.url().path().trim_end_matches('/'), ask.path);
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(path)
-            .header(HOST, host)
+            .header(HOST, self.peer.host())
+            .header(USER_AGENT, outbound::USER_AGENT)
             .header(CONTENT_TYPE, "application/json");
         if !self.token.is_empty() {
             request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
@@ -129,10 +88,10 @@ impl Link {
         let mut body = answer.into_body();
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| unreachable(&self.url, &error.to_string()))?;
+            let frame = frame.map_err(|error| unreachable(self.url(), &error.to_string()))?;
             let Ok(data) = frame.into_data() else { continue };
             if whole.len() + data.len() > bytes_max {
-                return Err(unreachable(&self.url, "its answer is too long"));
+                return Err(unreachable(self.url(), "its answer is too long"));
             }
             whole.extend_from_slice(&data);
         }

@@ -256,6 +256,10 @@ impl Follower {
             self.shared.followed.store(consumer.at().0, Ordering::Release);
             self.shared.moved.send_modify(|moves| *moves += 1);
         }
+        // To be woken for each of many single commits would cost their writers more than it brings whoever searches.
+        if !taken.is_empty() && awaited.is_none() && !consumer.wait(Duration::ZERO)? {
+            std::thread::sleep(limits::SEARCH_TAKE_PAUSE);
+        }
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use millpond::config::Settings;
@@ -210,6 +212,61 @@ fn without_its_primary_a_follower_answers_reads_and_refuses_writes() {
     until("it is ready again", || follower.get("/readyz").status == 200);
     follower.note("found");
     assert!(primary.has("found"));
+}
+
+/// A way to a server on which every other answer to a create is lost with its connection, the first one to begin with.
+fn that_loses(to: SocketAddr) -> SocketAddr {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = listener.local_addr().expect("an address");
+    let loses = Arc::new(AtomicBool::new(true));
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = std::net::TcpStream::connect(to) else { continue };
+            let (mut from, mut into) = (client.try_clone().expect("a stream"), server.try_clone().expect("a stream"));
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut into);
+                let _ = into.shutdown(std::net::Shutdown::Both);
+            });
+            let (loses, mut client, mut server) = (loses.clone(), client, server);
+            std::thread::spawn(move || {
+                let mut piece = [0; 16 << 10];
+                while let Ok(read @ 1..) = server.read(&mut piece) {
+                    let is_lost = piece.starts_with(b"HTTP/1.1 201") && loses.fetch_xor(true, Ordering::SeqCst);
+                    if is_lost || client.write_all(&piece[..read]).is_err() {
+                        break;
+                    }
+                }
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                let _ = server.shutdown(std::net::Shutdown::Both);
+            });
+        }
+    });
+    at
+}
+
+#[test]
+fn a_write_with_a_key_whose_answer_is_lost_between_two_servers_is_sent_again_and_done_once() {
+    let at = address();
+    let primary = Node::primary(at);
+    let (key, (_, folder)) = (primary.key.clone(), primary.server.stop());
+    let way = format!("http://{}", that_loses(at));
+    let mut primary = Node::start(folder, at, Some(&key), |settings| settings.advertise = Some(way.clone()));
+    let mut follower =
+        Node::start(self::folder(), address(), Some(&key), |settings| settings.follow = Some(way.clone()));
+    level(&mut primary, &mut follower);
+    let kept = follower.ask("POST", NOTES, &[("idempotency-key", "mine")], Some(r#"{"text":"once"}"#));
+    assert_eq!(kept.status, 201, "{}", kept.text());
+    assert_eq!(kept.header("idempotency-replayed"), Some("true"), "{:?}", kept.headers);
+    let again = primary.ask("POST", NOTES, &[("idempotency-key", "mine")], Some(r#"{"text":"once"}"#));
+    assert_eq!((again.status, &again.json()["id"]), (201, &kept.json()["id"]));
+    // Without one nobody can tell a second from another one.
+    let unknown = follower.json("POST", NOTES, r#"{"text":"twice"}"#);
+    assert_eq!((unknown.status, unknown.json()["code"].clone()), (503, "outcome_unknown".into()), "{}", unknown.text());
+    let all = primary.ask("GET", &format!("{NOTES}?sort=text"), &[], None).json();
+    let texts: Vec<&str> =
+        all["items"].as_array().expect("items").iter().filter_map(|one| one["text"].as_str()).collect();
+    assert_eq!(texts, ["once", "twice"]);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use millpond::disk::sim::SimDisk;
 use millpond::disk::{Disk, Open};
 use millpond::id::{DatabaseId, NodeId, Seq};
 use millpond::log::{self, Genesis, Settings};
+use millpond::replica::{Head, Pulled};
 use millpond::state::snapshot;
+use millpond::time::Millis;
 
 use crate::fuzz;
 use crate::mutate::Corpus;
@@ -85,4 +87,28 @@ fn no_snapshot_panics_or_hangs() {
         let _ = snapshot::read_header(&mut &bytes[..]);
         snapshot::load(&disk, Path::new(DIR), &mut &bytes[..]).is_ok()
     });
+}
+
+#[test]
+fn no_answer_of_a_primary_panics_or_hangs() {
+    let disk = disk_with(SEGMENT, &whole_segment());
+    let (_, reader, _) = log::open(Arc::new(disk), Path::new(DIR), SETTINGS, GENESIS, Seq(0)).expect("a log");
+    // As they are, and packed.
+    let inputs = [600, usize::MAX].map(|bytes| {
+        let frames = reader.ship(Seq::ZERO, bytes).expect("entries").frames;
+        Pulled { head: Head::new(reader.position(), Millis(1)), frames }.write().expect("an answer").to_vec()
+    });
+    fuzz(
+        "an answer of a primary",
+        Corpus { inputs: inputs.to_vec(), words: &["\"bytes\":", "\"packed\":"] },
+        |bytes| {
+            let Ok(pulled) = Pulled::read(bytes) else { return false };
+            let last = log::last_of(&pulled.frames);
+            let shipped = log::unpack(&pulled.frames);
+            if let (Ok(last), Ok(shipped)) = (&last, &shipped) {
+                assert_eq!(last.map(|last| last.position), shipped.last().map(|last| last.position));
+            }
+            shipped.is_ok()
+        },
+    );
 }

@@ -1,0 +1,147 @@
+//! An answer without end, over HTTP/1.1: sent by the connection itself once its head is known. Nothing is asked on such a
+//! connection any more, so what is kept for the reading and writing of further requests is let go: with ten thousand
+//! listeners to whom nothing comes, that is most of what they take.
+//!
+//! Invariants: a frame of the body is asked for when the one before has been taken by the socket; a client that takes
+//! nothing for too long, or leaves, ends the connection.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, DATE, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, Response};
+use http_body_util::BodyExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::http::connection::told;
+use crate::http::meters::Traffic;
+
+/// The last chunk of a body (RFC 9112, section 7.1).
+const END: &[u8] = b"0\r\n\r\n";
+/// What a client that only listens says at a time, bytes.
+const HEARD: usize = 1 << 10;
+/// What it may say in all, bytes: it has been told that nothing more is answered here.
+const HEARD_MAX: usize = 64 << 10;
+
+/// A connection that does nothing else any more.
+pub(super) struct Endless {
+    pub(super) stream: TcpStream,
+    pub(super) traffic: Arc<Traffic>,
+    /// How long a client may take nothing of what is there for it.
+    pub(super) stall_max: Duration,
+    /// How long the answer may go on after the stop.
+    pub(super) stop_max: Duration,
+}
+
+impl Endless {
+    /// Sends an answer until its end, its client's or the stop's.
+    ///
+    /// # Errors
+    /// The socket's, or the body's as one.
+    pub(super) async fn send(self, response: Response<Body>, stopped: &mut watch::Receiver<bool>) -> io::Result<()> {
+        let over = async {
+            told(stopped).await;
+            sleep(self.stop_max).await;
+        };
+        tokio::select! {
+            sent = self.whole(response) => sent,
+            () = over => Ok(()),
+        }
+    }
+
+    async fn whole(&self, response: Response<Body>) -> io::Result<()> {
+        let (head, mut body) = response.into_parts();
+        self.write(&written(head.status.as_str(), head.status.canonical_reason(), head.headers)).await?;
+        let mut left = pin!(self.left());
+        loop {
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                left = &mut left => return left,
+            };
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(io::Error::other)?;
+            let Ok(data) = frame.into_data() else { continue };
+            if !data.is_empty() {
+                self.write(&chunk(&data)).await?;
+                tokio::task::consume_budget().await;
+            }
+        }
+        self.write(END).await
+    }
+
+    /// Reads what the client says, which nobody asked it, until it leaves or has said too much.
+    async fn left(&self) -> io::Result<()> {
+        let mut heard = 0;
+        while heard < HEARD_MAX {
+            self.stream.readable().await?;
+            match self.hear() {
+                Ok(0) => return Ok(()),
+                Ok(read) => heard += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            // Readiness takes nothing of a task's budget.
+            tokio::task::consume_budget().await;
+        }
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client says more than a listener has to"))
+    }
+
+    fn hear(&self) -> io::Result<usize> {
+        let mut heard = [0; HEARD];
+        let read = self.stream.try_read(&mut heard)?;
+        self.traffic.read_bytes.add(read as u64);
+        Ok(read)
+    }
+
+    async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.stream.try_write(bytes) {
+                Ok(written) => {
+                    self.traffic.written_bytes.add(written as u64);
+                    bytes = &bytes[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let Ok(writable) = timeout(self.stall_max, self.stream.writable()).await else {
+                        self.traffic.stalled.add(1);
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer"));
+                    };
+                    writable?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The head of an answer whose body comes in chunks, and after which the connection ends.
+fn written(status: &str, reason: Option<&str>, mut headers: HeaderMap) -> Vec<u8> {
+    headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
+        headers.insert(DATE, date);
+    }
+    let mut out = format!("HTTP/1.1 {status} {}\r\n", reason.unwrap_or_default()).into_bytes();
+    for (name, value) in &headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// A chunk, with its length before it.
+fn chunk(data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(data.len() + 16);
+    out.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+    out
+}
