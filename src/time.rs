@@ -131,6 +131,11 @@ impl Clock {
     }
 }
 
+/// The time of day as HTTP writes it (RFC 9110, section 5.6.7).
+pub fn http_date() -> String {
+    httpdate::fmt_http_date(SystemTime::now())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,7 +85,7 @@ const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "F15",
-        what: "fuzz (expressions, aggregates, definitions, JSON, words, entries, segments, snapshots; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
+        what: "fuzz (expressions, aggregates, definitions, JSON, words, entries, segments, snapshots, answers of a primary; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
         unit: "inputs",
         sizes: [50_000, 1_000_000, 100_000_000],
     },

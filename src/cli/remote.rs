@@ -74,8 +74,8 @@ impl Remote {
         body: Outgoing,
     ) -> Result<Response<Incoming>> {
         let host = self.peer.host();
-        let gone = |why: String| Error::new(Kind::Unavailable, format!("the server at {host}: {why}"));
-        let line = self.peer.open().await.map_err(gone)?;
+        let gone = |why: String| Error::new(Kind::Unavailable, format!("the server at {host} {why}"));
+        let line = self.peer.open().await.map_err(|why| gone(format!("can't be reached: {why}")))?;
         let mut request = Request::builder().method(method).uri(path).header(HOST, &host);
         if let Some(kind) = content_type {
             request = request.header(CONTENT_TYPE, kind);
@@ -84,7 +84,7 @@ impl Remote {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(body).map_err(|error| Error::invalid(format!("no such request: {error}")))?;
-        let answer = line.ask_once(request).await.map_err(gone)?;
+        let answer = line.ask_once(request).await.map_err(|why| gone(format!("does not answer: {why}")))?;
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
     }
 }

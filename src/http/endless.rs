@@ -8,7 +8,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONNECTION, DATE, TRANSFER_ENCODING};
@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::http::connection::told;
 use crate::http::meters::Traffic;
+use crate::time::http_date;
 
 /// The last chunk of a body (RFC 9112, section 7.1).
 const END: &[u8] = b"0\r\n\r\n";
@@ -123,7 +124,7 @@ impl Endless {
 fn written(status: &str, reason: Option<&str>, mut headers: HeaderMap) -> Vec<u8> {
     headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
+    if let Ok(date) = HeaderValue::try_from(http_date()) {
         headers.insert(DATE, date);
     }
     let mut out = format!("HTTP/1.1 {status} {}\r\n", reason.unwrap_or_default()).into_bytes();

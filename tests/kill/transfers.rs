@@ -69,7 +69,7 @@ fn files_go_in_and_out_of_a_running_server_and_a_stopped_ones_folder() {
     let gone = ends(&["export", "things", "--url", &url], 1);
     assert!(gone.stderr.contains("can't be reached"), "{}", gone.stderr);
     ends(&["import", "things", "/nowhere", "--url", &url], 2);
-    ends(&["import", "things", &out, "--url", "https://127.0.0.1"], 2);
+    ends(&["import", "things", &out, "--url", "ftp://127.0.0.1"], 2);
     ends(&["import", "things", &out, "--format", "xml", "--url", &url], 2);
     ends(&["import", "things"], 2);
 }
