@@ -1,6 +1,7 @@
 //! The log copied out as it grows, into a folder that may lie on another disk: with a backup it leads to any moment since.
 //!
-//! A file `{first seq:020}-{epoch}-{its node}-{number}-{own node}.frames` is a head and the frames of the log behind it, as they are:
+//! A file `{first seq:020}-{epoch}-{its node}-{number}-{own node}.frames` is a head and the frames of the log behind it, as
+//! they are:
 //!
 //! ```text
 //! "MILLARCH" | format u32 | database u128 | epoch u32 | node u32 | seq u64 | chain u128 | crc32c of all before u32

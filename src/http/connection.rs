@@ -100,8 +100,8 @@ impl<A: Answer> Connection<A> {
                 After::Answer(shared, response) => {
                     let Some(stream) = shared.left() else { return };
                     let (stall_max, stop_max) = (self.limits.write_stall, self.limits.stream_stop);
-                    let endless = endless::Endless { stream, traffic: self.traffic.clone(), stall_max, stop_max };
-                    if let Err(error) = Box::pin(endless.send(response, &mut self.stopped)).await {
+                    let sender = endless::Sender { stream, traffic: self.traffic.clone(), stall_max, stop_max };
+                    if let Err(error) = Box::pin(sender.send(response, &mut self.stopped)).await {
                         tracing::debug!(%peer, %error, "connection ended");
                     }
                     return;

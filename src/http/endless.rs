@@ -30,7 +30,7 @@ const HEARD: usize = 1 << 10;
 const HEARD_MAX: usize = 64 << 10;
 
 /// A connection that does nothing else any more.
-pub(super) struct Endless {
+pub(super) struct Sender {
     pub(super) stream: TcpStream,
     pub(super) traffic: Arc<Traffic>,
     /// How long a client may take nothing of what is there for it.
@@ -39,7 +39,7 @@ pub(super) struct Endless {
     pub(super) stop_max: Duration,
 }
 
-impl Endless {
+impl Sender {
     /// Sends an answer until its end, its client's or the stop's.
     ///
     /// # Errors
