@@ -73,7 +73,7 @@ const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "F11",
-        what: "idle SSE clients: more memory than 100 MB for 10,000 of them (30 MB in a release run; four times that where the build is not optimised)",
+        what: "idle SSE clients: more memory than 100 MB for 10,000 of them (30 MB in a release run)",
         unit: "clients",
         sizes: [1_000, 10_000, 10_000],
     },

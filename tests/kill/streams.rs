@@ -62,8 +62,7 @@ fn idle_streams_cost_little_memory() {
     let (began, seed) = (Instant::now(), 0);
     let wanted = results::size(1_000, 10_000, 10_000);
     let count = room_for(wanted);
-    // What a task holds is several times as large where nothing is optimised: the figure itself is the bench's.
-    let for_all = results::size(100, 100, 30) * MIB * if cfg!(debug_assertions) { 4 } else { 1 };
+    let for_all = results::size(100, 100, 30) * MIB;
     let (folder, server, mut client) = open("idle");
     // What a first stream brings with it is not counted.
     let first = idle(server.address);
