@@ -155,7 +155,7 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let freeze_log_bytes = settings.keep.checkpoint_log_bytes();
     let pieces = settings.pieces;
     let role = (settings.role, identity.node);
-    let start = Start { published, last_time: last.time, log_bytes, freeze_log_bytes, pieces, role };
+    let start = Start { published, log_bytes, freeze_log_bytes, pieces, role };
     let (preparer, trimmer, scrub) = (log_writer.preparer(), log_writer.trimmer(), log_writer.scrub());
     let mut writer = Writer::new(log_writer, identity.database, start, ballast);
     if let Some(planted) = planted {
@@ -299,7 +299,8 @@ fn replay(reader: &log::Reader, recovery: &log::Recovery, base: &mut Base, appli
     let view = base.view();
     let schema = Arc::new(state::schema_of(&*view)?);
     let seq = applied.position.seq;
-    let published = Published { position: applied.position, schema, stack: Stack::new(view) };
+    let Applied { position, chain, time, .. } = applied;
+    let published = Published { position, chain, time, schema, stack: Stack::new(view) };
     let mut replayed = Replayed { published, applied, durable: seq, flushed: seq, log_bytes: 0 };
     let mut undurable_bytes = 0;
     while replayed.applied.position.seq < recovery.last.seq {
@@ -316,7 +317,8 @@ fn replay(reader: &log::Reader, recovery: &log::Recovery, base: &mut Base, appli
             undurable_bytes = 0;
         }
     }
-    replayed.published.position = recovery.last;
+    let Applied { chain, time, .. } = replayed.applied;
+    replayed.published = Published { position: recovery.last, chain, time, ..replayed.published };
     Ok(replayed)
 }
 

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Core, Identity, Lease, Published, Settings, local, log_dir};
+use super::{Core, Identity, Lease, Settings, local, log_dir};
 use crate::disk::{self, Disk, Open};
 use crate::error::{Error, Result};
 use crate::id::{Chain, DatabaseId, Position};
-use crate::log;
+use crate::log::{self, Witness};
 use crate::state::snapshot::{self, Header};
 use crate::state::{Applied, Base};
 
@@ -126,7 +126,8 @@ impl Core {
         let view = self.view();
         let seq = view.position.seq;
         let lease = self.leases().take(seq.next());
-        let applied = self.applied(&view)?;
+        let Witness { position, chain, time } = view.witness();
+        let applied = Applied { database: self.identity().database, position, chain, time };
         let filled = local::fill(&Arc::clone(disk), dir, to, (&view.stack, &view.schema, applied), ends);
         let snapshot = filled.inspect_err(|_| {
             if let Err(error) = disk.remove(to) {
@@ -135,18 +136,6 @@ impl Core {
         })?;
         let header = Header::of(&view.stack, &view.schema, applied)?;
         Ok(Dump { header, bytes: snapshot.bytes, lease })
-    }
-
-    /// What a view has applied.
-    fn applied(&self, view: &Published) -> Result<Applied> {
-        let (base, position) = (view.stack.base.applied(), view.position);
-        let database = self.identity().database;
-        if base.position.seq == position.seq {
-            return Ok(Applied { database, position, ..base });
-        }
-        let missing = || Error::internal("the log does not hold what was just written");
-        let log::Witness { chain, time, .. } = self.log().witness(position.seq)?.ok_or_else(missing)?;
-        Ok(Applied { database, position, chain, time })
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Writer {
     freeze_log_bytes: u64,
     /// When the fresh layer got its first write.
     fresh_since: Option<Instant>,
+    /// The last entry's time: those to come are never earlier.
     last_time: Millis,
     database: DatabaseId,
     ballast: Ballast,
@@ -63,8 +64,6 @@ type Garbage = (CollectionId, Generation, Option<IndexId>);
 pub(super) struct Start {
     /// The state at the log's end.
     pub published: Published,
-    /// The last entry's time: those to come are never earlier.
-    pub last_time: Millis,
     /// Bytes of log in the fresh layer.
     pub log_bytes: u64,
     /// How long works are cut.
@@ -84,8 +83,8 @@ pub(super) struct Staged {
 impl Writer {
     /// Continues a recovered log with the state that was replayed from it.
     pub(super) fn new(log: log::Writer, database: DatabaseId, start: Start, ballast: Ballast) -> Writer {
-        let Start { published: start, last_time, log_bytes, freeze_log_bytes, pieces, role } = start;
-        let (stack, schema) = (start.stack.clone(), start.schema.clone());
+        let Start { published: start, log_bytes, freeze_log_bytes, pieces, role } = start;
+        let (stack, schema, last_time) = (start.stack.clone(), start.schema.clone(), start.time);
         let fresh_since = (!stack.fresh.is_empty()).then(Instant::now);
         let published = Arc::new(ArcSwap::from_pointee(start));
         Writer {
@@ -281,12 +280,13 @@ impl Writer {
         for one in staged {
             self.slots.note(&one.entry, position.seq);
         }
-        self.show(position);
+        self.show();
         self.log.publish();
     }
 
-    fn show(&self, position: Position) {
-        let view = Published { position, schema: self.schema.clone(), stack: self.stack.clone() };
+    fn show(&self) {
+        let (position, chain, time) = (self.log.position(), self.log.chain(), self.last_time);
+        let view = Published { position, chain, time, schema: self.schema.clone(), stack: self.stack.clone() };
         self.published.store(Arc::new(view));
     }
 
@@ -313,7 +313,7 @@ impl Writer {
         self.stack.frozen = Some(layer.clone());
         self.fresh_since = None;
         let position = self.log.position();
-        self.show(position);
+        self.show();
         let applied = Applied { database: self.database, position, chain: self.log.chain(), time: self.last_time };
         Some(Flush { layer, applied, log_bytes: std::mem::take(&mut self.log_bytes) })
     }
@@ -325,7 +325,7 @@ impl Writer {
         if flushed.folded {
             self.stack.frozen = None;
         }
-        self.show(self.log.position());
+        self.show();
     }
 
     /// Whether the layers in memory have reached their bound: the applier must come first.

@@ -92,6 +92,9 @@ fn left_at(core: &Core, after: Position, chain: Chain) -> Result<Option<Seq>> {
     if !view.knows(after)? {
         return fork(&view, after).map(Some);
     }
+    if after == view.position {
+        return Ok((view.chain != chain).then_some(Seq::ZERO));
+    }
     match core.log().witness(after.seq).map_err(trimmed)? {
         Some(witness) if witness.chain == chain => Ok(None),
         _ => Ok(Some(Seq::ZERO)),

@@ -23,7 +23,7 @@ use super::standing::State;
 use super::{Link, Standing, aside, bootstrap};
 use crate::core::{Core, Reign, Role};
 use crate::error::{Error, Kind, Result};
-use crate::id::{Chain, Position, Seq};
+use crate::id::{Position, Seq};
 use crate::limits;
 use crate::log::{self, Witness};
 
@@ -235,7 +235,7 @@ impl Follower {
 
     /// Until there is trouble, or this server follows no more.
     async fn follow(&mut self) -> Result<(), Trouble> {
-        let mut at = self.own()?;
+        let mut at = self.core.view().witness();
         let mut given = self.pull(at, at.position).await?;
         while self.goes_on() {
             let Pulled { head, frames } = given;
@@ -268,15 +268,6 @@ impl Follower {
             at = last;
         }
         Ok(())
-    }
-
-    fn own(&self) -> Result<Witness, Trouble> {
-        let position = self.core.view().position;
-        if position.seq == Seq::ZERO {
-            return Ok(Witness { position, chain: Chain::default(), time: Default::default() });
-        }
-        let witness = self.core.log().witness(position.seq).map_err(Trouble::Later)?;
-        witness.ok_or_else(|| Trouble::Later(Error::internal("the log does not hold its last entry")))
     }
 
     async fn pull(&mut self, after: Witness, acked: Position) -> Result<Pulled, Trouble> {

@@ -228,14 +228,13 @@ impl Service {
         let (core, replication, role) = (self.core(), &self.0.replication, self.role());
         let view = core.view();
         let position = view.position;
-        let chain = core.log().witness(position.seq)?.map(|witness| witness.chain.to_string());
         let digests = shipper::digests(&view)?;
         let digest = digests.iter().fold(0u128, |sum, (_, _, tally)| sum.wrapping_add(tally.digest));
         let mut status = json!({
             "role": role.word(), "node": format!("{:08x}", core.identity().node.0),
             "database": format!("{:032x}", core.identity().database.0),
             "epoch": position.epoch.counter, "position": position.to_string(), "seq": position.seq.0,
-            "chain": chain, "digest": format!("{digest:032x}"),
+            "chain": view.chain.to_string(), "digest": format!("{digest:032x}"),
             "first": core.log().first_seq().0, "url": replication.url, "syncFollowers": replication.sync,
         });
         if let Some(archived) = self.archived() {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use millpond::limits;
 use serde_json::{Value, json};
 
+use crate::support::ends::Ends;
 use crate::support::http::{Answer, Client};
 use crate::support::server::Running;
 
@@ -152,13 +153,11 @@ fn amid_others(server: &Running, changes: impl FnOnce(&Others)) -> usize {
     std::thread::scope(|scope| {
         let readers = [0, 1].map(|_| scope.spawn(|| others.read(address)));
         let writer = scope.spawn(|| others.write(address));
-        // Also where one of the changes fails the test.
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| changes(&others)));
-        others.stop.store(true, Ordering::Release);
+        let ends = Ends(&others.stop);
+        changes(&others);
+        drop(ends);
         readers.into_iter().for_each(|reader| reader.join().expect("each answer is of one definition"));
-        let made = writer.join().expect("each write is taken");
-        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        made
+        writer.join().expect("each write is taken")
     })
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::load::seq_of;
 use crate::server::{Folder, Server, check, run};
+use crate::support::ends::Ends;
 use crate::support::http::Client;
 use crate::support::results;
 use crate::support::rng::Rng;
@@ -93,7 +94,7 @@ fn written(rng: &mut Rng) -> (Folder, PathBuf, History) {
     for turn in 0..2 {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let address = server.address;
+            let (address, ends) = (server.address, Ends(&over));
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|n| {
                     let (over, mut rng) = (&over, Rng::new(rng.next()));
@@ -107,7 +108,7 @@ fn written(rng: &mut Rng) -> (Folder, PathBuf, History) {
                 assert_eq!(made.status, 204, "{}", made.text());
             }
             std::thread::sleep(Duration::from_millis(rng.below(LOAD_MS / 3)));
-            over.store(true, Ordering::Relaxed);
+            drop(ends);
             for client in clients {
                 for (id, rounds) in client.join().expect("no panic") {
                     history.entry(id).or_default().extend(rounds);

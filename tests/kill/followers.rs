@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::server::{Folder, Server};
+use crate::support::ends::Ends;
 use crate::support::http::Client;
 use crate::support::proxy::Proxy;
 use crate::support::results;
@@ -144,6 +145,7 @@ fn followers_over_ways_that_break_come_to_hold_what_their_primary_holds() {
             let addresses = [primary.address, followers[0].address, followers[1].address];
             let which = rng.below(2) as usize;
             std::thread::scope(|scope| {
+                let _ends = Ends(&over);
                 for (n, asked) in asked.iter_mut().enumerate() {
                     let (seed, over) = (rng.next(), &over);
                     // Some write through a follower too.
@@ -167,7 +169,6 @@ fn followers_over_ways_that_break_come_to_hold_what_their_primary_holds() {
                     _ => {}
                 }
                 std::thread::sleep(Duration::from_millis(ROUND_MS / 2));
-                over.store(true, Ordering::Relaxed);
             });
             proxies[which].cut_within(0);
             proxies[which].lead_to(Some(primary.address));
@@ -204,6 +205,7 @@ fn an_answered_write_survives_that_a_follower_takes_the_primarys_place() {
         let (over, mut shown) = (AtomicBool::new(false), 0);
         let address = [primary.address];
         std::thread::scope(|scope| {
+            let _ends = Ends(&over);
             for (n, asked) in asked.iter_mut().enumerate() {
                 let (seed, over, address) = (rng.next(), &over, &address);
                 scope.spawn(move || load(address, n as u64, asked, over, &mut Rng::new(seed)));
@@ -215,7 +217,6 @@ fn an_answered_write_survives_that_a_follower_takes_the_primarys_place() {
             }
             shown = status(primary.address)["followers"][0]["seq"].as_u64().unwrap_or(0);
             primary.kill();
-            over.store(true, Ordering::Relaxed);
         });
         proxy.lead_to(None);
         let promoted = Client::new(follower.address).json("POST", "/api/replication/promote", "{}").expect("an answer");

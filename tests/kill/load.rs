@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
+use crate::support::ends::Ends;
 use crate::support::http::{Answer, Client};
 use crate::support::rng::Rng;
 
@@ -146,8 +147,9 @@ impl Load {
                     scope.spawn(|| one.run(&stop))
                 })
                 .collect();
+            let ends = Ends(&stop);
             during();
-            stop.store(true, Ordering::Relaxed);
+            drop(ends);
             let mut all = History::default();
             for client in clients {
                 let mut one = client.join().expect("a client that ends well");

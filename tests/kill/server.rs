@@ -1,12 +1,13 @@
 //! The real binary as a process of its own: started, asked, killed; its folder, and what it said.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::support::http::Client;
@@ -14,6 +15,8 @@ use crate::support::http::Client;
 const BINARY: &str = env!("CARGO_BIN_EXE_millpond");
 /// Time after which a process that neither serves nor ends fails the test.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same of a command that does a long work.
+const PATIENCE_COMMAND: Duration = Duration::from_secs(600);
 
 /// A folder for a test's data, removed at the end unless the test fails.
 pub(crate) struct Folder(PathBuf);
@@ -113,7 +116,7 @@ impl Server {
         let address = line.trim().strip_prefix("millpond serves http://").and_then(|text| text.parse().ok());
         match address {
             Some(address) => Ok(Server { child, address, said }),
-            None => Err(Ended { code: wait(&mut child), stdout: line, stderr: read(&said) }),
+            None => Err(Ended { code: wait(&mut child, PATIENCE), stdout: line, stderr: read(&said) }),
         }
     }
 
@@ -155,7 +158,7 @@ impl Server {
 
     /// Waits for the process to end by itself.
     pub(crate) fn ended(mut self) -> Ended {
-        Ended { code: wait(&mut self.child), stdout: String::new(), stderr: read(&self.said) }
+        Ended { code: wait(&mut self.child, PATIENCE), stdout: String::new(), stderr: read(&self.said) }
     }
 
     /// Stops it as an operator does; it has to end well.
@@ -196,16 +199,16 @@ fn spawn(folder: &Folder, settings: &[&str]) -> (Child, PathBuf) {
     (child, said)
 }
 
-fn wait(child: &mut Child) -> Option<i32> {
+fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < patience {
         if let Some(status) = child.try_wait().expect("a child to wait for") {
             return status.code();
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     let _ = child.kill();
-    panic!("the process did not end within {PATIENCE:?}")
+    panic!("the process did not end within {patience:?}")
 }
 
 fn read(path: &Path) -> String {
@@ -214,12 +217,23 @@ fn read(path: &Path) -> String {
 
 /// Runs the binary to its end.
 pub(crate) fn run(arguments: &[&str]) -> Ended {
-    let output = Command::new(BINARY).args(arguments).stdin(Stdio::null()).output().expect("the binary");
+    let mut command = Command::new(BINARY);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary");
+    let (stdout, stderr) = (all_of(child.stdout.take()), all_of(child.stderr.take()));
     Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        code: wait(&mut child, PATIENCE_COMMAND),
+        stdout: stdout.join().expect("what it said"),
+        stderr: stderr.join().expect("what it said"),
     }
+}
+
+fn all_of(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.expect("a piped output").read_to_end(&mut bytes).expect("a readable pipe");
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// `millpond check` on a stopped server's folder.

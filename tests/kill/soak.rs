@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::server::{self, Folder, Server, run};
+use crate::support::ends::Ends;
 use crate::support::http::Client;
 use crate::support::results;
 
@@ -77,6 +78,7 @@ fn a_server_that_is_written_for_long_keeps_its_files_within_bounds_and_can_rebui
                 })
             })
             .collect();
+        let _ends = Ends(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 for (most, path) in most.iter_mut().zip(&names) {
@@ -86,7 +88,6 @@ fn a_server_that_is_written_for_long_keeps_its_files_within_bounds_and_can_rebui
             }
         });
         clients.into_iter().for_each(|client| client.join().expect("a client that ends well"));
-        done.store(true, Ordering::Relaxed);
     });
     let mut times = times.into_inner().expect("unpoisoned");
     times.sort();

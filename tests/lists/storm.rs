@@ -9,6 +9,7 @@ use serde_json::Map;
 use crate::ask::{self, Check, Reading, Written};
 use crate::definitions::Holds;
 use crate::model::{Model, Question, Write, random_value};
+use crate::support::ends::Ends;
 use crate::support::http::Client;
 use crate::support::rng::Rng;
 
@@ -26,6 +27,7 @@ pub(crate) fn storm(address: SocketAddr, model: &mut Model, questions: &[Questio
     let fields: Vec<(&'static str, Holds)> = fields.filter(|(_, holds)| plain(*holds)).collect();
     let known: Vec<String> = model.rows(COLLECTION).keys().cloned().collect();
     let (written, read) = std::thread::scope(|scope| {
+        let ends = Ends(&done);
         let writers: Vec<_> = seeds
             .iter()
             .enumerate()
@@ -43,7 +45,7 @@ pub(crate) fn storm(address: SocketAddr, model: &mut Model, questions: &[Questio
             })
             .collect();
         let written: Vec<_> = writers.into_iter().map(|one| one.join().expect("a writer does not panic")).collect();
-        done.store(true, Ordering::Relaxed);
+        drop(ends);
         let read: Vec<Check> = readers.into_iter().map(|one| one.join().expect("a reader does not panic")).collect();
         (written, read)
     });

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "which part is unused differs from binary to binary")]
 
+pub mod ends;
 pub mod http;
 pub mod proxy;
 pub mod receiver;

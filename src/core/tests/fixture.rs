@@ -247,6 +247,14 @@ impl Stepped {
     pub(super) fn assert_one_state(&mut self, at: Seq) {
         let live = self.keys();
         judge(&self.view());
+        let witness = self.view().witness();
+        if witness.position.seq > Seq::ZERO {
+            assert_eq!(
+                self.reader.witness(witness.position.seq).unwrap(),
+                Some(witness),
+                "the view is at the log's end"
+            );
+        }
         let entries = self.entries();
         let scratch = SimDisk::new(2);
         let mut replayed = Replica::new(&scratch, "/zero");
@@ -288,9 +296,8 @@ impl Stepped {
     /// A snapshot of what it is now.
     pub(super) fn snapshot(&self) -> Vec<u8> {
         let (view, mut bytes) = (self.view(), Vec::new());
-        let witness = self.reader.witness(view.position.seq).unwrap().unwrap();
-        let applied =
-            Applied { database: DatabaseId(7), position: view.position, chain: witness.chain, time: witness.time };
+        let log::Witness { position, chain, time } = view.witness();
+        let applied = Applied { database: DatabaseId(7), position, chain, time };
         state::snapshot::write(&view.stack, &view.schema, applied, &mut bytes).unwrap();
         bytes
     }

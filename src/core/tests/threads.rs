@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::fixture::{DIR, NOW, Stepped, add_index, id, judge, keys, rounds, settings};
@@ -81,6 +82,37 @@ pub(super) fn found(disk: &SimDisk) -> BTreeSet<String> {
         .filter(|key| key[0] == 2 && key[1..5] == notes.id.0.to_be_bytes())
         .map(|key| String::from_utf8(key[9..].to_vec()).unwrap())
         .collect()
+}
+
+#[test]
+fn all_that_is_now_can_be_written_down_at_any_moment_of_writes() {
+    let disk = template();
+    let (core, threads) = start(Arc::new(disk.clone())).unwrap();
+    let (notes, over) = (notes(&core), AtomicBool::new(false));
+    let failed = std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let (core, notes, over) = (&core, &notes, &over);
+            scope.spawn(move || {
+                for n in 0.. {
+                    if over.load(Ordering::Relaxed)
+                        || block_on(core.submit(create(notes, &format!("w{writer}n{n}"), "x"))).is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+        let path = Path::new(DIR).join("dump");
+        let failed = (0..rounds(300, 3_000)).find_map(|_| {
+            let dumped = core.dump(&path, &|| false).map(drop);
+            // A failed one has left nothing.
+            dumped.and_then(|()| disk.remove(&path).map_err(|error| Error::io("the dump", error))).err()
+        });
+        over.store(true, Ordering::Relaxed);
+        failed
+    });
+    assert!(failed.is_none(), "{failed:?}");
+    threads.stop().unwrap();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::{open, put};
+use crate::support::ends::Ends;
 use crate::support::http::Client;
 use crate::support::results;
 use crate::support::rng::Rng;
@@ -138,6 +139,7 @@ fn a_listener_that_is_cut_off_again_and_again_has_seen_every_change_once_and_in_
     let mut follower = Follower { address, last, seen: Vec::new() };
     let mut written = std::thread::scope(|scope| {
         let end = &end;
+        let ends = Ends(end);
         let writers: Vec<_> =
             (0..WRITERS).map(|writer| scope.spawn(move || write(address, seed, writer, end))).collect();
         for _ in 0..cuts {
@@ -148,7 +150,7 @@ fn a_listener_that_is_cut_off_again_and_again_has_seen_every_change_once_and_in_
             };
             assert!(!over, "the end is not written yet");
         }
-        end.store(true, Ordering::Relaxed);
+        drop(ends);
         writers.into_iter().flat_map(|writer| writer.join().expect("a writer does not panic")).collect::<Vec<_>>()
     });
     put(&mut client, "end", "{}");
@@ -176,6 +178,7 @@ fn a_snapshot_and_what_comes_behind_it_make_the_records_of_the_server() {
     let end = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let end = &end;
+        let ends = Ends(end);
         let writers: Vec<_> = (0..2).map(|writer| scope.spawn(move || write(address, seed, writer, end))).collect();
         for round in 0..rounds {
             // Short texts are few of all: a filter makes records come and go.
@@ -207,7 +210,7 @@ fn a_snapshot_and_what_comes_behind_it_make_the_records_of_the_server() {
             }
             assert!(records.contains_key(&marker), "seed {seed}");
         }
-        end.store(true, Ordering::Relaxed);
+        drop(ends);
         for writer in writers {
             writer.join().expect("a writer does not panic");
         }
