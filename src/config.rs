@@ -20,6 +20,13 @@ pub struct Settings {
     pub data: PathBuf,
     /// The address to listen at; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// File of the certificate that is shown to clients, in PEM, with those that lead to its root behind it; with it TLS is
+    /// spoken, and nothing else.
+    pub tls_cert: Option<PathBuf>,
+    /// File of its key, in PEM.
+    pub tls_key: Option<PathBuf>,
+    /// How long a browser is told to come by TLS only (`Strict-Transport-Security`), seconds; 0 is not told.
+    pub tls_hsts_seconds: u32,
     /// Every caller on loopback is a superuser.
     pub dev: bool,
     /// How log lines are written.
@@ -147,6 +154,9 @@ impl Default for Settings {
         Settings {
             data: PathBuf::from("millpond-data"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
+            tls_cert: None,
+            tls_key: None,
+            tls_hsts_seconds: 0,
             dev: false,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
@@ -207,6 +217,16 @@ impl Settings {
             ))
             .code("listen_not_loopback"));
         }
+        for (name, other, alone) in [
+            ("tls_key", "tls_cert", self.tls_cert.is_some() && self.tls_key.is_none()),
+            ("tls_cert", "tls_key", self.tls_key.is_some() && self.tls_cert.is_none()),
+            ("tls_cert", "tls_hsts_seconds", self.tls_hsts_seconds > 0 && !self.is_secure()),
+        ] {
+            if alone {
+                return Err(Error::invalid(format!("{name}: {other} needs it")));
+            }
+        }
+        at_most("tls_hsts_seconds", self.tls_hsts_seconds as usize, limits::TLS_HSTS_SECONDS_MAX as usize)?;
         at_least("body_bytes_max", self.body_bytes_max, 1_024)?;
         at_most("body_bytes_max", self.body_bytes_max, limits::ENTRY_BYTES_MAX)?;
         at_least("connections_max", self.connections_max, 1)?;
@@ -250,6 +270,16 @@ impl Settings {
         at_most("password_memory_kib", self.password_memory_kib, 1 << 20)?;
         at_most("request_log_lines", self.request_log_lines as usize, limits::JOURNAL_LINES_MAX as usize)?;
         self.validate_origins()
+    }
+
+    /// Whether clients are spoken to by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.tls_cert.is_some() && self.tls_key.is_some()
+    }
+
+    /// How the addresses of this server begin.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
     }
 
     /// The networks of `trusted_proxies`.
@@ -363,7 +393,7 @@ mod tests {
 
     fn toml_of(settings: &Settings) -> String {
         format!(
-            "data = {:?}\nlisten = \"{}\"\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
+            "data = {:?}\nlisten = \"{}\"\ntls_hsts_seconds = {}\ndev = {}\nlog_format = \"text\"\nlog_level = {:?}\nbody_bytes_max = {}\n\
              connections_max = {}\nconnections_per_address = {}\nbase_cache_bytes = {}\ncache_bytes = {}\ncors_origins = {:?}\nlog_keep_hours = {}\n\
              log_max_bytes = {}\nscrub_hours = {}\n\
              metrics_open = {}\nslow_ms = {}\nheartbeat_seconds = {}\nrate_limits = {}\nrate_limit_requests = {}\n\
@@ -371,6 +401,7 @@ mod tests {
              request_log_lines = {}\nrequest_log_hours = {}\nrequest_log_level = \"info\"\n",
             settings.data,
             settings.listen,
+            settings.tls_hsts_seconds,
             settings.dev,
             settings.log_level,
             settings.body_bytes_max,
@@ -450,6 +481,10 @@ mod tests {
             ("heartbeat_seconds = 301", "heartbeat_seconds:"),
             ("rate_limit_requests = 0", "rate_limit_requests:"),
             ("rate_limit_logins = 9999999", "rate_limit_logins:"),
+            ("tls_cert = 'cert.pem'", "tls_key:"),
+            ("tls_key = 'key.pem'", "tls_cert:"),
+            ("tls_hsts_seconds = 60", "tls_cert:"),
+            ("tls_cert = 'a'\ntls_key = 'b'\ntls_hsts_seconds = 99999999", "tls_hsts_seconds:"),
             ("dev = true\ntrusted_proxies = ['10.0.0.0/8']", "trusted_proxies: not with dev"),
             ("trusted_proxies = ['proxy']", "trusted_proxies:"),
             ("trusted_proxies = ['10.0.0.0/33']", "trusted_proxies:"),

@@ -43,7 +43,7 @@
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
 //! | 4 flows | [`live`] [`handlers`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server · snapshots and the log in files, and folders made of them · the indexes of words, kept with the log |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
-//! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop · the admin page's files |
+//! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop, TLS · the admin page's files |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
 //! Floor 4 is what consumes the log; jobs have their place there.

@@ -8,11 +8,13 @@ mod handlers;
 mod http2;
 mod replicas;
 mod search;
+mod tls;
 
 pub use handlers::*;
 pub use http2::*;
 pub use replicas::*;
 pub use search::*;
+pub use tls::*;
 
 // Records and their input.
 

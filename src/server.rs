@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::core::{self, Core, Role, Threads};
 use crate::disk::RealDisk;
 use crate::error::{Error, Result};
-use crate::http;
+use crate::http::{self, Tls};
 use crate::id::Position;
 use crate::service::{Secret, Service, replication};
 use crate::time::Clock;
@@ -81,11 +81,15 @@ impl Server {
     /// Returns the last durable position.
     ///
     /// # Errors
-    /// The address can't be bound, or what made the core end by itself.
+    /// The address can't be bound, the certificate can't be read, or what made the core end by itself.
     pub async fn serve(self, ready: oneshot::Sender<SocketAddr>, stop: impl Future<Output = ()>) -> Result<Position> {
         let mut server = self;
-        let listener = match bind(server.settings.listen).await {
-            Ok(listener) => listener,
+        let opened = match Tls::open(&server.settings) {
+            Ok(tls) => bind(server.settings.listen).await.map(|listener| (listener, tls)),
+            Err(error) => Err(error),
+        };
+        let (listener, tls) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
                 server.end().await?;
                 return Err(error);
@@ -98,7 +102,7 @@ impl Server {
         let _ = ready.send(address);
         let mut stop = pin!(stop);
         loop {
-            let again = server.serve_round(&listener, stop.as_mut()).await?;
+            let again = server.serve_round(&listener, tls.clone(), stop.as_mut()).await?;
             let settings = server.settings.clone();
             let position = server.end().await?;
             if !again {
@@ -114,6 +118,7 @@ impl Server {
     async fn serve_round(
         &self,
         listener: &std::net::TcpListener,
+        tls: Option<Arc<Tls>>,
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<bool> {
         let listener = listener.try_clone().and_then(TcpListener::from_std);
@@ -128,7 +133,7 @@ impl Server {
                 () = service.start_again() => found.store(true, Ordering::Relaxed),
             }
         };
-        http::serve(self.service.clone(), listener, &self.settings, admin::router(), stop).await;
+        http::serve(self.service.clone(), (listener, tls), &self.settings, admin::router(), stop).await;
         Ok(again.load(Ordering::Relaxed))
     }
 

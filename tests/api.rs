@@ -30,6 +30,8 @@ mod reshapes;
 #[path = "api/search.rs"]
 mod searches;
 mod support;
+#[path = "api/tls.rs"]
+mod tls;
 #[path = "api/transfers.rs"]
 mod transfers;
 #[path = "api/webhooks.rs"]

@@ -178,6 +178,15 @@ pub(super) struct Flags {
     /// Address to listen at; port 0 takes a free one. [default: 127.0.0.1:8090]
     #[arg(long, value_name = "ADDRESS", env = "MILLPOND_LISTEN")]
     listen: Option<SocketAddr>,
+    /// File of the certificate that clients are shown, in PEM, with its chain: TLS is spoken. Read again when it changes.
+    #[arg(long, value_name = "FILE", env = "MILLPOND_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// File of its key, in PEM.
+    #[arg(long, value_name = "FILE", env = "MILLPOND_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Time that browsers are told to come by TLS only (Strict-Transport-Security), seconds. [default: 0]
+    #[arg(long, value_name = "SECONDS", env = "MILLPOND_TLS_HSTS_SECONDS")]
+    tls_hsts_seconds: Option<u32>,
     /// Every caller is a superuser: for development on this machine.
     #[arg(long, env = "MILLPOND_DEV", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     dev: Option<bool>,
@@ -439,6 +448,7 @@ impl Flags {
         lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours, password_memory_kib);
         lay!(settings, self, ready_lag_s, sync_followers, sync_followers_ms, backup_hours, backups_keep);
         lay!(settings, self, connections_per_address, request_log_lines, request_log_hours, request_log_level);
+        lay!(settings, self, tls_hsts_seconds);
         lay!(
             settings,
             self,
@@ -453,7 +463,12 @@ impl Flags {
         );
         // A variable that is set to nothing sets nothing.
         let given = |flag: &Option<String>, set: Option<String>| flag.clone().or(set).filter(|text| !text.is_empty());
-        settings.archive = self.archive.clone().or(settings.archive).filter(|dir| !dir.as_os_str().is_empty());
+        let given_path = |flag: &Option<PathBuf>, set: Option<PathBuf>| {
+            flag.clone().or(set).filter(|path| !path.as_os_str().is_empty())
+        };
+        settings.archive = given_path(&self.archive, settings.archive);
+        settings.tls_cert = given_path(&self.tls_cert, settings.tls_cert);
+        settings.tls_key = given_path(&self.tls_key, settings.tls_key);
         settings.follow = given(&self.follow, settings.follow);
         settings.token = given(&self.token, settings.token);
         settings.advertise = given(&self.advertise, settings.advertise);

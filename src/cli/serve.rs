@@ -15,7 +15,7 @@ use crate::server::Server;
 /// `first` are the address and the password of the superuser that is made where there is none yet.
 pub(super) fn run(settings: Settings, first: Option<(String, String)>) -> Result<()> {
     trace(&settings)?;
-    let dev = settings.dev;
+    let (dev, scheme) = (settings.dev, settings.scheme());
     let server = Server::start(settings)?;
     let setup = match begin(&server, dev, first) {
         Ok(setup) => setup,
@@ -25,7 +25,7 @@ pub(super) fn run(settings: Settings, first: Option<(String, String)>) -> Result
         }
     };
     serve(server, move |address| {
-        say(format_args!("millpond serves http://{address}"));
+        say(format_args!("millpond serves {scheme}://{address}"));
         if dev {
             say(format_args!("every caller on this machine is a superuser (--dev)"));
         }
@@ -34,7 +34,7 @@ pub(super) fn run(settings: Settings, first: Option<(String, String)>) -> Result
             say(format_args!(
                 "there is no superuser yet; this link makes the first one, once, within {minutes} minutes:"
             ));
-            say(format_args!("  http://{address}/_/#setup/{token}"));
+            say(format_args!("  {scheme}://{address}/_/#setup/{token}"));
         }
     })
 }

@@ -1,4 +1,4 @@
-//! The accept loop: every limit on connections stands here, in `socket`, or, for HTTP/2, in `streams`.
+//! The accept loop: every limit on connections stands here, in `socket`, in `streams` (HTTP/2) or in `tls`.
 //!
 //! `axum::serve` is not used, as it sets no timer and so no limit on a request's head. A connection beyond the cap
 //! waits in the kernel's backlog; one beyond its address's own cap is closed at once. At a stop no connection is accepted any more, idle ones are closed, requests in
@@ -20,6 +20,7 @@ use crate::http::connection::Connection;
 use crate::http::crowd::Crowd;
 use crate::http::inbound::Inbound;
 use crate::http::meters::Traffic;
+use crate::http::tls::Tls;
 use crate::limits;
 
 /// Pause after a failed accept (out of file descriptors): the loop must neither end nor spin.
@@ -31,6 +32,7 @@ pub(crate) struct ConnectionLimits {
     pub(crate) connections: usize,
     pub(crate) header_bytes: usize,
     pub(crate) header_time: Duration,
+    pub(crate) handshake_time: Duration,
     pub(crate) write_stall: Duration,
     pub(crate) linger: Duration,
     pub(crate) stop_time: Duration,
@@ -46,6 +48,7 @@ impl Default for ConnectionLimits {
             connections: limits::CONNECTIONS_MAX,
             header_bytes: limits::HEADER_BYTES_MAX,
             header_time: limits::HEADER_TIME_MAX,
+            handshake_time: limits::TLS_HANDSHAKE_TIME_MAX,
             write_stall: limits::WRITE_STALL_MAX,
             linger: limits::LINGER_TIME_MAX,
             stop_time: limits::STOP_TIME_MAX,
@@ -68,6 +71,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     answer: impl Answer,
     (limits, crowd): (ConnectionLimits, Arc<Crowd>),
+    tls: Option<Arc<Tls>>,
     traffic: Arc<Traffic>,
     stop: impl Future<Output = ()>,
 ) {
@@ -85,7 +89,7 @@ pub(crate) async fn run(
                     continue;
                 };
                 let (answer, stopped, traffic) = (answer.clone(), stopped.clone(), traffic.clone());
-                let connection = Connection { answer, peer, limits, stopped, traffic };
+                let connection = Connection { answer, peer, limits, stopped, traffic, tls: tls.clone() };
                 tokio::spawn(connection.run(stream, place, member));
             }
         }
@@ -202,11 +206,21 @@ pub(super) mod tests {
     }
 
     pub(in crate::http) async fn serve(limits: ConnectionLimits) -> Served {
-        serve_crowd(limits, usize::MAX, Arc::default()).await
+        serve_crowd(limits, usize::MAX, Arc::default(), None).await
+    }
+
+    /// One that speaks TLS.
+    pub(in crate::http) async fn serve_tls(limits: ConnectionLimits, tls: Arc<Tls>) -> Served {
+        serve_crowd(limits, usize::MAX, Arc::default(), Some(tls)).await
     }
 
     /// One that has so many connections of this machine at most.
-    async fn serve_crowd(limits: ConnectionLimits, most: usize, traffic: Arc<Traffic>) -> Served {
+    async fn serve_crowd(
+        limits: ConnectionLimits,
+        most: usize,
+        traffic: Arc<Traffic>,
+        tls: Option<Arc<Tls>>,
+    ) -> Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let toy = Toy::default();
@@ -215,6 +229,7 @@ pub(super) mod tests {
             listener,
             toy.clone(),
             (limits, Arc::new(Crowd::new(most, Vec::new()))),
+            tls,
             traffic,
             async {
                 let _ = stopped.await;
@@ -376,7 +391,7 @@ pub(super) mod tests {
     async fn one_address_takes_so_many_connections_and_no_more() {
         const HELLO: &[u8] = b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n";
         let traffic = Arc::<Traffic>::default();
-        let served = serve_crowd(ConnectionLimits::default(), 2, traffic.clone()).await;
+        let served = serve_crowd(ConnectionLimits::default(), 2, traffic.clone(), None).await;
         let mut first = send(served.address, HELLO).await;
         one(&mut first).await;
         let mut second = send(served.address, HELLO).await;

@@ -1,7 +1,7 @@
 //! One connection: which HTTP its client speaks, and the requests on it until its end or the server's.
 //!
-//! HTTP/2 is spoken by a client that begins with its preface ("prior knowledge", RFC 9113, section 3.3); everything
-//! else is HTTP/1.1. A byte that differs from the preface decides, so that an HTTP/1.1 request is held up by nothing.
+//! HTTP/2 is spoken by a client that begins with its preface: by ALPN over TLS, by "prior knowledge" without (RFC 9113,
+//! sections 3.2 and 3.3); everything else is HTTP/1.1. A byte that differs from the preface decides, so that an HTTP/1.1 request is held up by nothing.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,7 +19,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, interval, sleep, timeout};
@@ -31,6 +31,8 @@ use crate::http::inbound::Inbound;
 use crate::http::meters::Traffic;
 use crate::http::socket::{Shared, Socket};
 use crate::http::streams::{Health, Outbound, Streams};
+use crate::http::tls::{Greeting, PlainRefused, Tls};
+use crate::http::wire::Wire;
 use crate::limits;
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, section 3.4).
@@ -46,6 +48,8 @@ pub(super) struct Connection<A> {
     pub(super) limits: ConnectionLimits,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) traffic: Arc<Traffic>,
+    /// What is shown to clients where TLS is spoken.
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 /// The place of a connection among all and among its address's, and one of those that are counted. What goes on where a
@@ -84,10 +88,34 @@ enum After {
 }
 
 impl<A: Answer> Connection<A> {
-    pub(super) async fn run(mut self, mut stream: TcpStream, place: OwnedSemaphorePermit, member: Member) {
+    pub(super) async fn run(mut self, stream: TcpStream, place: OwnedSemaphorePermit, member: Member) {
         // Answers are written whole; waiting to fill a packet only delays them. A socket that refuses is closing.
         let _ = stream.set_nodelay(true);
         let place = Place::new(place, member, &self.traffic);
+        let Some(tls) = self.tls.take() else { return self.served(Wire::Plain(stream), place).await };
+        let greeting = tokio::select! {
+            greeting = Box::pin(tls.greet(stream, self.limits.handshake_time)) => greeting,
+            () = told(&mut self.stopped) => return,
+        };
+        match greeting {
+            Ok(Greeting::Secured(stream)) => {
+                self.traffic.handshakes.add(1);
+                self.served(Wire::Tls(stream), place).await;
+            }
+            Ok(Greeting::Plain(stream)) => {
+                self.traffic.handshakes_failed.add(1);
+                let Connection { peer, limits, stopped, traffic, .. } = self;
+                let refusing = Connection { answer: PlainRefused, peer, limits, stopped, traffic, tls: None };
+                refusing.served(Wire::Plain(stream), place).await;
+            }
+            Err(error) => {
+                self.traffic.handshakes_failed.add(1);
+                tracing::debug!(peer = %self.peer, %error, "no TLS");
+            }
+        }
+    }
+
+    async fn served(mut self, mut stream: Wire, place: Place) {
         let opening = tokio::select! {
             opening = timeout(self.limits.header_time, opening(&mut stream)) => opening,
             () = told(&mut self.stopped) => return,
@@ -119,7 +147,7 @@ impl<A: Answer> Connection<A> {
         drop(place);
     }
 
-    async fn http1(&mut self, stream: TcpStream, head: Vec<u8>, place: Place) -> After {
+    async fn http1(&mut self, stream: Wire, head: Vec<u8>, place: Place) -> After {
         let shared = Arc::new(Shared::new(self.traffic.clone(), None));
         let socket = Socket::new(stream, head, Arc::clone(&shared), self.limits.write_stall, self.limits.linger);
         let (answer, peer) = (self.answer.clone(), self.peer);
@@ -184,7 +212,7 @@ impl<A: Answer> Connection<A> {
         After::Answer(left, response)
     }
 
-    async fn http2(mut self, stream: TcpStream) -> Ended {
+    async fn http2(mut self, stream: Wire) -> Ended {
         let streams = Arc::new(Streams::new(self.limits.write_stall, self.limits.idle_time));
         let shared = Arc::new(Shared::new(self.traffic.clone(), Some(Arc::clone(&streams))));
         let head = PREFACE.to_vec();
@@ -283,7 +311,7 @@ fn builder(limits: &ConnectionLimits) -> http2::Builder<TokioExecutor> {
 }
 
 /// Reads as far as it takes to tell the two apart; what was read of a request is given back.
-async fn opening(stream: &mut TcpStream) -> io::Result<Opening> {
+async fn opening(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Opening> {
     let mut head = [0; PREFACE.len()];
     let mut filled = 0;
     while filled < head.len() {

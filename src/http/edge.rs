@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, UPGRADE};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, STRICT_TRANSPORT_SECURITY, UPGRADE};
 use axum::http::{HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
 use hyper::body::Body as _;
@@ -54,6 +54,8 @@ pub(super) struct Edge {
     pub(super) slow: Option<Duration>,
     pub(super) rates: Option<Arc<Rates>>,
     pub(super) proxies: Arc<[Net]>,
+    /// What `Strict-Transport-Security` says, where it says something.
+    pub(super) hsts: Option<HeaderValue>,
 }
 
 /// Where a request comes from that goes on for long.
@@ -88,6 +90,9 @@ impl Answer for Edge {
         let response = if asked.method == Method::HEAD { without_body(response) } else { response };
         let mut response = encode::encoded(response, coding).await;
         self.cors.mark(response.headers_mut(), allowed);
+        if let Some(hsts) = &self.hsts {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
         if let Some(counted) = counted {
             counted.mark(response.headers_mut());
         }

@@ -2,24 +2,27 @@
 //! connection any more, so what is kept for the reading and writing of further requests is let go: with ten thousand
 //! listeners to whom nothing comes, that is most of what they take.
 //!
-//! Invariants: a frame of the body is asked for when the one before has been taken by the socket; a client that takes
+//! Invariants: a frame of the body is asked for when the one before has been taken by the socket, over TLS too; a client that takes
 //! nothing for too long, or leaves, ends the connection.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::ready;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONNECTION, DATE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use http_body_util::BodyExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::http::connection::told;
 use crate::http::meters::Traffic;
+use crate::http::wire::Wire;
 use crate::time::http_date;
 
 /// The last chunk of a body (RFC 9112, section 7.1).
@@ -31,7 +34,7 @@ const HEARD_MAX: usize = 64 << 10;
 
 /// A connection that does nothing else any more.
 pub(super) struct Sender {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Wire,
     pub(super) traffic: Arc<Traffic>,
     /// How long a client may take nothing of what is there for it.
     pub(super) stall_max: Duration,
@@ -45,9 +48,10 @@ impl Sender {
     /// # Errors
     /// The socket's, or the body's as one.
     pub(super) async fn send(self, response: Response<Body>, stopped: &mut watch::Receiver<bool>) -> io::Result<()> {
+        let stop_max = self.stop_max;
         let over = async {
             told(stopped).await;
-            sleep(self.stop_max).await;
+            sleep(stop_max).await;
         };
         tokio::select! {
             sent = self.whole(response) => sent,
@@ -55,14 +59,14 @@ impl Sender {
         }
     }
 
-    async fn whole(&self, response: Response<Body>) -> io::Result<()> {
+    async fn whole(mut self, response: Response<Body>) -> io::Result<()> {
         let (head, mut body) = response.into_parts();
         self.write(&written(head.status.as_str(), head.status.canonical_reason(), head.headers)).await?;
-        let mut left = pin!(self.left());
+        let mut heard = 0;
         loop {
             let frame = tokio::select! {
                 frame = body.frame() => frame,
-                left = &mut left => return left,
+                left = self.left(&mut heard) => return left,
             };
             let Some(frame) = frame else { break };
             let frame = frame.map_err(io::Error::other)?;
@@ -72,51 +76,49 @@ impl Sender {
                 tokio::task::consume_budget().await;
             }
         }
-        self.write(END).await
+        self.write(END).await?;
+        // TLS tells an end from a cut.
+        timeout(self.stall_max, self.stream.shutdown()).await.unwrap_or_else(|_| Err(self.stalled()))
     }
 
-    /// Reads what the client says, which nobody asked it, until it leaves or has said too much.
-    async fn left(&self) -> io::Result<()> {
-        let mut heard = 0;
-        while heard < HEARD_MAX {
-            self.stream.readable().await?;
-            match self.hear() {
-                Ok(0) => return Ok(()),
-                Ok(read) => heard += read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+    /// Reads what the client says, which nobody asked it, until it leaves or has said too much: `heard` bytes so far.
+    async fn left(&mut self, heard: &mut usize) -> io::Result<()> {
+        while *heard < HEARD_MAX {
+            match self.hear().await? {
+                0 => return Ok(()),
+                read => *heard += read,
             }
-            // Readiness takes nothing of a task's budget.
-            tokio::task::consume_budget().await;
         }
         Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client says more than a listener has to"))
     }
 
-    fn hear(&self) -> io::Result<usize> {
-        let mut heard = [0; HEARD];
-        let read = self.stream.try_read(&mut heard)?;
+    /// Reads some. The room for it is there only while it is read.
+    async fn hear(&mut self) -> io::Result<usize> {
+        let read = poll_fn(|cx| {
+            let mut heard = [0; HEARD];
+            let mut into = ReadBuf::new(&mut heard);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+            io::Result::Ok(into.filled().len()).into()
+        });
+        let read = read.await?;
         self.traffic.read_bytes.add(read as u64);
         Ok(read)
     }
 
-    async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Writes all of it, until the socket has it.
+    async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
-                Ok(written) => {
-                    self.traffic.written_bytes.add(written as u64);
-                    bytes = &bytes[written..];
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let Ok(writable) = timeout(self.stall_max, self.stream.writable()).await else {
-                        self.traffic.stalled.add(1);
-                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer"));
-                    };
-                    writable?;
-                }
-                Err(error) => return Err(error),
-            }
+            let written = timeout(self.stall_max, self.stream.write(bytes)).await;
+            let written = written.unwrap_or_else(|_| Err(self.stalled()))?;
+            self.traffic.written_bytes.add(written as u64);
+            bytes = &bytes[written..];
         }
-        Ok(())
+        timeout(self.stall_max, self.stream.flush()).await.unwrap_or_else(|_| Err(self.stalled()))
+    }
+
+    fn stalled(&self) -> io::Error {
+        self.traffic.stalled.add(1);
+        io::Error::new(io::ErrorKind::TimedOut, "the client does not read its answer")
     }
 }
 

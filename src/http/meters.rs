@@ -32,6 +32,12 @@ pub(super) struct Traffic {
     pub(super) accepted: Counter,
     /// Closed at once, as their address had too many.
     pub(super) crowded: Counter,
+    /// TLS that was agreed on, and that was not.
+    pub(super) handshakes: Counter,
+    pub(super) handshakes_failed: Counter,
+    /// Certificates taken from their files anew, and those that could not be.
+    pub(super) renewals: Counter,
+    pub(super) renewals_failed: Counter,
     /// Cut, as their clients did not read.
     pub(super) stalled: Counter,
     pub(super) read_bytes: Counter,
@@ -238,6 +244,18 @@ impl Page {
             "millpond_connections_stalled_total",
             "Connections that were cut, as their clients did not read.",
             traffic.stalled.get(),
+        );
+        self.counter("millpond_tls_handshakes_total", "Connections that came to speak TLS.", traffic.handshakes.get());
+        self.counter(
+            "millpond_tls_handshakes_failed_total",
+            "Connections that were to speak TLS and did not: too slow, none in common, plain HTTP.",
+            traffic.handshakes_failed.get(),
+        );
+        self.counter("millpond_tls_renewals_total", "Certificates read anew from their files.", traffic.renewals.get());
+        self.counter(
+            "millpond_tls_renewals_failed_total",
+            "Changed files of certificate and key that were not taken.",
+            traffic.renewals_failed.get(),
         );
         self.counter("millpond_read_bytes_total", "Bytes read from clients.", traffic.read_bytes.get());
         self.counter("millpond_written_bytes_total", "Bytes written to clients.", traffic.written_bytes.get());

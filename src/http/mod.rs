@@ -1,7 +1,7 @@
 //! Floor 6, the edge: HTTP in and out. Only here are statuses, headers and paths known; nobody imports it but the top.
 //!
-//! A request's way: `accept` (limits on connections) → `edge` (request id, caller, panics, errors) → `routes` (the
-//! table) → one handler → `service`. Never touches the log or the state.
+//! A request's way: `accept` (limits on connections) → `tls`, where it is spoken → `edge` (request id, caller, panics,
+//! errors) → `routes` (the table) → one handler → `service`. Never touches the log or the state.
 
 mod accept;
 mod aggregate;
@@ -43,18 +43,22 @@ mod request;
 mod routes;
 mod socket;
 mod streams;
+mod tls;
 mod told;
+mod wire;
 mod ws;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::{Net, Settings};
+use crate::limits;
 use crate::service::Service;
 use accept::ConnectionLimits;
 use cors::Cors;
@@ -64,6 +68,7 @@ use meters::Meters;
 use problem::Refusal;
 use rates::Rates;
 pub use routes::{Effect, Endpoint, endpoints};
+pub use tls::Tls;
 
 /// What the handlers have.
 #[derive(Clone)]
@@ -82,11 +87,11 @@ struct App {
     router: Arc<Mutex<Option<Router>>>,
 }
 
-/// Serves `listener` until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`. `pages` are
+/// Serves `listener`, by TLS where it is given, until `stop` resolves; then requests in flight are answered, until `limits::STOP_TIME_MAX`. `pages` are
 /// routes beside the table's.
 pub async fn serve(
     service: Service,
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Arc<Tls>>),
     settings: &Settings,
     pages: Router,
     stop: impl Future<Output = ()>,
@@ -121,9 +126,21 @@ pub async fn serve(
     *inner.lock() = Some(router.clone());
     let traffic = meters.traffic.clone();
     let slow = (settings.slow_ms > 0).then(|| Duration::from_millis(settings.slow_ms));
-    let edge = Edge { router, service: service.clone(), cors, meters, slow, rates, proxies: proxies.into() };
+    let hsts = Some(settings.tls_hsts_seconds).filter(|seconds| *seconds > 0 && tls.is_some());
+    let hsts = hsts.and_then(|seconds| HeaderValue::try_from(format!("max-age={seconds}")).ok());
+    let edge = Edge { router, service: service.clone(), cors, meters, slow, rates, proxies: proxies.into(), hsts };
     let connections = ConnectionLimits { connections: settings.connections_max, ..ConnectionLimits::default() };
-    accept::run(listener, edge, (connections, crowd), traffic, stop).await;
+    let renewed = tls.clone();
+    let renewed = async {
+        match &renewed {
+            Some(tls) => tls.renewed(limits::TLS_RELOAD_INTERVAL, &traffic).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = accept::run(listener, edge, (connections, crowd), tls, traffic.clone(), stop) => {}
+        () = renewed => {}
+    }
     service.streams_ended().await;
     *inner.lock() = None;
 }

@@ -1,4 +1,4 @@
-//! A connection's socket with the two limits hyper has no word for.
+//! A connection's socket, plain or with TLS on it, with the two limits hyper has no word for.
 //!
 //! A write that stays pending too long is an error: a client that does not read holds nothing for ever. And a
 //! connection that ends with something unread lingers: it goes on reading, and drops what it reads, until the client
@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::http::meters::Traffic;
 use crate::http::streams::Streams;
+use crate::http::wire::Wire;
 
 /// Bytes dropped at a time while lingering.
 const LINGER_READ: usize = 16 << 10;
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     flushed: AtomicBool,
     /// Whether the stream goes on without what the socket is dropped with, and where it is then left.
     hands_over: AtomicBool,
-    left: Mutex<Option<TcpStream>>,
+    left: Mutex<Option<Wire>>,
     traffic: Arc<Traffic>,
     /// Of HTTP/2: there a body left unread is its stream's matter, not the connection's.
     streams: Option<Arc<Streams>>,
@@ -53,7 +53,7 @@ impl Shared {
     }
 
     /// The stream that was left here.
-    pub(super) fn left(&self) -> Option<TcpStream> {
+    pub(super) fn left(&self) -> Option<Wire> {
         self.left.lock().take()
     }
 
@@ -80,7 +80,7 @@ impl Shared {
 /// See the head of this file.
 pub(super) struct Socket {
     /// Absent when it is dropped.
-    stream: Option<TcpStream>,
+    stream: Option<Wire>,
     /// What was read of the stream before it came here, and is to be read first.
     head: Vec<u8>,
     shared: Arc<Shared>,
@@ -101,7 +101,7 @@ enum Left {
 
 impl Socket {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Wire,
         head: Vec<u8>,
         shared: Arc<Shared>,
         stall_max: Duration,
@@ -111,7 +111,7 @@ impl Socket {
         Socket { stream, head, shared, stall_max, linger_max, stall: None, stalled: false, linger: None }
     }
 
-    fn stream(&mut self) -> Pin<&mut TcpStream> {
+    fn stream(&mut self) -> Pin<&mut Wire> {
         Pin::new(self.stream.as_mut().expect("only a drop takes it"))
     }
 
@@ -225,18 +225,20 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.as_ref().is_some_and(TcpStream::is_write_vectored)
+        self.stream.as_ref().is_some_and(Wire::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = self.stream().poll_flush(cx);
         self.shared.flushed.store(matches!(flushed, Poll::Ready(Ok(()))), Ordering::Relaxed);
-        flushed
+        // A write over TLS is taken before the socket has it: there it is the flush that waits for the client.
+        self.watched(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
-            ready!(self.stream().poll_shutdown(cx))?;
+            let shut = self.stream().poll_shutdown(cx);
+            ready!(self.watched(cx, shut))?;
             // A head that hyper refused may have left bytes too.
             if !self.shared.unread() && !matches!(self.poll_drop_some(cx), Left::Some) {
                 return Poll::Ready(Ok(()));

@@ -16,6 +16,7 @@ mod search;
 mod server;
 mod soak;
 mod streams;
+mod tls;
 mod transfers;
 mod works;
 

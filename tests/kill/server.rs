@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::support::http::Client;
 
+/// Whom the binary trusts, for webhooks, primaries and servers that a command works on over TLS.
+const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kill/tls/ca.pem");
 const BINARY: &str = env!("CARGO_BIN_EXE_millpond");
 /// Time after which a process that neither serves nor ends fails the test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,7 +115,8 @@ impl Server {
             let _ = child.kill();
             panic!("neither served nor ended within {PATIENCE:?}: {}", read(&said))
         });
-        let address = line.trim().strip_prefix("millpond serves http://").and_then(|text| text.parse().ok());
+        let address = line.trim().strip_prefix("millpond serves ");
+        let address = address.and_then(|url| url.split_once("://")?.1.parse().ok());
         match address {
             Some(address) => Ok(Server { child, address, said }),
             None => Err(Ended { code: wait(&mut child, PATIENCE), stdout: line, stderr: read(&said) }),
@@ -189,8 +192,7 @@ fn spawn(folder: &Folder, settings: &[&str]) -> (Child, PathBuf) {
         .args(["serve", "--listen", "127.0.0.1:0", "--dev", "--data"])
         .arg(folder.data())
         .args(settings)
-        // Whom webhooks of tests are sent to over TLS.
-        .env("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kill/tls/ca.pem"))
+        .env("SSL_CERT_FILE", AUTHORITY)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -218,7 +220,12 @@ fn read(path: &Path) -> String {
 /// Runs the binary to its end.
 pub(crate) fn run(arguments: &[&str]) -> Ended {
     let mut command = Command::new(BINARY);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .env("SSL_CERT_FILE", AUTHORITY)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary");
     let (stdout, stderr) = (all_of(child.stdout.take()), all_of(child.stderr.take()));
     Ended {

@@ -1,17 +1,16 @@
-//! A small blocking HTTP/1.1 client over a plain socket: it sends what it is told, byte for byte, and hides nothing of
+//! A small blocking HTTP/1.1 client over a plain socket, or TLS: it sends what it is told, byte for byte, and hides nothing of
 //! the answer, as a library would.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-/// Time after which a silent server fails the test.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::wire::{self, Trust, Wire};
 
 /// One kept-alive connection; opened anew when the server has closed it.
 pub struct Client {
     address: SocketAddr,
-    connection: Option<BufReader<TcpStream>>,
+    trust: Option<Trust>,
+    connection: Option<BufReader<Box<dyn Wire>>>,
 }
 
 /// One answer.
@@ -24,7 +23,12 @@ pub struct Answer {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Client {
-        Client { address, connection: None }
+        Client { address, trust: None, connection: None }
+    }
+
+    /// One that speaks TLS.
+    pub fn over(address: SocketAddr, trust: &Trust) -> Client {
+        Client { address, trust: Some(trust.clone()), connection: None }
     }
 
     /// Sends a request with the headers given, and `Content-Length` where there is a body, and reads the answer.
@@ -57,7 +61,8 @@ impl Client {
             bytes.push_str(&format!("{name}: {value}\r\n"));
         }
         bytes.push_str("\r\n");
-        Client::new(self.address).exchange(bytes.as_bytes(), true)
+        let mut client = Client { address: self.address, trust: self.trust.clone(), connection: None };
+        client.exchange(bytes.as_bytes(), true)
     }
 
     /// A request without a body.
@@ -74,25 +79,21 @@ impl Client {
     /// anew once, as long as nothing of an answer has come.
     pub fn exchange(&mut self, bytes: &[u8], head_only: bool) -> io::Result<Answer> {
         if let Some(mut kept) = self.connection.take()
-            && kept.get_mut().write_all(bytes).is_ok()
+            && kept.get_mut().write_all(bytes).and_then(|()| kept.get_mut().flush()).is_ok()
             && let Ok(false) = kept.fill_buf().map(<[u8]>::is_empty)
         {
             return self.finish(kept, head_only);
         }
-        let stream = TcpStream::connect(self.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut fresh = BufReader::new(stream);
+        let mut fresh = BufReader::new(wire::connect(self.address, self.trust.as_ref())?);
         // A server that refuses a body may close before all of it is sent: its answer is there all the same.
-        let sent = fresh.get_mut().write_all(bytes);
+        let sent = fresh.get_mut().write_all(bytes).and_then(|()| fresh.get_mut().flush());
         match self.finish(fresh, head_only) {
             Ok(answer) => Ok(answer),
             Err(error) => Err(sent.err().unwrap_or(error)),
         }
     }
 
-    fn finish(&mut self, mut connection: BufReader<TcpStream>, head_only: bool) -> io::Result<Answer> {
+    fn finish(&mut self, mut connection: BufReader<Box<dyn Wire>>, head_only: bool) -> io::Result<Answer> {
         let mut answer = read_answer(&mut connection, head_only)?;
         // "Go on" and its like come before the answer.
         while answer.status < 200 {

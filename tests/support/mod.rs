@@ -11,3 +11,4 @@ pub mod rng;
 pub mod script;
 pub mod server;
 pub mod stream;
+pub mod wire;

@@ -1,11 +1,9 @@
-//! Streams as a client sees them: server-sent events and WebSockets over a plain socket, byte for byte.
+//! Streams as a client sees them: server-sent events and WebSockets over a plain socket or TLS, byte for byte.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-/// Time after which a silent server fails the test.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::wire::{self, Trust, Wire};
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,7 +17,7 @@ pub struct Event {
 
 /// An open stream of events.
 pub struct Events {
-    from: BufReader<TcpStream>,
+    from: BufReader<Box<dyn Wire>>,
     /// Left of the chunk that is being read.
     left: u64,
     pub status: u16,
@@ -32,16 +30,19 @@ pub struct Events {
 }
 
 /// Sends a `GET` with these header lines and headers; what comes behind the answer's head, and its status.
-fn asked(address: SocketAddr, target: &str, lines: &str, headers: &[(&str, &str)]) -> (BufReader<TcpStream>, u16) {
-    let stream = TcpStream::connect(address).expect("connects");
-    stream.set_nodelay(true).expect("a socket");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+fn asked(
+    (address, trust): (SocketAddr, Option<&Trust>),
+    target: &str,
+    lines: &str,
+    headers: &[(&str, &str)],
+) -> (BufReader<Box<dyn Wire>>, u16) {
+    let mut stream = wire::connect(address, trust).expect("connects");
     let mut request = format!("GET {target} HTTP/1.1\r\nhost: {address}\r\n{lines}");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     request.push_str("\r\n");
-    (&stream).write_all(request.as_bytes()).expect("sends");
+    stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).expect("sends");
     let mut from = BufReader::new(stream);
     let mut status = 0;
     loop {
@@ -59,7 +60,12 @@ fn asked(address: SocketAddr, target: &str, lines: &str, headers: &[(&str, &str)
 
 impl Events {
     pub fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Events {
-        let (from, status) = asked(address, target, "accept: text/event-stream\r\n", headers);
+        Events::open_over((address, None), target, headers)
+    }
+
+    /// The same over TLS, where somebody is trusted.
+    pub fn open_over(to: (SocketAddr, Option<&Trust>), target: &str, headers: &[(&str, &str)]) -> Events {
+        let (from, status) = asked(to, target, "accept: text/event-stream\r\n", headers);
         Events { from, left: 0, status, id: String::new(), cut_after: None, comments: Vec::new() }
     }
 
@@ -168,7 +174,7 @@ pub fn told(event: &Event) -> String {
 
 /// An open WebSocket.
 pub struct WebSocket {
-    from: BufReader<TcpStream>,
+    from: BufReader<Box<dyn Wire>>,
     pub status: u16,
     /// Events that came while an answer was waited for.
     pub events: Vec<serde_json::Value>,
@@ -178,9 +184,14 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub fn open(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> WebSocket {
+        WebSocket::open_over((address, None), target, headers)
+    }
+
+    /// The same over TLS, where somebody is trusted.
+    pub fn open_over(to: (SocketAddr, Option<&Trust>), target: &str, headers: &[(&str, &str)]) -> WebSocket {
         let upgrade = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-        let (from, status) = asked(address, target, upgrade, headers);
+        let (from, status) = asked(to, target, upgrade, headers);
         WebSocket { from, status, events: Vec::new(), pings: 0 }
     }
 
@@ -190,7 +201,8 @@ impl WebSocket {
     }
 
     pub fn send_raw(&mut self, bytes: &[u8]) {
-        self.from.get_mut().write_all(bytes).expect("sends");
+        let to = self.from.get_mut();
+        to.write_all(bytes).and_then(|()| to.flush()).expect("sends");
     }
 
     /// A frame, masked as a client has to.

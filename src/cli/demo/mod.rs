@@ -6,7 +6,6 @@
 mod flights;
 mod shop;
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use serde::Deserialize;
@@ -35,7 +34,7 @@ struct Filling {
 
 pub(super) fn run(settings: Settings) -> Result<()> {
     trace(&settings)?;
-    let data = settings.data.display().to_string();
+    let (data, scheme) = (settings.data.display().to_string(), settings.scheme());
     let server = Server::start(settings)?;
     let began = Instant::now();
     match load(server.core()) {
@@ -49,7 +48,7 @@ pub(super) fn run(settings: Settings) -> Result<()> {
             return Err(error);
         }
     }
-    serve::serve(server, |address| say(format_args!("{}", tour(address))))
+    serve::serve(server, move |address| say(format_args!("{}", tour(&format!("{scheme}://{address}")))))
 }
 
 /// Loads what is not there yet; how many records that were.
@@ -119,13 +118,13 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Error::internal("the built-in data are not readable").source(error))
 }
 
-/// What a newcomer can try at once.
-fn tour(address: SocketAddr) -> String {
-    let records = format!("http://{address}/api/collections/flights/records");
-    let orders = format!("http://{address}/api/collections/orders/records");
+/// What a newcomer can try at once on the server there.
+fn tour(origin: &str) -> String {
+    let records = format!("{origin}/api/collections/flights/records");
+    let orders = format!("{origin}/api/collections/orders/records");
     format!(
         r#"
-millpond serves http://{address}; stop it with Ctrl-C. Its admin page is http://{address}/_/
+millpond serves {origin}; stop it with Ctrl-C. Its admin page is {origin}/_/
 In another terminal:
 
 an indexed filter: the flights from Honolulu that were over an hour late
@@ -152,7 +151,7 @@ a patch with If-Match: it holds only while nobody else has changed the record
   curl -si -X PATCH {records}/f00001 -H 'Content-Type: application/json' -H "If-Match: $etag" -d '{{"note":"too late"}}'
 
 without a token every caller on this machine is a superuser here; an API key that only reads, and what it may not do
-  key=$(curl -s http://{address}/api/collections/_apiKeys/records -H 'Content-Type: application/json' -d '{{"name":"reader","actions":["list","view"]}}' | sed -n 's/.*"key":"\([^"]*\)".*/\1/p')
+  key=$(curl -s {origin}/api/collections/_apiKeys/records -H 'Content-Type: application/json' -d '{{"name":"reader","actions":["list","view"]}}' | sed -n 's/.*"key":"\([^"]*\)".*/\1/p')
   curl -s '{records}?perPage=1' -H "Authorization: $key"
   curl -s -X DELETE {records}/f00001 -H "Authorization: $key"
 "#
