@@ -3,12 +3,15 @@
 //!
 //! Nothing here opens, binds or creates: [`Settings::validate`] only refuses what can never work or must not be.
 
+mod bucket;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::bucket::{Bucket, Hidden};
 use crate::error::{Error, Result};
 use crate::limits;
 
@@ -81,6 +84,12 @@ pub struct Settings {
     pub backup_hours: u32,
     /// How many of those are kept.
     pub backups_keep: usize,
+    /// The bucket that backups are kept in, as [`Bucket`] reads it; none for the folder `backups` beside the data.
+    pub backup_store: Option<String>,
+    /// The id of the key that is shown to it.
+    pub backup_store_key: Option<String>,
+    /// What that signs with.
+    pub backup_store_secret: Option<Hidden>,
     /// The folder that the log is copied to as it grows; none for no archive.
     pub archive: Option<PathBuf>,
     /// Networks of proxies that are believed in `X-Forwarded-For`: `10.0.0.0/8`, `::1`.
@@ -184,6 +193,9 @@ impl Default for Settings {
             sync_followers_ms: limits::SYNC_FOLLOWERS_MS,
             backup_hours: 0,
             backups_keep: limits::BACKUPS_KEEP,
+            backup_store: None,
+            backup_store_key: None,
+            backup_store_secret: None,
             archive: None,
             trusted_proxies: Vec::new(),
             password_memory_kib: limits::PASSWORD_MEMORY_KIB,
@@ -262,6 +274,7 @@ impl Settings {
         if self.follow.is_some() && self.token.is_none() && !self.dev {
             return Err(Error::invalid("token: a follower shows its primary a superuser's API key"));
         }
+        self.bucket()?;
         at_least("backups_keep", self.backups_keep, 1)?;
         at_most("backups_keep", self.backups_keep, limits::BACKUPS_KEEP_MAX)?;
         at_most("sync_followers", self.sync_followers, limits::FOLLOWERS_MAX)?;
@@ -280,6 +293,21 @@ impl Settings {
     /// How the addresses of this server begin.
     pub fn scheme(&self) -> &'static str {
         if self.is_secure() { "https" } else { "http" }
+    }
+
+    /// The bucket of `backup_store`, if there is one, with its key and its secret.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the setting, for what is none, and where a key or a secret is missing.
+    pub fn bucket(&self) -> Result<Option<(Bucket, String, Hidden)>> {
+        let Some(text) = &self.backup_store else { return Ok(None) };
+        let bucket =
+            text.parse().map_err(|error: Error| Error::invalid(format!("backup_store: {}", error.message())))?;
+        match (&self.backup_store_key, &self.backup_store_secret) {
+            (Some(key), Some(secret)) => Ok(Some((bucket, key.clone(), secret.clone()))),
+            (None, _) => Err(Error::invalid("backup_store_key: backup_store needs the id of a key")),
+            (_, None) => Err(Error::invalid("backup_store_secret: backup_store needs the secret of its key")),
+        }
     }
 
     /// The networks of `trusted_proxies`.
@@ -488,6 +516,9 @@ mod tests {
             ("dev = true\ntrusted_proxies = ['10.0.0.0/8']", "trusted_proxies: not with dev"),
             ("trusted_proxies = ['proxy']", "trusted_proxies:"),
             ("trusted_proxies = ['10.0.0.0/33']", "trusted_proxies:"),
+            ("backup_store = '/mnt/backups'", "backup_store:"),
+            ("backup_store = 's3://backups'", "backup_store_key:"),
+            ("backup_store = 's3://backups'\nbackup_store_key = 'a'", "backup_store_secret:"),
             ("cors_origins = ['https://a.example/']", "cors_origins:"),
             ("cors_origins = ['https://a.example:443']", "cors_origins:"),
             ("cors_origins = ['https://u@a.example']", "cors_origins:"),

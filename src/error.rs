@@ -191,8 +191,11 @@ impl Error {
     }
 
     /// An I/O error on `what`: `StorageFull` becomes [`Kind::NoSpace`], `InvalidData` becomes [`Kind::Damaged`], the
-    /// rest [`Kind::Internal`].
+    /// rest [`Kind::Internal`]. One of ours inside it keeps its kind and its code.
     pub fn io(what: impl fmt::Display, source: std::io::Error) -> Error {
+        if let Some(own) = source.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            return Error::new(own.kind, format!("{what}: {}", own.message)).code(own.code).source(source);
+        }
         let kind = match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::NoSpace,
             std::io::ErrorKind::InvalidData => Kind::Damaged,

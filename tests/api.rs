@@ -7,6 +7,8 @@ mod accounts;
 mod aggregates;
 #[path = "api/batch.rs"]
 mod batches;
+#[path = "api/buckets.rs"]
+mod buckets;
 #[path = "api/cache.rs"]
 mod cache;
 #[path = "api/documents.rs"]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::archive::{Part, parts};
 use super::store::copy;
 use crate::core::{self, Opened, Reign, Role};
-use crate::disk::{Disk, Open};
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Position, Seq};
 use crate::limits;
@@ -33,7 +33,7 @@ pub enum Until {
 #[derive(Clone, Debug)]
 pub struct Restore {
     /// A snapshot.
-    pub backup: PathBuf,
+    pub backup: Arc<dyn DiskFile>,
     /// A folder of the log behind it.
     pub archive: Option<PathBuf>,
     /// Up to where of that.
@@ -63,8 +63,7 @@ pub fn restore(disk: &Arc<dyn Disk>, dir: &Path, settings: &core::Settings, what
         let message = format!("{} is not empty: name a new folder", dir.display());
         return Err(Error::new(Kind::Conflict, message).code("folder_not_empty"));
     }
-    let file = disk.open(&what.backup, Open::Read).map_err(|error| Error::io(what.backup.display(), error))?;
-    let applied = snapshot::read_header(&mut crate::disk::Stream::new(file.clone()))?.applied;
+    let applied = snapshot::read_header(&mut crate::disk::Stream::new(what.backup.clone()))?.applied;
     let before = match what.until {
         Until::End => false,
         Until::Seq(seq) => seq < applied.position.seq,
@@ -79,7 +78,7 @@ pub fn restore(disk: &Arc<dyn Disk>, dir: &Path, settings: &core::Settings, what
         Reign { role, epoch, followed: None, primary: None, fleet, broken }.store(&**disk, dir)
     };
     note(Role::Fenced, applied.position.epoch.counter)?;
-    copy(&**disk, &file, &core::incoming(dir))?;
+    copy(&**disk, &what.backup, &core::incoming(dir))?;
     core::sow(&**disk, dir, None)?;
     let follow = core::Settings { role: Role::Follower, ..settings.clone() };
     let Opened { mut writer, mut applier, lock, .. } = core::open(disk.clone(), dir, &follow)?;

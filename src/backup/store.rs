@@ -1,17 +1,26 @@
-//! The folder of backups: one snapshot a file.
+//! Backups that are kept: what is asked of them, wherever they are (`folder`, `s3`). Each is written here on the disk first,
+//! so that nothing but the disk is waited for while a state is held.
 //!
-//! Invariant: a file has its name only when it is whole and synced, and read through once where it came from outside.
+//! Invariant: a backup has its name only when it is whole and synced, and read through once where it came from outside.
 
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::folder::Folder;
+use super::s3;
+use crate::config::{Bucket, Hidden};
 use crate::core::Core;
 use crate::disk::{Disk, DiskFile, Open, Stream};
 use crate::error::{Error, Kind, Result};
 use crate::id::{DatabaseId, Position};
 use crate::limits;
 use crate::state::snapshot;
-use crate::time::Millis;
+use crate::time::{Clock, Millis};
 
 const FOLDER: &str = "backups";
 /// How the name of one ends that is not whole yet.
@@ -19,11 +28,47 @@ const PART: &str = ".part";
 /// Bytes of a name at most.
 const KEY_BYTES_MAX: usize = 100;
 
-/// The folder.
+/// A place where whole backups are. All of it may take as long as the place does, for a thread that may wait.
+pub(super) trait Shelf: Debug + Send + Sync {
+    /// What is there.
+    ///
+    /// # Errors
+    /// The place's.
+    fn list(&self) -> Result<Vec<Found>>;
+    /// One of them, to be read.
+    ///
+    /// # Errors
+    /// `NotFound`; the place's.
+    fn open(&self, key: &str) -> Result<Arc<dyn DiskFile>>;
+    /// Makes a synced file of this machine one of them, whole or not at all; the file goes. `ends` cuts it short.
+    ///
+    /// # Errors
+    /// The place's.
+    fn keep(&self, part: &Path, key: &str, ends: &dyn Fn() -> bool) -> Result<()>;
+    /// Removes one.
+    ///
+    /// # Errors
+    /// `NotFound`; the place's.
+    fn remove(&self, key: &str) -> Result<()>;
+}
+
+/// What a place knows of a backup without reading it.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) key: String,
+    /// Changes with its bytes; none where reading costs little.
+    pub(super) tag: Option<String>,
+}
+
+/// The backups of a server.
 #[derive(Clone, Debug)]
 pub struct Store {
     disk: Arc<dyn Disk>,
+    /// Where they are written first.
     dir: PathBuf,
+    shelf: Arc<dyn Shelf>,
+    /// By name, what those are that were read, by the tag they had.
+    known: Arc<Mutex<HashMap<String, (String, Backup)>>>,
 }
 
 /// A backup that is there.
@@ -31,7 +76,7 @@ pub struct Store {
 pub struct Backup {
     /// Its name.
     pub key: String,
-    /// Its file's size.
+    /// Its size.
     pub bytes: u64,
     /// Of which database.
     pub database: DatabaseId,
@@ -46,9 +91,23 @@ pub struct Backup {
 pub struct Incoming {
     store: Store,
     key: String,
+    part: Part,
     file: Arc<dyn DiskFile>,
     at: u64,
-    done: bool,
+}
+
+/// A file that is not whole yet; gone with this, unless it was kept.
+#[derive(Debug)]
+struct Part {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // What stays goes at the next start.
+        let _ = self.disk.remove(&self.path);
+    }
 }
 
 /// Whether a text may be a backup's name: `A-Z a-z 0-9 @ _ - .`, 100 at most, not hidden.
@@ -58,38 +117,62 @@ pub fn is_key(text: &str) -> bool {
 }
 
 impl Store {
-    /// The one beside a server's data.
+    /// That of a server: the folder beside its data, or a bucket with its key and the secret of that.
     ///
     /// # Errors
-    /// The disk's.
-    pub fn of(core: &Core) -> Result<Store> {
+    /// The disk's; `Invalid` for a bucket that can't be.
+    pub fn of(core: &Core, bucket: Option<(Bucket, String, Hidden)>) -> Result<Store> {
         let (disk, dir) = core.folder();
-        let store = Store { disk: disk.clone(), dir: dir.join(FOLDER) };
-        store.disk.create_dir_all(&store.dir).map_err(io)?;
-        for name in store.disk.list(&store.dir).map_err(io)?.iter().filter(|name| name.ends_with(PART)) {
-            store.disk.remove(&store.dir.join(name)).map_err(io)?;
+        let (disk, dir) = (disk.clone(), dir.join(FOLDER));
+        disk.create_dir_all(&dir).map_err(io)?;
+        for name in disk.list(&dir).map_err(io)?.iter().filter(|name| name.ends_with(PART)) {
+            disk.remove(&dir.join(name)).map_err(io)?;
         }
-        Ok(store)
+        let Some(bucket) = bucket else { return Ok(Store::at(disk, dir)) };
+        let (stopping, clock) = (core.clone(), core.clock().clone());
+        let shelf = s3::Bucket::new(bucket, disk.clone(), clock, Arc::new(move || stopping.is_stopping()))?;
+        Ok(Store { disk, dir, shelf: Arc::new(shelf), known: Arc::default() })
     }
 
-    /// A folder of backups, to be read only.
+    /// A folder of backups.
     pub fn at(disk: Arc<dyn Disk>, dir: PathBuf) -> Store {
-        Store { disk, dir }
+        let shelf = Arc::new(Folder { disk: disk.clone(), dir: dir.clone() });
+        Store { disk, dir, shelf, known: Arc::default() }
+    }
+
+    /// A bucket, to be read only.
+    ///
+    /// # Errors
+    /// `Invalid` for one that can't be.
+    pub fn of_bucket(disk: Arc<dyn Disk>, bucket: (Bucket, String, Hidden)) -> Result<Store> {
+        let shelf = Arc::new(s3::Bucket::new(bucket, disk.clone(), Clock::System, Arc::new(|| false))?);
+        Ok(Store { disk, dir: PathBuf::new(), shelf, known: Arc::default() })
     }
 
     /// Those that are there, the newest first. One that can't be read is left out, with a line in the log.
     ///
     /// # Errors
-    /// The disk's.
+    /// Those of the place; `Unavailable` with code `store_away` or `store_refused`.
     pub fn list(&self) -> Result<Vec<Backup>> {
-        let names = self.disk.list(&self.dir).map_err(io)?;
-        let mut found = Vec::new();
-        for key in names.into_iter().filter(|name| is_key(name)) {
-            match self.find(&key) {
-                Ok(backup) => found.push(backup),
-                Err(error) => tracing::warn!(key, %error, "a backup can't be read"),
+        let all = self.shelf.list()?;
+        let mut known = std::mem::take(&mut *self.known.lock());
+        let (mut found, mut read) = (Vec::new(), HashMap::new());
+        for Found { key, tag } in all {
+            let before = known.remove(&key).filter(|(of, _)| Some(of) == tag.as_ref());
+            let backup = match before.map_or_else(|| self.find(&key), |(_, backup)| Ok(backup)) {
+                Ok(backup) => backup,
+                Err(error) if error.kind() == Kind::Unavailable => return Err(error),
+                Err(error) => {
+                    tracing::warn!(key, %error, "a backup can't be read");
+                    continue;
+                }
+            };
+            if let Some(tag) = tag {
+                read.insert(key, (tag, backup.clone()));
             }
+            found.push(backup);
         }
+        *self.known.lock() = read;
         found.sort_by(|one, other| (other.time, &other.key).cmp(&(one.time, &one.key)));
         Ok(found)
     }
@@ -97,11 +180,12 @@ impl Store {
     /// One of them, by its header.
     ///
     /// # Errors
-    /// `NotFound`; `Damaged`; the disk's.
+    /// `NotFound`; `Damaged`; those of the place, as [`Store::list`].
     pub fn find(&self, key: &str) -> Result<Backup> {
         let file = self.open(key)?;
         let bytes = file.len().map_err(io)?;
-        let applied = snapshot::read_header(&mut Stream::new(file))?.applied;
+        let mut head = BufReader::with_capacity(limits::STORE_HEAD_BYTES as usize, Stream::new(file));
+        let applied = snapshot::read_header(&mut head)?.applied;
         let (database, position, time) = (applied.database, applied.position, applied.time);
         Ok(Backup { key: key.to_owned(), bytes, database, position, time })
     }
@@ -109,27 +193,21 @@ impl Store {
     /// Its file.
     ///
     /// # Errors
-    /// `NotFound`; the disk's.
+    /// `NotFound`; those of the place, as [`Store::list`].
     pub fn open(&self, key: &str) -> Result<Arc<dyn DiskFile>> {
-        let missing = || Error::new(Kind::NotFound, "there is no such backup");
-        if !is_key(key) {
-            return Err(missing());
-        }
-        match self.disk.open(&self.dir.join(key), Open::Read) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing()),
-            opened => opened.map_err(io),
-        }
+        if is_key(key) { self.shelf.open(key) } else { Err(missing()) }
     }
 
-    /// Makes one of all that is now. Takes as long as the disk, for a thread that may wait; no write waits. `ends` cuts it
-    /// short.
+    /// Makes one of all that is now. Takes as long as the disk and the place, for a thread that may wait; no write waits.
+    /// `ends` cuts it short.
     ///
     /// # Errors
-    /// `Conflict` with code `backup_exists`; `Invalid` for a bad name; `NoSpace`; the disk's.
+    /// `Conflict` with code `backup_exists`; `Invalid` for a bad name; `NoSpace`; the disk's; those of the place, as
+    /// [`Store::list`].
     pub fn take(&self, core: &Core, key: &str, ends: &dyn Fn() -> bool) -> Result<Backup> {
         let part = self.part(key)?;
-        core.dump(&part, ends)?;
-        self.place(&part, key)?;
+        core.dump(&part.path, ends)?;
+        self.shelf.keep(&part.path, key, ends)?;
         self.find(key)
     }
 
@@ -139,41 +217,39 @@ impl Store {
     /// As [`Store::take`].
     pub fn receive(&self, key: &str) -> Result<Incoming> {
         let part = self.part(key)?;
-        let file = self.disk.open(&part, Open::CreateNew).map_err(io)?;
-        Ok(Incoming { store: self.clone(), key: key.to_owned(), file, at: 0, done: false })
+        let file = self.disk.open(&part.path, Open::CreateNew).map_err(io)?;
+        Ok(Incoming { store: self.clone(), key: key.to_owned(), part, file, at: 0 })
     }
 
     /// Removes one.
     ///
     /// # Errors
-    /// `NotFound`; the disk's.
+    /// `NotFound`; those of the place, as [`Store::list`].
     pub fn remove(&self, key: &str) -> Result<()> {
-        self.open(key)?;
-        self.disk.remove(&self.dir.join(key)).and_then(|()| self.disk.sync_dir(&self.dir)).map_err(io)
+        if is_key(key) { self.shelf.remove(key) } else { Err(missing()) }
     }
 
     /// Copies one to a file, synced.
     ///
     /// # Errors
-    /// `NotFound`; `NoSpace`; the disk's.
+    /// `NotFound`; `NoSpace`; the disk's; those of the place, as [`Store::list`].
     pub fn copy(&self, key: &str, to: &Path) -> Result<()> {
         copy(&*self.disk, &self.open(key)?, to)
     }
 
     /// Where one is written that is to have that name.
-    fn part(&self, key: &str) -> Result<PathBuf> {
+    fn part(&self, key: &str) -> Result<Part> {
         if !is_key(key) {
             let message = format!("a backup's name has 1 to {KEY_BYTES_MAX} characters of A-Z a-z 0-9 @ _ - .");
             return Err(Error::invalid("the backup can't have that name").fault("name", "bad_name", message));
         }
-        if self.disk.exists(&self.dir.join(key)).map_err(io)? {
-            return Err(Error::new(Kind::Conflict, "there is a backup of that name").code("backup_exists"));
+        match self.shelf.open(key) {
+            Ok(_) => Err(Error::new(Kind::Conflict, "there is a backup of that name").code("backup_exists")),
+            Err(error) if error.kind() == Kind::NotFound => {
+                Ok(Part { disk: self.disk.clone(), path: self.dir.join(format!("{key}{PART}")) })
+            }
+            Err(error) => Err(error),
         }
-        Ok(self.dir.join(format!("{key}{PART}")))
-    }
-
-    fn place(&self, part: &Path, key: &str) -> Result<()> {
-        self.disk.rename(part, &self.dir.join(key)).and_then(|()| self.disk.sync_dir(&self.dir)).map_err(io)
     }
 }
 
@@ -183,8 +259,8 @@ impl Incoming {
     /// # Errors
     /// `NoSpace` where the disk would be left with too little; the disk's.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.store.disk.free_bytes(&self.store.dir).map_err(io)? < limits::SPOOL_HEADROOM_BYTES + bytes.len() as u64
-        {
+        let Store { disk, dir, .. } = &self.store;
+        if disk.free_bytes(dir).map_err(io)? < limits::SPOOL_HEADROOM_BYTES + bytes.len() as u64 {
             return Err(Error::new(Kind::NoSpace, "the disk has too little room for the backup"));
         }
         self.file.write_at(self.at, bytes).map_err(io)?;
@@ -192,31 +268,18 @@ impl Incoming {
         Ok(())
     }
 
-    /// It is all there: it is read through, and gets its name.
+    /// It is all there: it is read through, and gets its name. `ends` cuts it short.
     ///
     /// # Errors
-    /// `Unprocessable` with code `bad_backup` for what is no whole snapshot; the disk's.
-    pub fn finish(mut self) -> Result<Backup> {
+    /// `Unprocessable` with code `bad_backup` for what is no whole snapshot; the disk's; those of the place, as
+    /// [`Store::list`].
+    pub fn finish(self, ends: &dyn Fn() -> bool) -> Result<Backup> {
         self.file.sync_data().map_err(io)?;
-        snapshot::verify(&mut std::io::BufReader::new(Stream::new(self.file.clone()))).map_err(|error| {
+        snapshot::verify(&mut BufReader::new(Stream::new(self.file.clone()))).map_err(|error| {
             Error::new(Kind::Unprocessable, format!("it is no backup: {}", error.message())).code("bad_backup")
         })?;
-        self.store.place(&self.path(), &self.key)?;
-        self.done = true;
+        self.store.shelf.keep(&self.part.path, &self.key, ends)?;
         self.store.find(&self.key)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.store.dir.join(format!("{}{PART}", self.key))
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        if !self.done {
-            // What stays goes at the next start.
-            let _ = self.store.disk.remove(&self.path());
-        }
     }
 }
 
@@ -235,6 +298,10 @@ pub(super) fn copy(disk: &dyn Disk, from: &Arc<dyn DiskFile>, to: &Path) -> Resu
         at += bytes as u64;
     }
     file.sync_data().map_err(io)
+}
+
+pub(super) fn missing() -> Error {
+    Error::new(Kind::NotFound, "there is no such backup")
 }
 
 fn io(error: std::io::Error) -> Error {

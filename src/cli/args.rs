@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Level, LogFormat, Settings};
+use crate::config::{Hidden, Level, LogFormat, Settings};
 use crate::error::{Error, Result};
 
 /// Millpond: a self-hosted backend in one binary.
@@ -76,9 +76,11 @@ pub(super) struct Backup {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {
-    /// A backup's file, or a folder of them: then the newest that fits.
+    /// A backup's file, or a folder of them: then the newest that fits. Also in a bucket, as --backup-store of serve.
     #[arg(long, value_name = "FILE")]
     pub(super) from: PathBuf,
+    #[command(flatten)]
+    pub(super) keys: StoreKeys,
     /// Folder that the log was copied to (the setting archive of the server that is restored).
     #[arg(long, value_name = "DIR")]
     pub(super) archive: Option<PathBuf>,
@@ -91,8 +93,35 @@ pub(super) struct Restore {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// A backup's file.
+    /// A backup's file, or one of a bucket, as s3://BUCKET/PREFIX/NAME?endpoint=URL&region=NAME.
     pub(super) file: PathBuf,
+    #[command(flatten)]
+    pub(super) keys: StoreKeys,
+    #[command(flatten)]
+    pub(super) folder: Folder,
+}
+
+/// Who a bucket is asked as.
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreKeys {
+    /// Id of the key that the bucket of backups is shown. [default: AWS_ACCESS_KEY_ID]
+    #[arg(long, value_name = "ID", env = "MILLPOND_BACKUP_STORE_KEY")]
+    pub(super) backup_store_key: Option<String>,
+    /// Secret of that key, which is never shown: best in the variable. [default: AWS_SECRET_ACCESS_KEY]
+    #[arg(long, value_name = "SECRET", env = "MILLPOND_BACKUP_STORE_SECRET", hide_env_values = true)]
+    pub(super) backup_store_secret: Option<Hidden>,
+}
+
+impl StoreKeys {
+    /// Lays them, or what AWS's tools use, over settings; a variable that is set to nothing sets nothing.
+    pub(super) fn over(&self, settings: &mut Settings) {
+        let set = |name: &str| std::env::var(name).ok();
+        let key = self.backup_store_key.clone().or(settings.backup_store_key.take());
+        settings.backup_store_key = key.or_else(|| set("AWS_ACCESS_KEY_ID")).filter(|key| !key.is_empty());
+        let secret = self.backup_store_secret.clone().or(settings.backup_store_secret.take());
+        let secret = secret.or_else(|| set("AWS_SECRET_ACCESS_KEY").map(Hidden));
+        settings.backup_store_secret = secret.filter(|secret| !secret.0.is_empty());
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -267,12 +296,18 @@ pub(super) struct Flags {
     /// How long that is waited for, ms; then 503 with code not_replicated. [default: 5000]
     #[arg(long, value_name = "MS", env = "MILLPOND_SYNC_FOLLOWERS_MS")]
     sync_followers_ms: Option<u64>,
-    /// How often a backup is made into the folder's backups, hours; 0 for never. [default: 0]
+    /// How often a backup is made, hours; 0 for never. [default: 0]
     #[arg(long, value_name = "HOURS", env = "MILLPOND_BACKUP_HOURS")]
     backup_hours: Option<u32>,
     /// How many of those are kept. [default: 7]
     #[arg(long, value_name = "N", env = "MILLPOND_BACKUPS_KEEP")]
     backups_keep: Option<usize>,
+    /// Bucket of an S3-compatible store that backups are kept in, as s3://BUCKET/PREFIX?endpoint=URL&region=NAME; each server
+    /// has a prefix of its own. [default: the folder's backups]
+    #[arg(long, value_name = "URL", env = "MILLPOND_BACKUP_STORE")]
+    backup_store: Option<String>,
+    #[command(flatten)]
+    store_keys: StoreKeys,
     /// Folder that the log is copied to as it grows, best on another disk: with a backup it leads to any moment since.
     /// [default: none]
     #[arg(long, value_name = "DIR", env = "MILLPOND_ARCHIVE")]
@@ -472,6 +507,8 @@ impl Flags {
         settings.follow = given(&self.follow, settings.follow);
         settings.token = given(&self.token, settings.token);
         settings.advertise = given(&self.advertise, settings.advertise);
+        settings.backup_store = given(&self.backup_store, settings.backup_store);
+        self.store_keys.over(&mut settings);
         settings.cors_origins.retain(|origin| !origin.is_empty());
         settings.trusted_proxies.retain(|net| !net.is_empty());
         settings.validate()?;

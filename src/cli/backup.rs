@@ -14,8 +14,9 @@ use super::remote::{Outgoing, Remote};
 use super::target::{runtime, with_core};
 use super::{say, trace};
 use crate::backup::{self, Restore, Store, Until};
+use crate::config::{Bucket, Hidden, Settings};
 use crate::core;
-use crate::disk::{Disk, Open, RealDisk, Stream};
+use crate::disk::{Disk, DiskFile, Open, RealDisk, Stream};
 use crate::error::{Error, Kind, Result};
 use crate::id::Seq;
 use crate::state::snapshot;
@@ -72,13 +73,26 @@ async fn download(remote: &Remote, path: &str, part: &Path) -> Result<()> {
 }
 
 pub(super) fn verify(args: &Verify) -> Result<()> {
-    say(format_args!("{} is whole: {}", args.file.display(), look(&args.file)?));
+    let mut settings = args.folder.settings()?;
+    args.keys.over(&mut settings);
+    let told = match bucket(&args.file, &settings)? {
+        None => look(&args.file)?,
+        Some(bucket) => read_through(object(&bucket)?.ok_or_else(|| none_of(&args.file))?)?,
+    };
+    say(format_args!("{} is whole: {told}", args.file.display()));
     Ok(())
 }
 
 /// Reads one through; what is in it, in words.
 fn look(path: &Path) -> Result<String> {
-    let file = RealDisk.open(path, Open::Read).map_err(|error| Error::io(path.display(), error))?;
+    read_through(open(path)?)
+}
+
+fn open(path: &Path) -> Result<Arc<dyn DiskFile>> {
+    RealDisk.open(path, Open::Read).map_err(|error| Error::io(path.display(), error))
+}
+
+fn read_through(file: Arc<dyn DiskFile>) -> Result<String> {
     let header = snapshot::verify(&mut std::io::BufReader::with_capacity(1 << 20, Stream::new(file)))?;
     let records: u64 = header.tallies.iter().map(|(_, _, tally)| tally.count).sum();
     let collections = header.tallies.len();
@@ -88,19 +102,20 @@ fn look(path: &Path) -> Result<String> {
 }
 
 pub(super) fn restore(args: &Args) -> Result<()> {
-    let settings = args.folder.settings()?;
+    let mut settings = args.folder.settings()?;
+    args.keys.over(&mut settings);
     trace(&settings)?;
     let until = args.at.as_deref().map_or(Ok(Until::End), read_until)?;
     if args.at.is_some() && args.archive.is_none() {
         return Err(Error::invalid("at: it needs --archive, the folder of the log behind the backup"));
     }
-    let what = Restore { backup: pick(&args.from, until)?, archive: args.archive.clone(), until };
+    let (name, backup) = pick(&args.from, until, &settings)?;
+    let what = Restore { backup, archive: args.archive.clone(), until };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let restored = backup::restore(&disk, Path::new(&settings.data), &core::Settings::of(&settings), &what)?;
     say(format_args!(
-        "{} is restored from {} (up to {}) to {}; it goes on from {}",
+        "{} is restored from {name} (up to {}) to {}; it goes on from {}",
         settings.data.display(),
-        what.backup.display(),
         restored.backup,
         restored.last,
         restored.begun
@@ -108,20 +123,55 @@ pub(super) fn restore(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The file, or the newest of a folder that is not past the moment.
-fn pick(from: &Path, until: Until) -> Result<std::path::PathBuf> {
-    if !from.is_dir() {
-        return Ok(from.to_owned());
+/// The backup that a path names, or the newest below it that is not past the moment; and how it is called.
+fn pick(from: &Path, until: Until, settings: &Settings) -> Result<(String, Arc<dyn DiskFile>)> {
+    let bucket = bucket(from, settings)?;
+    let one = match &bucket {
+        Some(bucket) => object(bucket)?,
+        None if !from.is_dir() => Some(open(from)?),
+        None => None,
+    };
+    if let Some(file) = one {
+        return Ok((from.display().to_string(), file));
     }
-    let store = Store::at(Arc::new(RealDisk), from.to_owned());
+    let store = match bucket {
+        Some(bucket) => Store::of_bucket(Arc::new(RealDisk), bucket)?,
+        None => Store::at(Arc::new(RealDisk), from.to_owned()),
+    };
     let fits = |backup: &backup::Backup| match until {
         Until::End => true,
         Until::Seq(seq) => backup.position.seq <= seq,
         Until::Time(time) => backup.time <= time,
     };
-    let found = store.list()?.into_iter().find(fits);
-    let missing = || Error::new(Kind::NotFound, format!("{} has no backup of that moment or before", from.display()));
-    Ok(from.join(found.ok_or_else(missing)?.key))
+    let found = store.list()?.into_iter().find(fits).ok_or_else(|| none_of(from))?;
+    let file = store.open(&found.key)?;
+    Ok((format!("{} of {}", found.key, from.display()), file))
+}
+
+fn none_of(from: &Path) -> Error {
+    Error::new(Kind::NotFound, format!("{} has no backup of that moment or before", from.display()))
+}
+
+/// A bucket with who asks it.
+type Asked = (Bucket, String, Hidden);
+
+/// The bucket that a path means, if it means one.
+fn bucket(path: &Path, settings: &Settings) -> Result<Option<Asked>> {
+    let text = path.to_str().filter(|text| text.starts_with("s3://"));
+    let settings = Settings { backup_store: text.map(str::to_owned), ..settings.clone() };
+    settings.bucket()
+}
+
+/// The backup that a bucket's prefix names, if there is one.
+fn object((bucket, key, secret): &Asked) -> Result<Option<Arc<dyn DiskFile>>> {
+    let path = bucket.prefix.trim_end_matches('/');
+    let (prefix, name) = path.rsplit_once('/').map_or(("", path), |(prefix, name)| (prefix, name));
+    let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+    let above = Bucket { prefix, ..bucket.clone() };
+    match Store::of_bucket(Arc::new(RealDisk), (above, key.clone(), secret.clone()))?.open(name) {
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 /// A number of an entry, or a time.

@@ -45,7 +45,8 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Result<R
 pub(super) async fn upload(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let params = Params::read(head.uri.query(), &["name"])?;
-    let mut upload = app.service.receive_backup(caller(&head.extensions), params.filled("name").unwrap_or_default())?;
+    let mut upload =
+        app.service.receive_backup(caller(&head.extensions), params.filled("name").unwrap_or_default()).await?;
     if media_type(head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes)) != "application/octet-stream" {
         let message = "the body is the backup's file, with Content-Type: application/octet-stream";
         return Err(Error::new(Kind::UnsupportedMedia, message).into());
@@ -64,7 +65,7 @@ pub(super) async fn download(State(app): State<App>, request: Request) -> Result
     let params = Params::read(request.uri().query(), &["token"])?;
     let (caller, _) = shown(&app, &params, request.extensions(), request.headers())?;
     let key = path_part(request.uri().path(), KEY)?;
-    let outgoing = app.service.send_backup(caller, &key)?;
+    let outgoing = app.service.send_backup(caller, &key).await?;
     let mut response = Response::new(Body::new(Sent { outgoing: Arc::new(outgoing), at: 0, reading: None }));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
@@ -76,7 +77,7 @@ pub(super) async fn download(State(app): State<App>, request: Request) -> Result
 /// `DELETE /api/backups/{key}`
 pub(super) async fn remove(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let key = path_part(request.uri().path(), KEY)?;
-    app.service.drop_backup(caller(request.extensions()), &key)?;
+    app.service.drop_backup(caller(request.extensions()), &key).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -29,6 +29,30 @@ pub const ARCHIVE_FILE_BYTES: u64 = 64 << 20;
 pub const BACKUPS_KEEP: usize = 7;
 /// The same at most.
 pub const BACKUPS_KEEP_MAX: usize = 1_000;
+/// A backup of more bytes goes to a bucket in parts of so many, each of which is in memory while it is sent.
+pub const STORE_PART_BYTES: u64 = 8 << 20;
+/// The same of very long ones: with 10,000 parts that is 625 GiB. A longer one is refused.
+pub const STORE_PART_BYTES_MAX: u64 = 64 << 20;
+/// Parts of one, by the rules of S3.
+pub const STORE_PARTS_MAX: u64 = 10_000;
+/// Tries of one request to a bucket, with a pause that doubles between them.
+pub const STORE_TRIES: u32 = 4;
+/// The first such pause.
+pub const STORE_PAUSE: Duration = Duration::from_millis(200);
+/// How long one try may be silent, beside the time for the bytes that are sent.
+pub const STORE_TIME: Duration = Duration::from_secs(10);
+/// After so long a request is not tried again: who waits for it is told.
+pub const STORE_PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes a second that are sent or fetched at least, or the try is over.
+pub const STORE_RATE_BYTES: u64 = 64 << 10;
+/// How long it is tried to tell a bucket that an upload came to nothing: a stop may wait for it.
+pub const STORE_ABORT_TIME: Duration = Duration::from_secs(2);
+/// Bytes of an answer that tells of objects, a thousand of them at most.
+pub const STORE_ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a backup that are read to know what it is.
+pub const STORE_HEAD_BYTES: u64 = 16 << 10;
+/// Objects that are listed. With more of them under its prefix a bucket is refused.
+pub const STORE_LISTED_MAX: usize = 10_000;
 /// Snapshots that are fetched at once. One more: 503 with code `busy`.
 pub const SNAPSHOTS_MAX: usize = 2;
 /// A snapshot that nobody has read from for so long goes.

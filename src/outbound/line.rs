@@ -63,8 +63,10 @@ where
     /// # Errors
     /// Why there is none.
     pub async fn ask(&mut self, request: Request<B>) -> Result<Response<Incoming>, String> {
-        let answer = self.requests.send_request(request).await;
-        answer.map_err(|error| format!("the connection broke off: {}", told(&error)))
+        let broken = |error: hyper::Error| format!("the connection broke off: {}", told(&error));
+        // What drives it may not have come to the end of the answer before.
+        self.requests.ready().await.map_err(broken)?;
+        self.requests.send_request(request).await.map_err(broken)
     }
 
     /// Sends the only request of a connection, which ends with its answer.

@@ -41,7 +41,7 @@ impl Backups {
     /// # Errors
     /// The disk's; `Internal` when the system gives no thread.
     pub(super) fn start(core: &Core, settings: &Settings) -> Result<Backups> {
-        let (store, places) = (Store::of(core)?, Places::new(1));
+        let (store, places) = (Store::of(core, settings.bucket()?)?, Places::new(1));
         let archive = settings.archive.clone().map(|dir| Archive::start(core.clone(), dir)).transpose()?;
         let hours = settings.backup_hours;
         let clock = (hours > 0).then(|| {
@@ -82,9 +82,10 @@ impl ByClock {
         let ended = over.clone();
         let thread = std::thread::Builder::new().name("backups".to_owned()).spawn(move || {
             let ends = || ended.load(Ordering::Relaxed) || core.is_stopping();
+            let mut newest = None;
             while !ends() {
                 let mut ticks = 1;
-                if let Err(error) = due.tend(&core, &store, &places, &ends) {
+                if let Err(error) = due.tend(&core, &store, &places, &mut newest, &ends) {
                     tracing::error!(%error, "no backup could be made");
                     ticks = RETRY_TICKS;
                 }
@@ -111,14 +112,26 @@ impl Drop for ByClock {
 }
 
 impl Due {
-    /// Makes one if it is due, and removes those that are too many.
-    fn tend(self, core: &Core, store: &Store, places: &Places, ends: &dyn Fn() -> bool) -> Result<()> {
+    /// Makes one if it is due, and removes those that are too many. `newest` is the last that was seen: as long as that is
+    /// young enough, the store is not asked.
+    fn tend(
+        self,
+        core: &Core,
+        store: &Store,
+        places: &Places,
+        newest: &mut Option<String>,
+        ends: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let now = core.clock().now();
         let (name, last_due) = (name_at(now), name_at(Millis(now.0 - self.every_ms)));
+        if newest.as_ref().is_some_and(|newest| (&last_due..=&name).contains(&newest)) {
+            return Ok(());
+        }
         let mut own: Vec<String> = store.list()?.into_iter().map(|backup| backup.key).collect();
         // A clock that was ahead once must not hold back those to come.
         own.retain(|key| key.starts_with(BY_CLOCK) && *key <= name);
         own.sort_unstable();
+        newest.clone_from(&own.last().cloned());
         if own.last().is_some_and(|last| *last > last_due) {
             return Ok(());
         }
@@ -126,7 +139,8 @@ impl Due {
         let Some(_place) = places.take() else { return Ok(()) };
         let made = store.take(core, &name, ends)?;
         tracing::info!(key = made.key, position = %made.position, bytes = made.bytes, "a backup is made");
-        own.push(name);
+        own.push(name.clone());
+        *newest = Some(name);
         for key in own.iter().rev().skip(self.keep.max(1)) {
             store.remove(key)?;
         }
@@ -175,6 +189,7 @@ impl Outgoing {
 #[derive(Debug)]
 pub struct Upload {
     incoming: Incoming,
+    core: Core,
     _place: Place,
 }
 
@@ -192,7 +207,7 @@ impl Upload {
     /// # Errors
     /// `Unprocessable` with code `bad_backup`; the disk's.
     pub fn finish(self) -> Result<()> {
-        self.incoming.finish().map(drop)
+        self.incoming.finish(&|| self.core.is_stopping()).map(drop)
     }
 }
 
@@ -239,30 +254,36 @@ impl Service {
     ///
     /// # Errors
     /// `Unauthenticated`, `Forbidden`; `NotFound`.
-    pub fn send_backup(&self, caller: Caller, key: &str) -> Result<Outgoing> {
+    pub async fn send_backup(&self, caller: Caller, key: &str) -> Result<Outgoing> {
         access::superuser(caller)?;
-        let file = self.0.backups.store.open(key)?;
-        let bytes = file.len().map_err(|error| Error::io("a backup", error))?;
-        Ok(Outgoing { file, bytes })
+        let (store, key) = (self.0.backups.store.clone(), key.to_owned());
+        blocking(move || {
+            let file = store.open(&key)?;
+            let bytes = file.len().map_err(|error| Error::io("a backup", error))?;
+            Ok(Outgoing { file, bytes })
+        })
+        .await
     }
 
     /// Takes one from outside.
     ///
     /// # Errors
     /// As [`Service::make_backup`].
-    pub fn receive_backup(&self, caller: Caller, key: &str) -> Result<Upload> {
+    pub async fn receive_backup(&self, caller: Caller, key: &str) -> Result<Upload> {
         access::superuser(caller)?;
         let place = self.0.backups.place()?;
-        Ok(Upload { incoming: self.0.backups.store.receive(key)?, _place: place })
+        let (store, core, key) = (self.0.backups.store.clone(), self.core().clone(), key.to_owned());
+        blocking(move || Ok(Upload { incoming: store.receive(&key)?, core, _place: place })).await
     }
 
     /// Removes one.
     ///
     /// # Errors
     /// `Unauthenticated`, `Forbidden`; `NotFound`.
-    pub fn drop_backup(&self, caller: Caller, key: &str) -> Result<()> {
+    pub async fn drop_backup(&self, caller: Caller, key: &str) -> Result<()> {
         access::superuser(caller)?;
-        self.0.backups.store.remove(key)
+        let (store, key) = (self.0.backups.store.clone(), key.to_owned());
+        blocking(move || store.remove(&key)).await
     }
 
     /// Puts one in the place of all that is there: it is read through, and then the server starts again on it, in an epoch of
@@ -277,7 +298,8 @@ impl Service {
         if role != Role::Primary {
             return Err(role.refusal());
         }
-        let backup = self.0.backups.store.find(key)?;
+        let (found, named) = (self.0.backups.store.clone(), key.to_owned());
+        let backup = blocking(move || found.find(&named)).await?;
         if backup.database != self.core().identity().database {
             let message = "the backup is another database's: `millpond restore` makes a folder of it";
             return Err(Error::new(Kind::Unprocessable, message).code("other_database"));

@@ -8,6 +8,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod results;
 pub mod rng;
+pub mod s3;
 pub mod script;
 pub mod server;
 pub mod stream;

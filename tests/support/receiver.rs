@@ -1,4 +1,4 @@
-//! Who webhooks are sent to: takes messages over plain sockets, keeps what it was told, and answers well, badly or not at
+//! Who webhooks are sent to, and what else is asked over HTTP: takes messages over plain sockets, keeps what it was told, and answers well, badly or not at
 //! all, as a test has it.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,6 +10,7 @@ use std::time::Duration;
 /// A message, as it came.
 #[derive(Clone, Debug)]
 pub struct Told {
+    pub method: String,
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
@@ -35,6 +36,10 @@ impl Told {
 #[derive(Clone, Debug)]
 pub enum Reply {
     Status(u16),
+    /// All of an answer but its length.
+    Answer(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// The same, and the end of the connection in the middle of it.
+    Cut(Vec<u8>),
     /// To there.
     Redirect(String),
     /// Nothing, until the sender goes.
@@ -120,9 +125,9 @@ fn serve(stream: impl Read + Write, told: &Mutex<Vec<Told>>, reply: &dyn Fn(&Tol
     while let Some(mut message) = read(&mut stream)? {
         let reply = reply(&message);
         let status = match &reply {
-            Reply::Status(status) => Some(*status),
+            Reply::Status(status) | Reply::Answer(status, ..) => Some(*status),
             Reply::Redirect(_) => Some(307),
-            Reply::Flood => Some(200),
+            Reply::Flood | Reply::Cut(_) => Some(200),
             Reply::Hang | Reply::Close | Reply::Drip => None,
         };
         message.status = status;
@@ -130,6 +135,17 @@ fn serve(stream: impl Read + Write, told: &Mutex<Vec<Told>>, reply: &dyn Fn(&Tol
         let out = stream.get_mut();
         match reply {
             Reply::Status(status) => write!(out, "HTTP/1.1 {status} So\r\ncontent-length: 2\r\n\r\nok")?,
+            Reply::Answer(status, headers, body) => {
+                let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                write!(out, "HTTP/1.1 {status} So\r\n{headers}content-length: {}\r\n\r\n", body.len())?;
+                out.write_all(&body)?;
+                out.flush()?;
+            }
+            Reply::Cut(body) => {
+                write!(out, "HTTP/1.1 200 So\r\ncontent-length: {}\r\n\r\n", body.len() + 1)?;
+                out.write_all(&body)?;
+                return out.flush();
+            }
             Reply::Redirect(to) => write!(out, "HTTP/1.1 307 So\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")?,
             Reply::Close => return Ok(()),
             Reply::Hang => {
@@ -159,7 +175,8 @@ fn read(stream: &mut impl BufRead) -> std::io::Result<Option<Told>> {
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
     }
-    let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = Vec::new();
     loop {
         line.clear();
@@ -169,7 +186,7 @@ fn read(stream: &mut impl BufRead) -> std::io::Result<Option<Told>> {
             None => break,
         }
     }
-    let mut told = Told { target, headers, body: Vec::new(), status: None };
+    let mut told = Told { method, target, headers, body: Vec::new(), status: None };
     let length = told.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     told.body = vec![0; length];
     stream.read_exact(&mut told.body)?;
