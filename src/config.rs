@@ -54,6 +54,9 @@ pub struct Settings {
     pub scrub_hours: u32,
     /// The cache of finished answers and records, bytes; 0 for none.
     pub cache_bytes: usize,
+    /// The Redis that finished answers are shared by, behind the cache in memory: `redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]`,
+    /// or `rediss://` for TLS; none for no such tier.
+    pub l2_cache: Option<String>,
     /// Whether anybody who reaches the server may read `/metrics`; else superusers only.
     pub metrics_open: bool,
     /// A request that takes as long is logged as slow, ms; 0 for none.
@@ -178,6 +181,7 @@ impl Default for Settings {
             log_max_bytes: limits::LOG_MAX_BYTES,
             scrub_hours: limits::SCRUB_HOURS,
             cache_bytes: limits::CACHE_BYTES,
+            l2_cache: None,
             metrics_open: false,
             slow_ms: limits::SLOW_MS,
             heartbeat_seconds: limits::HEARTBEAT_SECONDS,
@@ -249,6 +253,10 @@ impl Settings {
         at_least("base_cache_bytes", self.base_cache_bytes, 1 << 20)?;
         if self.cache_bytes > 0 {
             at_least("cache_bytes", self.cache_bytes, limits::CACHE_BYTES_LEAST)?;
+        } else if self.l2_cache.is_some() {
+            return Err(Error::invalid(
+                "l2_cache: it lies behind the cache in memory, for which cache_bytes leaves no room",
+            ));
         }
         at_least("log_max_bytes", self.log_max_bytes, limits::LOG_MAX_BYTES_MIN)?;
         for (name, value) in
@@ -530,6 +538,7 @@ mod tests {
             ("log_max_bytes = 1000000", "log_max_bytes:"),
             ("log_keep_hours = -1", "log_keep_hours"),
             ("cache_bytes = 1000", "cache_bytes:"),
+            ("cache_bytes = 0\nl2_cache = 'redis://localhost'", "l2_cache:"),
             ("password_memory_kib = 100", "password_memory_kib:"),
             ("password_memory_kib = 9999999", "password_memory_kib:"),
             ("request_log_lines = 9999999", "request_log_lines:"),

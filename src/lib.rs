@@ -39,10 +39,10 @@
 //! |---|---|---|
 //! | 0 words | [`error`] [`id`] [`limits`] [`time`] [`config`] [`disk`] [`meter`] | kinds of errors, newtypes, every bound, the clock, counters, the file seam with its simulator |
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
-//! | 2 engines | [`log`] [`state`] [`journal`] [`outbound`] | frames and segments · layers, indexes, the redb base, queries, aggregates, snapshots · lines about requests · connections to others; mutually unknown |
+//! | 2 engines | [`log`] [`state`] [`journal`] [`outbound`] | frames and segments · layers, indexes, the redb base, queries, aggregates, snapshots · lines about requests · connections to others, a Redis among them; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
 //! | 4 flows | [`live`] [`handlers`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server · snapshots and the log in files, and folders made of them · the indexes of words, kept with the log |
-//! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those |
+//! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those, in memory and shared |
 //! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop, TLS · the admin page's files |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
@@ -57,7 +57,9 @@
 //! - The log is trimmed only up to where the tables' last durable commit and a synced snapshot both reach.
 //! - Only `service::access` makes a guard for a caller, and there is no query and no command without one.
 //! - A write with an idempotency key and the answer that is kept for it are one entry: both are there, or neither.
-//! - What is kept of an answer is used only while the change slots of all that it depends on stand ([`core::Slots`]).
+//! - What is kept of an answer is used only while the change slots of all that it depends on stand ([`core::Slots`]). What
+//!   servers share of them (`service::cache`) is found by a key that names all that the answer follows from by its content,
+//!   as the asker's own view has it; a fault of that store is no request's.
 //! - Long works (building an index, removing what is no longer read) are entries of bounded pieces like any other: what is
 //!   left to do is found in the state, so a restart goes on, and clients' writes come between.
 //! - Hashes of passwords, token keys and hashes of API keys are in no answer and have no name in an expression; they and

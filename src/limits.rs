@@ -502,6 +502,34 @@ pub const CACHE_QUESTION_BYTES_MAX: usize = 4 << 10;
 pub const CACHE_NEEDS_MAX: usize = 64;
 /// Equal questions that wait for one answer, all together. Further ones are read each by itself.
 pub const CACHE_FLIGHTS_MAX: usize = 1 << 10;
+// Its second tier, a Redis.
+
+/// Time in which it answers a read; past that the answer is made here. Some hundred times what one on the same net needs.
+pub const L2_READ_TIME: Duration = Duration::from_millis(5);
+/// The same of a write, for which nobody waits.
+pub const L2_WRITE_TIME: Duration = Duration::from_millis(250);
+/// The same of each of its figures, for `GET /api/cache`.
+pub const L2_SIZE_TIME: Duration = Duration::from_millis(100);
+/// Time to connect, with TLS and login, for which nobody waits either.
+pub const L2_CONNECT_TIME: Duration = Duration::from_millis(1_000);
+/// Reads on their way; further ones are not sent.
+pub const L2_READS_MAX: usize = 32;
+/// Writes on their way, each of one answer; further ones are dropped.
+pub const L2_WRITES_MAX: usize = 32;
+/// Commands in a row that went without a reply before a connection is given up.
+pub const L2_UNANSWERED_MAX: u32 = 8;
+/// The pause after the first fault; it doubles with each that follows.
+pub const L2_PAUSE_LEAST: Duration = Duration::from_millis(100);
+/// The longest.
+pub const L2_PAUSE_MOST: Duration = Duration::from_secs(5);
+/// Replies after which a connection went well: the next pause is the shortest again.
+pub const L2_REPLIES_GOOD: u64 = 256;
+/// One value, bytes: an answer, and what it is known by.
+pub const L2_VALUE_BYTES_MAX: usize = CACHE_ANSWER_BYTES_MAX + (4 << 10);
+/// Bytes of replies that nobody has taken yet: as many as there are reads, each as long as may be.
+pub const L2_HELD_BYTES_MAX: usize = L2_READS_MAX * L2_VALUE_BYTES_MAX;
+/// Time that a value is kept at most: one that nobody's key leads to any more is not found, and goes by this.
+pub const L2_KEEP: Duration = Duration::from_secs(600);
 /// Keys and patterns of one call to invalidate.
 pub const INVALIDATE_MAX: usize = 1_000;
 

@@ -38,6 +38,7 @@ impl Server {
     /// The settings', the folder's, the log's and the base's.
     pub fn start(settings: Settings) -> Result<Server> {
         settings.validate()?;
+        Service::validate(&settings)?;
         let role = replication::role_at_start(&RealDisk, Path::new(&settings.data), &settings)?;
         let core_settings = core::Settings { role, ..core::Settings::of(&settings) };
         let (core, threads) =

@@ -31,6 +31,8 @@ mod related;
 mod reshapes;
 #[path = "api/search.rs"]
 mod searches;
+#[path = "api/second.rs"]
+mod second;
 mod support;
 #[path = "api/tls.rs"]
 mod tls;

@@ -247,6 +247,10 @@ pub(super) struct Flags {
     /// Cache of finished answers and records, bytes; 0 for none. [default: 67108864]
     #[arg(long, value_name = "BYTES", env = "MILLPOND_CACHE_BYTES")]
     cache_bytes: Option<usize>,
+    /// Redis behind that cache, for the servers of one database to share, as redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER] or
+    /// rediss://…; whatever becomes of it, requests go on without it. [default: none]
+    #[arg(long, value_name = "URL", env = "MILLPOND_L2_CACHE", hide_env_values = true)]
+    l2_cache: Option<String>,
     /// Whether anybody who reaches the server may read /metrics; else superusers only. [default: false]
     #[arg(long, env = "MILLPOND_METRICS_OPEN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     metrics_open: Option<bool>,
@@ -506,6 +510,7 @@ impl Flags {
         settings.tls_key = given_path(&self.tls_key, settings.tls_key);
         settings.follow = given(&self.follow, settings.follow);
         settings.token = given(&self.token, settings.token);
+        settings.l2_cache = given(&self.l2_cache, settings.l2_cache);
         settings.advertise = given(&self.advertise, settings.advertise);
         settings.backup_store = given(&self.backup_store, settings.backup_store);
         self.store_keys.over(&mut settings);

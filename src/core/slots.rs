@@ -45,6 +45,11 @@ impl Slot {
         Slot(Slot::FIRST_RECORD + hash as u32 % limits::CHANGE_SLOTS_RECORDS)
     }
 
+    /// Whether it is of records.
+    pub fn is_of_record(self) -> bool {
+        self.0 >= Slot::FIRST_RECORD
+    }
+
     const FIRST_RECORD: u32 = 1 + limits::CHANGE_SLOTS_COLLECTIONS;
 
     /// Which piece and where in it, if it is of records.

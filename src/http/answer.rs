@@ -15,7 +15,7 @@ use crate::http::{App, Refusal};
 use crate::id::Position;
 use crate::limits;
 use crate::model::predicate::QueryPairs;
-use crate::service::cache::{Answer, Found};
+use crate::service::cache::{Answer, Found, Origin};
 use crate::service::once::Commit;
 use crate::service::records::no_record;
 use crate::service::writes::Stored;
@@ -79,7 +79,11 @@ pub(super) fn read(answer: Answer, headers: &HeaderMap) -> Result<Response> {
         Some(found) => found_response(found, headers)?,
         None => Refusal::from(no_record()).into_response(),
     };
-    let status = if answer.hit { "millpond; hit" } else { "millpond; fwd=miss" };
+    let status = match answer.origin {
+        Origin::Memory => "millpond; hit",
+        Origin::Second => "millpond; hit; detail=l2",
+        Origin::Store => "millpond; fwd=miss",
+    };
     response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(status));
     Ok(response)
 }

@@ -14,12 +14,12 @@ type Answer = Result<Response, Refusal>;
 pub(super) async fn figures(State(app): State<App>, request: Request) -> Answer {
     accepts_json(request.headers())?;
     Params::read(request.uri().query(), &[])?;
-    Ok(json(app.service.cache_figures(caller(request.extensions()))?))
+    Ok(json(app.service.cache_figures(caller(request.extensions())).await?))
 }
 
 /// `POST /api/cache/invalidate`
 pub(super) async fn invalidate(State(app): State<App>, request: Request) -> Answer {
     let (head, body) = with_body(&app, request).await?;
     Params::read(head.uri.query(), &[])?;
-    Ok(json(app.service.invalidate_cache(caller(&head.extensions), &body)?))
+    Ok(json(app.service.invalidate_cache(caller(&head.extensions), &body).await?))
 }

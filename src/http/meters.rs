@@ -21,6 +21,7 @@ use crate::meter::{Counter, Gauge, Histogram, resident_bytes};
 use crate::replica::Lag;
 use crate::search::Figures;
 use crate::service::Service;
+use crate::service::cache::CacheFigures;
 use crate::service::figures::{HandlerFigures, Replicas, Watched};
 use crate::service::listen::Form;
 use crate::service::replication::Role;
@@ -147,6 +148,9 @@ fn render(meters: &Meters, service: &Service, watched: &Watched) -> String {
     page.times("millpond_apply_seconds", "Folding one layer into the tables.", &core.apply);
     page.times("millpond_checkpoint_seconds", "Making the tables durable.", &core.checkpoint);
     page.figures(watched);
+    if let Some(cache) = &watched.cache {
+        page.cache(cache);
+    }
     page.replicas(&watched.replicas);
     page.live(service.live_meters());
     if let Some(lines) = service.line_meters() {
@@ -312,6 +316,28 @@ impl Page {
                 self.line(format_args!("millpond_follower_lag_entries{{node=\"{:08x}\"}} {lag}", node.0));
             }
         }
+    }
+
+    fn cache(&mut self, cache: &CacheFigures) {
+        let CacheFigures { memory, second } = cache;
+        let in_memory = memory.iter().map(|(name, of)| (*name, of.hits, of.misses));
+        let tiers: Vec<_> = in_memory.chain(second.map(|of| ("l2", of.hits, of.misses))).collect();
+        let (hits, misses) = ("millpond_cache_hits_total", "millpond_cache_misses_total");
+        self.head(hits, "counter", "Answers and records that a tier of the cache had.");
+        tiers.iter().for_each(|(tier, count, _)| self.line(format_args!("{hits}{{tier=\"{tier}\"}} {count}")));
+        self.head(misses, "counter", "Those that it had not.");
+        tiers.iter().for_each(|(tier, _, count)| self.line(format_args!("{misses}{{tier=\"{tier}\"}} {count}")));
+        let bytes = "millpond_cache_bytes";
+        self.head(bytes, "gauge", "Memory of what a tier keeps in this process.");
+        memory.iter().for_each(|(tier, of)| self.line(format_args!("{bytes}{{tier=\"{tier}\"}} {}", of.bytes)));
+        let Some(second) = second else { return };
+        self.gauge("millpond_l2_up", "Whether the second tier is connected to.", u8::from(second.up));
+        self.counter("millpond_l2_refused_total", "Values there that were garbage, or dropped.", second.refused);
+        self.counter("millpond_l2_late_total", "Commands that were not answered in time.", second.late);
+        self.counter("millpond_l2_faults_total", "Times that it was given up, or could not be reached.", second.faults);
+        self.counter("millpond_l2_skipped_total", "Answers made without asking it.", second.skipped);
+        self.counter("millpond_l2_written_total", "Values written there.", second.written);
+        self.counter("millpond_l2_dropped_total", "Values that could not be written there.", second.dropped);
     }
 
     fn search(&mut self, search: &Figures) {

@@ -5,7 +5,7 @@
 //! `#[serde(default)]`. Invariant of [`Schema`]: names and ids are unique; a `Collection` in it has passed `definition`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub struct Schema {
     pub last_collection: CollectionId,
     /// The auth collections, by id.
     callers: Arc<[Arc<Collection>]>,
+    /// Made when first asked for.
+    digest: Arc<OnceLock<[u8; 32]>>,
 }
 
 impl PartialEq for Schema {
@@ -398,6 +400,7 @@ impl Schema {
     fn forget_derived(&mut self) {
         self.compiled = Arc::default();
         self.compiled_staged = Arc::default();
+        self.digest = Arc::default();
         self.callers = self.iter().filter(|collection| collection.kind == CollectionKind::Auth).cloned().collect();
     }
 
@@ -441,6 +444,22 @@ impl Schema {
     /// Another for every schema of one history: expressions compiled against another are not of this one.
     pub fn version(&self) -> Seq {
         self.version
+    }
+
+    /// Of all definitions, with the entries that wrote them: another for every schema that is not the same, whatever the
+    /// history.
+    pub fn digest(&self) -> [u8; 32] {
+        *self.digest.get_or_init(|| {
+            let mut hash = blake3::Hasher::new();
+            for collection in self.iter() {
+                // As the state has it, which reads back; what could not be written there is not in a schema.
+                let text = serde_json::to_vec(&**collection).unwrap_or_default();
+                hash.update(&collection.version.0.to_le_bytes());
+                hash.update(&(text.len() as u64).to_le_bytes());
+                hash.update(&text);
+            }
+            hash.finalize().into()
+        })
     }
 
     /// What `orders_via_user` means on `target`: the collection `orders` and its relation `user`, if that points there.

@@ -75,7 +75,7 @@ impl Dialer {
         }
     }
 
-    /// Connects to the host of a URL; with TLS for `https`.
+    /// Connects to the host of a URL; with TLS for `https` and `rediss`.
     pub(super) async fn connect(&self, url: &Url, resolving: &Arc<Semaphore>) -> Result<Box<dyn Stream>, String> {
         let addresses = self.addresses(url, resolving).await?;
         let several = addresses.len() > 1;
@@ -100,7 +100,7 @@ impl Dialer {
 async fn secured(url: &Url, stream: TcpStream) -> Result<Box<dyn Stream>, String> {
     // A message is one write or two.
     let _ = stream.set_nodelay(true);
-    if url.scheme() != "https" {
+    if !matches!(url.scheme(), "https" | "rediss") {
         return Ok(Box::new(stream));
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();

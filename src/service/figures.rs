@@ -6,6 +6,7 @@ use crate::id::{NodeId, RecordId};
 use crate::limits;
 use crate::replica::Lag;
 use crate::search;
+use crate::service::cache::CacheFigures;
 use crate::service::listen::Form;
 use crate::service::{Caller, Service, access};
 
@@ -20,6 +21,8 @@ pub struct Watched {
     pub aggregates: usize,
     /// Totals of lists that are kept.
     pub totals_kept: usize,
+    /// Of the cache, where there is one.
+    pub cache: Option<CacheFigures>,
     /// This server among others.
     pub replicas: Replicas,
     /// Of the indexes that are searched.
@@ -71,6 +74,7 @@ impl Service {
             scans_queued: self.0.pool.queued(),
             aggregates: limits::AGGREGATES_MAX - self.0.aggregates.free(),
             totals_kept: self.0.lists.totals(),
+            cache: self.0.cache.as_ref().map(|cache| cache.figures()),
             replicas: self.replicas(),
             search: self.0.search.figures(),
             streams: self.streams(),

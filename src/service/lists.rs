@@ -18,7 +18,9 @@ use crate::model::query::Query;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
 use crate::model::sort;
-use crate::service::cache::{Answer, Cache, Ended, Flights, Found, Joined, Needs, Question};
+use crate::service::cache::{
+    Answer, Cache, Ended, Flights, Found, Joined, Leader, Looked, Needs, Origin, Question, Ticket,
+};
 use crate::service::explain::Explained;
 use crate::service::output;
 use crate::service::records::find;
@@ -59,7 +61,7 @@ pub(super) struct Kept {
 }
 
 /// A page that was read.
-struct Paged {
+pub(super) struct Paged {
     body: Vec<u8>,
     of: CollectionId,
     /// `None` where it is not to be kept.
@@ -89,7 +91,7 @@ impl Service {
         request: ListRequest<'_>,
     ) -> Result<Answer> {
         if request.search.is_some() {
-            return self.search_records(asker, collection, request).await;
+            return self.search_records(asker, question, collection, request).await;
         }
         let mut view = self.view(request.min).await?;
         // Behind `min`: what is kept and holds now holds there.
@@ -115,6 +117,14 @@ impl Service {
                 Some(Joined::Leader(leader)) => Some(leader),
                 Some(Joined::Alone) | None => None,
             };
+            let (of, needs) = (listing.collection.id, listing.needs.as_ref());
+            let ticket = match self.look_further(question, of, needs, &listing.view, None).await {
+                Looked::Found(answer) => {
+                    leader.into_iter().for_each(Leader::done);
+                    return Ok(answer);
+                }
+                Looked::Open(ticket) => ticket,
+            };
             let inline = if listing.is_short() { listing.run_inline(self.core()) } else { Ok(None) };
             // Below it may wait for a thread: a view held meanwhile would pin pages, and be old when its turn comes.
             drop(listing);
@@ -123,10 +133,8 @@ impl Service {
                 Ok(Some(page)) => Ok(page),
                 Err(error) => Err(error),
             };
-            let answer = read.map(|page| self.listed(question, page));
-            if let Some(leader) = leader {
-                leader.done();
-            }
+            let answer = read.map(|page| self.listed(question, page, ticket));
+            leader.into_iter().for_each(Leader::done);
             return answer;
         }
     }
@@ -144,19 +152,30 @@ impl Service {
     }
 
     /// The answer from a page, which is kept for the next who asks.
-    fn listed(&self, question: &Question<'_>, page: Paged) -> Answer {
+    pub(super) fn listed(&self, question: &Question<'_>, page: Paged, ticket: Option<Ticket>) -> Answer {
         let Paged { body, of, needs, at } = page;
         let found = Found { body: body.into(), tag: None };
         if let Some(cache) = &self.0.cache {
             let place = needs.and_then(|needs| Cache::place(question, of, needs));
-            cache.keep(place, at, Some(&found));
+            cache.keep(place, at, Some(&found), ticket);
         }
-        Answer { found: Some(found), hit: false }
+        Answer { found: Some(found), origin: Origin::Store }
     }
 }
 
 #[cfg(test)]
 impl Service {
+    /// What a list depends on, and of which collection it is.
+    pub(super) fn needs_of_list(
+        &self,
+        asker: &Asker,
+        collection: &str,
+        request: ListRequest<'_>,
+    ) -> Option<(CollectionId, Needs, Option<Record>)> {
+        let listing = Listing::new(&self.0.lists, asker, collection, request, self.core().view()).ok()?;
+        Some((listing.collection.id, listing.needs?, None))
+    }
+
     /// The total that a list would be answered with, uncounted, if it can be told by then.
     pub(super) fn kept_total(
         &self,
@@ -214,7 +233,7 @@ pub(super) struct Listing<'k> {
     pub(super) paging: Paging,
     pub(super) explain: bool,
     /// What its page depends on; `None` where that is not to be kept.
-    needs: Option<Needs>,
+    pub(super) needs: Option<Needs>,
 }
 
 impl<'k> Listing<'k> {
@@ -279,7 +298,7 @@ impl<'k> Listing<'k> {
             explain: request.explain,
             needs: None,
         };
-        if kept.cache.is_some() && !request.explain && request.search.is_none() {
+        if kept.cache.is_some() && !request.explain {
             listing.needs = Some(listing.needs()?);
         }
         Ok(listing)
@@ -332,7 +351,13 @@ impl<'k> Listing<'k> {
                 self.write(kept, &page, write)
             }
         };
-        Ok(Paged { body: body?, of: self.collection.id, needs: self.needs.clone(), at })
+        Ok(self.paged(body?, true))
+    }
+
+    /// A page of this list; `whole`: whether it is all that its view gives, and so may be kept.
+    pub(super) fn paged(&self, body: Vec<u8>, whole: bool) -> Paged {
+        let needs = self.needs.clone().filter(|_| whole);
+        Paged { body, of: self.collection.id, needs, at: self.view.position.seq }
     }
 
     /// Writes a page; its total is the one that was kept, or its own, which is kept then.

@@ -116,12 +116,20 @@ pub struct Paging {
 }
 
 impl Service {
+    /// Refuses settings of the service that can never work, before anything is opened.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the setting.
+    pub fn validate(settings: &Settings) -> Result<()> {
+        Cache::validate(settings)
+    }
+
     /// The service over a core, with its scan threads. They end when the last clone is dropped.
     ///
     /// # Errors
     /// `Internal` when the system gives no thread; the disk's.
     pub fn new(core: Core, settings: &Settings, secret: Secret) -> Result<Service> {
-        let cache = Cache::new(settings.cache_bytes, core.slots().clone()).map(Arc::new);
+        let cache = Cache::of(&core, settings, &secret)?.map(Arc::new);
         let dialer = Arc::new(Dialer::new(settings.webhook_private_addresses));
         let lists = Arc::new(lists::Kept::new(cache.clone()));
         Ok(Service(Arc::new(Inner {

@@ -17,7 +17,7 @@ use crate::model::mask::Part;
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
-use crate::service::cache::{Answer, Cache, Found, Needs, Question};
+use crate::service::cache::{Answer, Cache, Found, Looked, Needs, Origin, Question, Ticket};
 use crate::service::relations::{Allowance, OVER, Relations};
 use crate::service::{Asker, Service};
 use crate::state;
@@ -148,9 +148,18 @@ impl Service {
         if let Some(answer) = self.kept(question) {
             return Ok(answer);
         }
-        match view_in(&view, asker, collection, id, wanted, Allowance::inline) {
+        let mut viewed = find_in(&view, asker, collection, id, wanted)?;
+        let mut ticket = None;
+        if let Some(shown) = viewed.shown.as_ref().filter(|shown| shown.is_open()) {
+            let own = Some(&shown.record);
+            ticket = match self.look_further(question, viewed.of, Some(&viewed.needs), &view, own).await {
+                Looked::Found(answer) => return Ok(answer),
+                Looked::Open(ticket) => ticket,
+            };
+        }
+        match viewed.relate(&view, asker, Allowance::inline) {
             Err(error) if error.code_str() == OVER => {}
-            done => return Ok(self.answered(question, done?)),
+            done => return done.map(|()| self.answered(question, viewed, ticket)),
         }
         // As with a list: no view is held while it waits for a thread.
         drop(view);
@@ -159,20 +168,23 @@ impl Service {
         let wanted = OwnedWanted::from(wanted);
         let work = move || {
             let full = || Allowance::new(limits::RELATED_READS_MAX, deadline);
-            view_in(&core.view(), &asker, &collection, &id, wanted.get(), full)
+            let view = core.view();
+            let mut viewed = find_in(&view, &asker, &collection, &id, wanted.get())?;
+            viewed.relate(&view, &asker, full)?;
+            Ok(viewed)
         };
         let viewed = self.0.pool.run(deadline, work).await?;
-        Ok(self.answered(question, viewed))
+        Ok(self.answered(question, viewed, ticket))
     }
 
     /// The answer from what was read, which is kept for the next who asks.
-    fn answered(&self, question: &Question<'_>, viewed: Viewed) -> Answer {
+    fn answered(&self, question: &Question<'_>, viewed: Viewed, ticket: Option<Ticket>) -> Answer {
         let Viewed { shown, of, needs, at } = viewed;
         let found = shown.map(|shown| Found { body: shown.body(), tag: Some(shown.tag().into()) });
         if let Some(cache) = &self.0.cache {
-            cache.keep(Cache::place(question, of, needs), at, found.as_ref());
+            cache.keep(Cache::place(question, of, needs), at, found.as_ref(), ticket);
         }
-        Answer { found, hit: false }
+        Answer { found, origin: Origin::Store }
     }
 
     /// Gives records that were written, each with its caller, their related ones as they are now. What would be too large
@@ -205,6 +217,22 @@ impl Service {
     }
 }
 
+#[cfg(test)]
+impl Service {
+    /// What a record with its related ones depends on, and the record.
+    pub(super) fn needs_of_record(
+        &self,
+        asker: &Asker,
+        collection: &str,
+        id: &str,
+        wanted: Wanted<'_>,
+    ) -> Option<(CollectionId, Needs, Option<Record>)> {
+        let viewed = find_in(&self.core().view(), asker, collection, id, wanted).ok()?;
+        let shown = viewed.shown.filter(Shown::is_open)?;
+        Some((viewed.of, viewed.needs, Some(shown.record)))
+    }
+}
+
 /// Relates those that are open, in their order; whether all could be within the allowance.
 fn relate_all<'a>(
     view: &Published,
@@ -230,14 +258,18 @@ struct Viewed {
     at: Seq,
 }
 
-fn view_in(
-    view: &Published,
-    asker: &Asker,
-    collection: &str,
-    id: &str,
-    wanted: Wanted<'_>,
-    allowance: impl FnOnce() -> Allowance,
-) -> Result<Viewed> {
+impl Viewed {
+    /// Writes what is shown beside the record, where something is.
+    fn relate(&mut self, view: &Published, asker: &Asker, allowance: impl FnOnce() -> Allowance) -> Result<()> {
+        match self.shown.as_mut().filter(|shown| shown.is_open()) {
+            Some(shown) => shown.relate(&mut Relations::new(view, asker, &mut allowance())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A record, not yet related.
+fn find_in(view: &Published, asker: &Asker, collection: &str, id: &str, wanted: Wanted<'_>) -> Result<Viewed> {
     let collection = find(&view.schema, collection)?;
     let guard = asker.guard(&view.schema, collection)?;
     guard.allow(Action::View)?;
@@ -252,11 +284,7 @@ fn view_in(
     if !state::permits(&view.stack, &view.schema, &guard, Action::View, &record.id, &record.fields)? {
         return Ok(viewed);
     }
-    let mut shown = Shown::new(collection.clone(), record, look);
-    if shown.is_open() {
-        shown.relate(&mut Relations::new(view, asker, &mut allowance()))?;
-    }
-    viewed.shown = Some(shown);
+    viewed.shown = Some(Shown::new(collection.clone(), record, look));
     Ok(viewed)
 }
 

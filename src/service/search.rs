@@ -16,17 +16,15 @@ use crate::core::{Core, Published, What, changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{FieldId, RecordId};
 use crate::limits;
-use crate::model::guard::Action;
 use crate::model::json::{write_i64, write_text};
 use crate::model::query::Query;
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Search};
 use crate::model::value::Value;
 use crate::search::{Hits, Place, Reading, Serving, Sought};
-use crate::service::cache::{Answer, Found};
-use crate::service::lists::{Asked, Kept, ListRequest, Listing};
+use crate::service::cache::{Answer, Looked, Question};
+use crate::service::lists::{Asked, Kept, ListRequest, Listing, Paged};
 use crate::service::output;
-use crate::service::records::find;
 use crate::service::relations::{Allowance, Relations};
 use crate::service::{Asker, Service};
 use crate::state::query::{Among, Budget, among};
@@ -51,25 +49,30 @@ impl Service {
     pub(super) async fn search_records(
         &self,
         asker: &Asker,
+        question: &Question<'_>,
         collection: &str,
         request: ListRequest<'_>,
     ) -> Result<Answer> {
-        let (of, serving) = {
-            let view = self.view(request.min).await?;
-            let of = find(&view.schema, collection)?.clone();
-            let guard = asker.guard(&view.schema, &of)?;
-            guard.allow(Action::List)?;
-            searchable(&of, guard.is_superuser())?;
-            drop(view);
-            let serving = self.0.search.index(&of, request.min.map(|position| position.seq)).await?;
-            (of, serving)
+        let view = self.view(request.min).await?;
+        // Behind `min`: what is kept and holds now holds there.
+        if let Some(answer) = self.kept(question) {
+            return Ok(answer);
+        }
+        let listing = Listing::new(&self.0.lists, asker, collection, request, view)?;
+        let (of, needs) = (listing.collection.clone(), listing.needs.as_ref());
+        searchable(&of, listing.query.guard.is_superuser())?;
+        let ticket = match self.look_further(question, of.id, needs, &listing.view, None).await {
+            Looked::Found(answer) => return Ok(answer),
+            Looked::Open(ticket) => ticket,
         };
+        drop(listing);
+        let serving = self.0.search.index(&of, request.min.map(|position| position.seq)).await?;
         let deadline = Instant::now() + limits::QUERY_TIME_MAX;
         let (core, lists) = (self.core().clone(), self.0.lists.clone());
         let (asker, asked) = (asker.clone(), Asked::new(collection, request));
         let work = move || search(&core, &lists, &serving, &asker, &asked, deadline);
         match self.0.pool.run(deadline, work).await {
-            Ok(body) => Ok(Answer { found: Some(Found { body: body.into(), tag: None }), hit: false }),
+            Ok(page) => Ok(self.listed(question, page, ticket)),
             Err(error) if matches!(error.kind(), Kind::Damaged) && error.code_str() != Unread::CODE => Err(error),
             Err(error) if error.code_str() == Unread::CODE => {
                 tracing::error!("the search index of {} can't be read and is made anew: {error}", of.name);
@@ -112,7 +115,7 @@ fn search(
     asker: &Asker,
     asked: &Asked,
     deadline: Instant,
-) -> Result<Vec<u8>> {
+) -> Result<Paged> {
     // Before the view: so nothing in the index is newer than what it is asked again of.
     let reading = serving.read();
     let request = asked.request();
@@ -122,7 +125,10 @@ fn search(
     let by_score = listing.query.sort.is_empty();
     let after = listing.query.after.as_deref().filter(|_| by_score).map(place).transpose()?;
     let changed = changed(core, &reading, &listing);
-    Searching { listing: &listing, wants: &wants, reading: &reading, changed, after }.page(deadline)
+    // Else a record that came since may be missing, until the index has it.
+    let whole = changed.is_some();
+    let body = Searching { listing: &listing, wants: &wants, reading: &reading, changed, after }.page(deadline)?;
+    Ok(listing.paged(body, whole))
 }
 
 /// The records that changed since the index was committed; `None` where that are too many to be told.

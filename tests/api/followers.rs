@@ -21,19 +21,19 @@ const NOTES: &str = "/api/collections/notes/records";
 const ADA: (&str, &str) = ("ada@example.com", "a long password");
 
 /// A server of a cluster, with its key.
-struct Node {
-    server: Running,
+pub(crate) struct Node {
+    pub(crate) server: Running,
     client: Client,
-    key: String,
+    pub(crate) key: String,
 }
 
 /// An address that is free now, for a server that has to come back to it.
-fn address() -> SocketAddr {
+pub(crate) fn address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address")
 }
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
@@ -53,7 +53,12 @@ impl Node {
 
     /// One that has a key made for itself and all that follow it, and a collection.
     fn primary(at: SocketAddr) -> Node {
-        let mut node = Node::start(folder(), at, None, |_| {});
+        Node::primary_with(at, |_| {})
+    }
+
+    /// The same with some settings changed.
+    pub(crate) fn primary_with(at: SocketAddr, change: impl Fn(&mut Settings)) -> Node {
+        let mut node = Node::start(folder(), at, None, &change);
         let login = format!(r#"{{"identity":"{}","password":"{}"}}"#, ADA.0, ADA.1);
         let login = node.client.json("POST", "/api/collections/_superusers/auth-with-password", &login);
         let token = login.expect("an answer").json()["token"].as_str().expect("a token").to_owned();
@@ -65,19 +70,27 @@ impl Node {
         assert_eq!(node.json("POST", "/api/collections", &notes.to_string()).status, 201);
         // It has the key to show itself from here on.
         let (key, (_, folder)) = (node.key.clone(), node.server.stop());
-        Node::start(folder, at, Some(&key), |_| {})
+        Node::start(folder, at, Some(&key), change)
     }
 
     fn follower(of: &Node, folder: TempDir, at: SocketAddr) -> Node {
+        Node::follower_with(of, folder, at, |_| {})
+    }
+
+    pub(crate) fn follower_with(of: &Node, folder: TempDir, at: SocketAddr, change: impl Fn(&mut Settings)) -> Node {
         let url = of.url();
-        Node::start(folder, at, Some(&of.key), |settings| settings.follow = Some(url))
+        let set = |settings: &mut Settings| {
+            settings.follow = Some(url);
+            change(settings);
+        };
+        Node::start(folder, at, Some(&of.key), set)
     }
 
     fn url(&self) -> String {
         format!("http://{}", self.server.address)
     }
 
-    fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
+    pub(crate) fn ask(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
         let bearer = format!("Bearer {}", self.key);
         let mut all = vec![("authorization", bearer.as_str())];
         all.extend_from_slice(headers);
@@ -87,11 +100,11 @@ impl Node {
         self.client.request(method, target, &all, body.map(str::as_bytes)).expect("an answer")
     }
 
-    fn json(&mut self, method: &str, target: &str, body: &str) -> Answer {
+    pub(crate) fn json(&mut self, method: &str, target: &str, body: &str) -> Answer {
         self.ask(method, target, &[], Some(body))
     }
 
-    fn get(&mut self, target: &str) -> Answer {
+    pub(crate) fn get(&mut self, target: &str) -> Answer {
         self.ask("GET", target, &[], None)
     }
 
@@ -116,7 +129,7 @@ impl Node {
 
 /// Waits for something.
 #[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "it never comes: {what}");

@@ -6,6 +6,7 @@ pub mod ends;
 pub mod http;
 pub mod proxy;
 pub mod receiver;
+pub mod redis;
 pub mod results;
 pub mod rng;
 pub mod s3;

@@ -19,6 +19,8 @@ pub struct Proxy {
 struct Way {
     /// Where it leads; none lets nothing through.
     target: Mutex<Option<SocketAddr>>,
+    /// How long bytes are held before they are passed on, ms.
+    delay: AtomicU64,
     /// A connection is cut after as many bytes at most; 0 for never.
     cut: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
@@ -32,6 +34,7 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let way = Arc::new(Way {
             target: Mutex::new(Some(target)),
+            delay: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             open: Mutex::default(),
             rng: Mutex::new(Rng::new(seed)),
@@ -57,6 +60,11 @@ impl Proxy {
     /// Cuts each connection somewhere in its first so many bytes; 0 for none.
     pub fn cut_within(&self, bytes: u64) {
         self.way.cut.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Holds bytes for so long before it passes them on.
+    pub fn delay(&self, time: Duration) {
+        self.way.delay.store(time.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Cuts all that there are.
@@ -97,16 +105,20 @@ fn serve(listener: &TcpListener, way: &Arc<Way>) {
             let _ = from.set_nodelay(true);
             let (Ok(from), Ok(to), Ok(kept)) = (from.try_clone(), to.try_clone(), from.try_clone()) else { continue };
             open.push(kept);
-            let left = left.clone();
-            std::thread::spawn(move || pass(from, to, &left));
+            let (left, way) = (left.clone(), way.clone());
+            std::thread::spawn(move || pass(from, to, &left, &way.delay));
         }
     }
 }
 
 /// Until one side ends, or what is left to pass is used up: then both are cut, in the middle of whatever it was.
-fn pass(mut from: TcpStream, mut to: TcpStream, left: &AtomicU64) {
+fn pass(mut from: TcpStream, mut to: TcpStream, left: &AtomicU64, delay: &AtomicU64) {
     let mut bytes = [0; 16 << 10];
     while let Ok(read @ 1..) = from.read(&mut bytes) {
+        match delay.load(Ordering::Relaxed) {
+            0 => {}
+            ms => std::thread::sleep(Duration::from_millis(ms)),
+        }
         let before =
             left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(read as u64)));
         let may = before.unwrap_or(0).min(read as u64) as usize;

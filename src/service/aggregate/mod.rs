@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::id::Position;
 use crate::limits;
 use crate::model::aggregate::{Aggregation, Table};
-use crate::service::cache::{Answer, Cache, Found, Question};
+use crate::service::cache::{Answer, Cache, Found, Looked, Origin, Question};
 use crate::service::import::busy;
 use crate::service::{Asker, Service};
 pub use remote::HOPS;
@@ -48,14 +48,19 @@ impl Service {
             return Ok(answer);
         }
         // What is wrong with it is said before a thread is waited for. Then the view goes: it would be old when the turn comes.
-        Resolved::new(&self.0.lists, asker, &request, view)?;
+        let Resolved { view, of, needs, .. } = Resolved::new(&self.0.lists, asker, &request, view)?;
+        let ticket = match self.look_further(question, of, needs.as_ref(), &view, None).await {
+            Looked::Found(answer) => return Ok(answer),
+            Looked::Open(ticket) => ticket,
+        };
+        drop(view);
         let Done { body, of, needs, at } = self.carry_out(asker, request).await?;
         let found = Found { body: body.into(), tag: None };
         if let Some(cache) = &self.0.cache {
             let place = needs.and_then(|needs| Cache::place(question, of, needs));
-            cache.keep(place, at, Some(&found));
+            cache.keep(place, at, Some(&found), ticket);
         }
-        Ok(Answer { found: Some(found), hit: false })
+        Ok(Answer { found: Some(found), origin: Origin::Store })
     }
 
     /// On the pool's threads, from the view that is the newest when the first of them begins. Dropped, it ends there.

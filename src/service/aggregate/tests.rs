@@ -108,13 +108,13 @@ fn an_index_that_holds_all_is_read_alone_and_gives_the_same() {
 fn what_is_kept_is_given_again_until_a_record_changes() {
     let (service, threads) = filled(10);
     let body = one(r#""c":"count()""#, "");
-    let hit = |service: &Service| block_on(asked(service, &body)).unwrap().hit;
+    let hit = |service: &Service| block_on(asked(service, &body)).unwrap().is_hit();
     assert_eq!((hit(&service), hit(&service)), (false, true));
     put(&service, "a", "r000003", r#"{"n":1,"g":"other"}"#);
     assert!(!hit(&service));
     let clock = one(r#""c":"sum(if(@now > '2001-01-01', 1, 0))""#, "");
     for _ in 0..2 {
-        assert!(!block_on(asked(&service, &clock)).unwrap().hit, "what asks for the clock is not kept");
+        assert!(!block_on(asked(&service, &clock)).unwrap().is_hit(), "what asks for the clock is not kept");
     }
     drop(service);
     threads.stop().unwrap();

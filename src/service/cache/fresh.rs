@@ -84,14 +84,14 @@ fn no_reader_sees_a_value_older_than_one_that_was_answered() {
             });
         }
     });
-    for (tier, figures) in service.0.cache.as_ref().unwrap().figures() {
+    for (tier, figures) in service.0.cache.as_ref().unwrap().figures().memory {
         assert!(figures.hits > 0 && figures.misses > 0, "{tier}: {figures:?}");
     }
     drop(service);
     threads.stop().unwrap();
 }
 
-const DEFINITIONS: [&str; 4] = [
+pub(super) const DEFINITIONS: [&str; 4] = [
     r#"{"name":"teams","fields":[{"name":"name","type":"text"},{"name":"open","type":"bool"}],
         "listRule":"","viewRule":"open = true"}"#,
     r#"{"name":"users","fields":[{"name":"name","type":"text"},{"name":"secret","type":"text","hidden":true},
@@ -108,16 +108,23 @@ const DEFINITIONS: [&str; 4] = [
 
 /// What may be asked of a collection.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
-    collection: &'static str,
+pub(super) struct Asked {
+    pub(super) collection: &'static str,
     /// Of one record; a list without.
-    id: Option<u64>,
+    pub(super) id: Option<u64>,
     filter: Option<&'static str>,
     sort: Option<&'static str>,
-    wanted: Wanted<'static>,
-    query: &'static str,
+    pub(super) wanted: Wanted<'static>,
+    pub(super) query: &'static str,
     count: bool,
     per_page: usize,
+}
+
+impl Asked {
+    pub(super) fn request(&self, min: Option<Position>) -> ListRequest<'_> {
+        let paging = Paging { page: 1, per_page: self.per_page, count: self.count };
+        ListRequest { filter: self.filter, sort: self.sort, wanted: self.wanted, paging, min, ..page("") }
+    }
 }
 
 const FILTERS: [(&str, &str); 9] = [
@@ -132,7 +139,7 @@ const FILTERS: [(&str, &str); 9] = [
     ("notes", "t ~ 'b'"),
 ];
 
-fn random_question(rng: &mut Rng) -> Asked {
+pub(super) fn random_question(rng: &mut Rng) -> Asked {
     let collection = ["teams", "users", "orders", "notes"][rng.below(4) as usize];
     let of_it: Vec<&str> = FILTERS.iter().filter(|(of, _)| *of == collection).map(|(_, filter)| *filter).collect();
     let expand = match collection {
@@ -161,7 +168,7 @@ fn random_question(rng: &mut Rng) -> Asked {
 }
 
 /// Everything that a caller is told, or why nothing.
-fn told(service: &Service, asker: &Asker, asked: &Asked, min: Option<Position>) -> (String, bool) {
+pub(super) fn told(service: &Service, asker: &Asker, asked: &Asked, min: Option<Position>) -> (String, bool) {
     let words = format!("{asked:?}");
     let question = Question::of(asker, &words);
     let answer = match asked.id {
@@ -169,15 +176,10 @@ fn told(service: &Service, asker: &Asker, asked: &Asked, min: Option<Position>) 
             let id = id.to_string();
             block_on(service.view_record(asker, &question, asked.collection, &id, asked.wanted, min))
         }
-        None => {
-            let paging = Paging { page: 1, per_page: asked.per_page, count: asked.count };
-            let request = ListRequest { sort: asked.sort, wanted: asked.wanted, paging, min, ..page("") };
-            let request = ListRequest { filter: asked.filter, ..request };
-            block_on(service.list_records(asker, &question, asked.collection, request))
-        }
+        None => block_on(service.list_records(asker, &question, asked.collection, asked.request(min))),
     };
     match answer {
-        Ok(Answer { found, hit }) => (format!("{found:?}"), hit),
+        Ok(answer) => (format!("{:?}", answer.found), answer.is_hit()),
         Err(error) => (format!("{:?} {}", error.kind(), error.message()), false),
     }
 }
@@ -215,7 +217,7 @@ impl Random {
 }
 
 /// One random write or three as a transaction, through the service that has the cache. A refused one changes nothing.
-fn write(service: &Service, rng: &mut Rng) -> Option<Position> {
+pub(super) fn write(service: &Service, rng: &mut Rng) -> Option<Position> {
     let asker = superuser(service);
     let writes: Vec<Random> = (0..1 + rng.below(8) / 6 * 2).map(|_| Random::new(rng)).collect();
     let asks: Vec<Ask<'_>> = writes.iter().map(|write| write.ask(&asker)).collect();
@@ -249,7 +251,7 @@ fn with_a_cache_and_without_every_answer_is_the_same() {
             }
         }
         assert!(hits.len() == 4 && hits.values().all(|count| *count > 40), "seed {seed}: {hits:?}");
-        let figures = cached.0.cache.as_ref().unwrap().figures();
+        let figures = cached.0.cache.as_ref().unwrap().figures().memory;
         assert!(figures.iter().all(|(_, figures)| figures.hits > 0), "{figures:?}");
         drop((cached, bare, core));
         threads.stop().unwrap();
@@ -257,20 +259,20 @@ fn with_a_cache_and_without_every_answer_is_the_same() {
 }
 
 /// The notes go and come again, empty, under a new id.
-fn redefine(service: &Service) -> Option<Position> {
+pub(super) fn redefine(service: &Service) -> Option<Position> {
     let position = block_on(service.drop_collection(Caller::Superuser, "notes", None)).unwrap().position;
     define(service, DEFINITIONS[3]);
     Some(position)
 }
 
 /// A collection is emptied, unless others need its records.
-fn truncate(core: &Core, rng: &mut Rng) -> Option<Position> {
+pub(super) fn truncate(core: &Core, rng: &mut Rng) -> Option<Position> {
     let id = core.view().schema.find(["teams", "orders", "notes"][rng.below(3) as usize]).unwrap().id;
     block_on(core.submit(Command::Truncate(id))).ok().map(|committed| committed.position)
 }
 
 /// A superuser, nobody, or one of two users.
-fn asker(service: &Service, rng: &mut Rng, query: &str) -> Asker {
+pub(super) fn asker(service: &Service, rng: &mut Rng, query: &str) -> Asker {
     let pairs = query.split_once('=').map(|(name, value)| (name.into(), value.into()));
     let query: QueryPairs = pairs.into_iter().collect::<Vec<_>>().into();
     let which = rng.below(4);

@@ -4,7 +4,7 @@
 //! It drops entries by what they depend on, rather than to move slots: a slot over the newest position
 //! would leave what is read next without a place until something is written.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Cache, finished};
 use crate::core::Slot;
@@ -134,6 +134,12 @@ impl Named {
         }
     }
 
+    /// The collections of which something is named; `None` for all that there are.
+    pub(super) fn collections(&self) -> Option<BTreeSet<CollectionId>> {
+        let of_records = self.records.iter().map(|(of, _)| *of);
+        (!self.everything).then(|| self.collections.iter().copied().chain(of_records).collect())
+    }
+
     /// Whether an answer about `of` goes.
     fn takes_answer(&self, of: CollectionId, needs: &[Slot]) -> bool {
         self.everything || self.collections.contains(&of) || needs.iter().any(|need| self.slots.contains(need))
@@ -153,6 +159,9 @@ impl Named {
 impl Cache {
     /// Drops what shows something of what is named: answers, and finished records. How many.
     pub(in crate::service) fn drop_named(&self, named: &Named) -> usize {
+        if let Some(second) = &self.second {
+            second.drop_named(named);
+        }
         let answers = self.answers.drop_where(|_, kept| named.takes_answer(kept.of, &kept.needs));
         let records = self.finished.drop_where(|key, _| named.takes_record(key));
         answers + records

@@ -19,6 +19,8 @@ use super::question::Sharing;
 #[derive(Clone, Debug)]
 pub(in crate::service) struct Needs {
     slots: Vec<Slot>,
+    /// Those whose records are among the slots all together.
+    collections: Vec<CollectionId>,
     clock: bool,
     request: bool,
 }
@@ -28,7 +30,7 @@ impl Needs {
     pub(in crate::service) fn new() -> Needs {
         let mut slots = Vec::with_capacity(4);
         slots.push(Slot::DEFINITIONS);
-        Needs { slots, clock: false, request: false }
+        Needs { slots, collections: Vec::new(), clock: false, request: false }
     }
 
     /// One record, also where it is not there.
@@ -38,7 +40,10 @@ impl Needs {
 
     /// Any of a collection's records.
     pub(in crate::service) fn collection(&mut self, id: CollectionId) {
-        self.slot(Slot::of_collection(id));
+        if !self.collections.contains(&id) {
+            self.collections.push(id);
+            self.slot(Slot::of_collection(id));
+        }
     }
 
     /// What the rule of an action asks for.
@@ -104,6 +109,14 @@ impl Needs {
     /// Who may be told the same at one moment.
     pub(in crate::service) fn sharing_at_once(&self) -> Sharing {
         if self.request { Sharing::Own } else { Sharing::Kin }
+    }
+
+    pub(super) fn collections(&self) -> &[CollectionId] {
+        &self.collections
+    }
+
+    pub(super) fn slots(&self) -> &[Slot] {
+        &self.slots
     }
 
     pub(in crate::service) fn into_slots(self) -> Box<[Slot]> {

@@ -21,6 +21,14 @@ pub struct Question<'a> {
     words: &'a str,
 }
 
+/// A question with all that tells it from others, on every server.
+pub(super) struct Identity {
+    /// As in this server's memory.
+    pub(super) key: Vec<u8>,
+    /// The caller's own record, where the answer is that caller's alone: a version says what is in it within one history.
+    pub(super) own: Option<(CollectionId, Arc<Record>)>,
+}
+
 /// Who may be given an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) enum Sharing {
@@ -45,6 +53,12 @@ impl<'a> Question<'a> {
     /// Where an answer to it may lie, the likelier place first.
     pub(super) fn keys(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
         [Sharing::Kin, Sharing::Own].into_iter().filter_map(|sharing| self.key(sharing))
+    }
+
+    /// What it is for those who share its answer.
+    pub(super) fn identity(&self, sharing: Sharing) -> Option<Identity> {
+        let own = self.own.clone().filter(|_| sharing == Sharing::Own);
+        Some(Identity { key: self.key(sharing)?, own })
     }
 
     /// Where its answer lies for those who share it; `None` where nothing kept is for the caller.

@@ -48,7 +48,7 @@ fn is_kept(bytes: usize, words: usize, needs: u32) -> bool {
     let question = Question::of(&asker, &words);
     let mut all = Needs::new();
     (1..needs).for_each(|other| all.collection(CollectionId(other)));
-    cache.keep(Cache::place(&question, A, all), Seq(1), Some(&found(bytes)));
+    cache.keep(Cache::place(&question, A, all), Seq(1), Some(&found(bytes)), None);
     cache.find(&question).is_some()
 }
 
@@ -127,18 +127,18 @@ fn a_rule_decides_who_shares_an_answer() {
         put(&service, "a", "1", r#"{"owner":"u","t":"2001-01-01 00:00:00.000Z"}"#);
         let (one, other) = (user("u", 1), user("v", 1));
         let at_first = get(&service, &one, "a", "1");
-        assert!(!at_first.hit);
+        assert!(!at_first.is_hit());
         // The same caller again, another, the other again where it has to be read for itself.
         let again = [get(&service, &one, "a", "1"), get(&service, &other, "a", "1")];
         assert_eq!(again[0].found, at_first.found);
-        assert_eq!([again[0].hit, again[1].hit], hits[..2], "{rule:?}");
+        assert_eq!([again[0].is_hit(), again[1].is_hit()], hits[..2], "{rule:?}");
         let owned = rule.contains("auth");
         assert_eq!(again[1].found.is_none(), owned, "{rule:?}");
         let lists = [&one, &one, &other].map(|asker| list(&service, asker, "a", ""));
-        assert_eq!(lists.each_ref().map(|list| list.hit), [false, hits[0], hits[1]], "{rule:?}");
+        assert_eq!(lists.each_ref().map(|list| list.is_hit()), [false, hits[0], hits[1]], "{rule:?}");
         let superuser = superuser(&service);
-        assert!(!get(&service, &superuser, "a", "1").hit, "a superuser sees more");
-        assert!(get(&service, &superuser, "a", "1").hit);
+        assert!(!get(&service, &superuser, "a", "1").is_hit(), "a superuser sees more");
+        assert!(get(&service, &superuser, "a", "1").is_hit());
         drop(service);
         threads.stop().unwrap();
     }
@@ -151,7 +151,7 @@ fn absence_is_kept_until_it_ends() {
     let asker = nobody(&service);
     let see = || {
         let answer = get(&service, &asker, "a", "1");
-        (answer.found.is_some(), answer.hit)
+        (answer.found.is_some(), answer.is_hit())
     };
     assert_eq!([see(), see()], [(false, false), (false, true)]);
     put(&service, "a", "1", r#"{"shown":false}"#);
@@ -176,7 +176,9 @@ fn a_stampede_of_equal_long_lists_is_one_read() {
         let mut all = tokio::task::JoinSet::new();
         for at in 0..CALLERS + 2 {
             let (service, asker) = (service.clone(), nobody(&service));
-            all.spawn(async move { crate::service::fixture::list_of(&service, &asker, "a", filter(at)).await.hit });
+            all.spawn(
+                async move { crate::service::fixture::list_of(&service, &asker, "a", filter(at)).await.is_hit() },
+            );
         }
         let hits = all.join_all().await.into_iter().filter(|hit| *hit).count();
         assert_eq!(hits, CALLERS, "of each of the two questions one was read");
@@ -226,18 +228,18 @@ fn what_is_named_is_dropped_and_no_more() {
     ];
     for (body, hits) in table {
         let see = || {
-            let records = [("a", "1"), ("a", "2")].map(|(of, id)| get(&service, &asker, of, id).hit);
-            let lists = [("a", ""), ("b", "")].map(|(of, filter)| list(&service, &asker, of, filter).hit);
-            [records[0], records[1], lists[0], lists[1], get(&service, &asker, "b", "1").hit]
+            let records = [("a", "1"), ("a", "2")].map(|(of, id)| get(&service, &asker, of, id).is_hit());
+            let lists = [("a", ""), ("b", "")].map(|(of, filter)| list(&service, &asker, of, filter).is_hit());
+            [records[0], records[1], lists[0], lists[1], get(&service, &asker, "b", "1").is_hit()]
         };
         see();
         assert_eq!(see(), [true; 5], "{body}");
-        service.invalidate_cache(Caller::Superuser, body.as_bytes()).unwrap();
+        block_on(service.invalidate_cache(Caller::Superuser, body.as_bytes())).unwrap();
         assert_eq!(see(), hits, "{body}");
     }
     let finished = || service.0.cache.as_ref().unwrap().finished.figures().entries;
     for (body, left) in [(r#"{"keys":["none/1"]}"#, 3), (r#"{"keys":["a/1"]}"#, 2), (r#"{"patterns":["a/*"]}"#, 1)] {
-        service.invalidate_cache(Caller::Superuser, body.as_bytes()).unwrap();
+        block_on(service.invalidate_cache(Caller::Superuser, body.as_bytes())).unwrap();
         assert_eq!(finished(), left, "{body}");
     }
     let many = format!(r#"{{"keys":[{}]}}"#, vec!["\"a/1\""; limits::INVALIDATE_MAX + 1].join(","));
@@ -249,7 +251,7 @@ fn what_is_named_is_dropped_and_no_more() {
         (&many, "keys:too_many"),
     ];
     for (body, expected) in faulty {
-        let error = service.invalidate_cache(Caller::Superuser, body.as_bytes()).unwrap_err();
+        let error = block_on(service.invalidate_cache(Caller::Superuser, body.as_bytes())).unwrap_err();
         let faults: Vec<String> =
             error.field_faults().iter().map(|fault| format!("{}:{}", fault.field, fault.code)).collect();
         assert_eq!(faults.join(" "), expected);

@@ -15,17 +15,17 @@ pub(super) trait Weigh {
 
 /// What a tier holds and how it was used since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Figures {
+pub struct Figures {
     /// Kept now, those that no longer hold among them.
-    pub(super) entries: usize,
+    pub entries: usize,
     /// They take, as estimated.
-    pub(super) bytes: u64,
+    pub bytes: u64,
     /// They may take.
-    pub(super) bytes_max: u64,
+    pub bytes_max: u64,
     /// Asked for and found good.
-    pub(super) hits: u64,
+    pub hits: u64,
     /// Made instead.
-    pub(super) misses: u64,
+    pub misses: u64,
 }
 
 /// When it is full, those go that were not asked for lately.

@@ -10,6 +10,7 @@ const POLL_MS = 2_000;
 const NAMES = {
   answers: ["Answers", "finished answers of reads"],
   records: ["Records", "finished records, under lists"],
+  l2: ["Redis", "answers that servers share"],
 };
 
 function tierCard(tier) {
@@ -22,6 +23,7 @@ function tierCard(tier) {
     ["Entries", count(tier.entries)],
     ["Hits", count(tier.hits)],
     ["Misses", count(tier.misses)],
+    ...("up" in tier ? [["State", tier.up ? "answers" : "done without"]] : []),
   ];
   return h(
     "article.card.padded.stack.tight",
