@@ -13,6 +13,7 @@ use crate::http::records::wanted;
 use crate::http::request::{accepts_json, expect_json, path_part};
 use crate::http::{App, Refusal};
 use crate::limits;
+use crate::model::look::{OwnedWanted, Wanted};
 use crate::service::Asker;
 
 type Answer = Result<Response, Refusal>;
@@ -34,6 +35,20 @@ fn asked(app: &App, head: &Parts) -> Asker {
     asker(app, &head.extensions, &head.method, head.uri.query())
 }
 
+/// What is asked of the record. PocketBase's clients name parts of the whole answer in `fields`, as in
+/// `*,record.expand.user.name`; the token is always there.
+fn shown(params: &Params<'_>) -> OwnedWanted {
+    let of_record = |part: &str| match part.trim() {
+        "token" => None,
+        "record" => Some("*".to_owned()),
+        part => Some(part.strip_prefix("record.").unwrap_or(part).to_owned()),
+    };
+    let asked = wanted(params);
+    let fields: Vec<String> = asked.fields.unwrap_or_default().split(',').filter_map(of_record).collect();
+    let fields = fields.join(",");
+    Wanted { fields: Some(&*fields).filter(|fields| !fields.is_empty()), ..asked }.into()
+}
+
 /// `GET …/auth-methods`
 pub(super) async fn methods(State(app): State<App>, request: Request) -> Answer {
     accepts_json(request.headers())?;
@@ -48,7 +63,7 @@ pub(super) async fn with_password(State(app): State<App>, request: Request) -> A
     let params = Params::read(head.uri.query(), &SHOWING)?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
     let asker = asked(&app, &head);
-    let granted = app.service.auth_with_password(&asker, &collection, &body, wanted(&params)).await?;
+    let granted = app.service.auth_with_password(&asker, &collection, &body, shown(&params).get()).await?;
     Ok(json(granted.body()))
 }
 
@@ -57,7 +72,7 @@ pub(super) async fn refresh(State(app): State<App>, request: Request) -> Answer 
     let (head, _) = with_any_body(&app, request).await?;
     let params = Params::read(head.uri.query(), &SHOWING)?;
     let collection = path_part(head.uri.path(), COLLECTION)?;
-    let granted = app.service.auth_refresh(&asked(&app, &head), &collection, wanted(&params)).await?;
+    let granted = app.service.auth_refresh(&asked(&app, &head), &collection, shown(&params).get()).await?;
     Ok(json(granted.body()))
 }
 
@@ -67,7 +82,7 @@ pub(super) async fn impersonate(State(app): State<App>, request: Request) -> Ans
     let params = Params::read(head.uri.query(), &SHOWING)?;
     let (collection, id) = (path_part(head.uri.path(), COLLECTION)?, path_part(head.uri.path(), ID)?);
     let asker = asked(&app, &head);
-    let granted = app.service.impersonate(&asker, &collection, &id, &body, wanted(&params)).await?;
+    let granted = app.service.impersonate(&asker, &collection, &id, &body, shown(&params).get()).await?;
     Ok(json(granted.body()))
 }
 

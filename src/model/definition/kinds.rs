@@ -143,7 +143,9 @@ fn select(object: &mut Object, faults: &mut Faults) -> FieldKind {
 
 fn relation(schema: &Schema, own: &Collection, object: &mut Object, required: bool, faults: &mut Faults) -> FieldKind {
     let before = faults.len();
-    let target = object.text("collection", faults);
+    // PocketBase's clients call it so.
+    let name = if object.has("collectionId") && !object.has("collection") { "collectionId" } else { "collection" };
+    let target = object.text(name, faults);
     let collection = match target.as_deref() {
         Some(name) if name == &*own.name => Some(own.id),
         Some(name) => schema.find(name).map(|collection| collection.id),
@@ -151,7 +153,7 @@ fn relation(schema: &Schema, own: &Collection, object: &mut Object, required: bo
     };
     if collection.is_none() && faults.len() == before {
         match target {
-            Some(_) => object.fault("collection", "unknown_collection", "there is no such collection", faults),
+            Some(_) => object.fault(name, "unknown_collection", "there is no such collection", faults),
             None => object.fault("collection", "required", "is required", faults),
         }
     }

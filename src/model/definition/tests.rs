@@ -234,6 +234,7 @@ fn a_field_is_refused_for_what_its_type_does_not_have() {
         ),
         (r#"{"name": "a", "type": "relation"}"#, "fields.0.collection: required;"),
         (r#"{"name": "a", "type": "relation", "collection": "nope"}"#, "fields.0.collection: unknown_collection;"),
+        (r#"{"name": "a", "type": "relation", "collectionId": "nope"}"#, "fields.0.collectionId: unknown_collection;"),
         (
             r#"{"name": "a", "type": "relation", "collection": "users", "onDelete": "drop"}"#,
             "fields.0.onDelete: unknown_value;",
