@@ -84,6 +84,12 @@ const FIGURES: &[Figure] = &[
         sizes: [20, 20, 1_000],
     },
     Figure {
+        name: "F14",
+        what: "schemathesis on the OpenAPI document, as nobody, as a user and as a superuser: answers of 5xx, answers that are not as the document says",
+        unit: "inputs",
+        sizes: [0, 3_000, 100_000],
+    },
+    Figure {
         name: "F15",
         what: "fuzz (expressions, aggregates, definitions, JSON, words, entries, segments, snapshots, answers of a primary; over HTTP: filters, query strings, cursors, bodies, batches, headers): panics, hangs, answers of 5xx",
         unit: "inputs",

@@ -34,8 +34,9 @@ CHECKS = [
 STREAMS = "^/api/(realtime|ws|changes|replication.*|backups/.*/restore)$"
 SUPERUSER = ("root@example.com", "an open secret")
 USER = ("ada@example.com", "an open secret")
-#: Phases, and inputs of each call, of a quick run, in CI, and before a release.
-SIZES = [("fuzzing", 12), ("examples,coverage,fuzzing", 60), ("examples,coverage,fuzzing", 700)]
+#: Phases, inputs of each call at a time, and seconds for each caller, of a quick run, in CI, and before a release. What is
+#: left of the time is spent on further inputs.
+SIZES = [("fuzzing", 5, 12), ("examples,coverage,fuzzing", 10, 55), ("examples,coverage,fuzzing", 100, 2_400)]
 
 
 def size():
@@ -81,10 +82,10 @@ def start(folder):
 
 def run(document, base, token, seed, folder):
     """One caller's run: inputs tried, failures, and what was said."""
-    phases, inputs = size()
+    phases, inputs, seconds = size()
     report = pathlib.Path(folder) / "report.json"
     command = [TOOL, "run", document, "--url", base, "--checks", ",".join(CHECKS), "--phases", phases]
-    command += ["-n", str(inputs), "--seed", str(seed), "--continue-on-failure", "--no-shrink", "--no-color"]
+    command += ["-n", str(inputs), "--max-time", str(seconds), "--seed", str(seed), "--continue-on-failure", "--no-shrink", "--no-color"]
     command += ["--exclude-path-regex", STREAMS, "--request-timeout", "30", "--report-json-path", str(report)]
     command += ["--generation-database", "none", "--warnings", "off"]
     if token:
