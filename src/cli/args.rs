@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::{bench, ready};
 use crate::config::{Hidden, Level, LogFormat, Settings};
 use crate::error::{Error, Result};
 
@@ -62,6 +63,10 @@ pub(super) enum Command {
     Export(Export),
     /// Writes the types of all records as TypeScript, of a folder or, with --url, of a running server.
     Types(Types),
+    /// Puts a load on a running server and says how long its answers take.
+    Bench(bench::Args),
+    /// Ends with 0 if a running server is ready for requests, else with 1.
+    Ready(ready::Args),
     /// Prints the version.
     Version,
 }

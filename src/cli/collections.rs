@@ -3,10 +3,8 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::args::{Collections, CollectionsCommand};
 use super::remote::{self, Outgoing, Remote};
@@ -68,11 +66,7 @@ async fn page(place: &Place<'_>, page: usize) -> Result<Value> {
 }
 
 async fn apply(remote: &Remote, body: Vec<u8>) -> Result<Value> {
-    let (sender, pieces) = mpsc::channel(1);
-    // There is room for the one piece.
-    let _ = sender.try_send(Ok(Bytes::from(body)));
-    drop(sender);
-    let body = Outgoing::new(pieces);
+    let body = Outgoing::whole(body);
     remote::json(remote.send(Method::PUT, "/api/collections/import", Some("application/json"), body).await?).await
 }
 

@@ -4,11 +4,13 @@
 
 mod args;
 mod backup;
+mod bench;
 mod check;
 mod collections;
 mod demo;
 mod log;
 mod promote;
+mod ready;
 mod remote;
 mod serve;
 mod superuser;
@@ -59,6 +61,8 @@ fn run(args: Args) -> Result<()> {
         Command::Import(args) => transfer::import(&args),
         Command::Export(args) => transfer::export(&args),
         Command::Types(args) => types::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Version => {
             say(format_args!("millpond {}", env!("CARGO_PKG_VERSION")));
             Ok(())

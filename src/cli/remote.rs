@@ -35,6 +35,14 @@ impl Outgoing {
         Outgoing(pieces)
     }
 
+    /// A body that is there whole.
+    pub(super) fn whole(body: impl Into<Bytes>) -> Outgoing {
+        let (sender, pieces) = mpsc::channel(1);
+        // There is room for the one piece.
+        let _ = sender.try_send(Ok(body.into()));
+        Outgoing(pieces)
+    }
+
     /// No body.
     pub(super) fn empty() -> Outgoing {
         Outgoing(mpsc::channel(1).1)

@@ -119,7 +119,7 @@ fn what_was_asked_for_ends_with_0() {
     assert_eq!((version.code, version.stdout.trim()), (Some(0), concat!("millpond ", env!("CARGO_PKG_VERSION"))));
     let help = run(&["--help"]);
     assert_eq!(help.code, Some(0));
-    for command in ["serve", "demo", "check", "log", "version"] {
+    for command in ["serve", "demo", "check", "log", "bench", "ready", "version"] {
         assert!(help.stdout.contains(command), "{command} is not in the help:\n{}", help.stdout);
     }
     assert!(help.stdout.contains("Exit codes") && help.stdout.contains("millpond serve --help"), "{}", help.stdout);

@@ -6,6 +6,7 @@
 mod support;
 
 mod backups;
+mod bench;
 mod check;
 mod damage;
 mod exits;
