@@ -11,6 +11,8 @@ mod batches;
 mod buckets;
 #[path = "api/cache.rs"]
 mod cache;
+#[path = "api/dashboard.rs"]
+mod dashboard;
 #[path = "api/documents.rs"]
 mod documents;
 #[path = "api/edge.rs"]
