@@ -308,6 +308,10 @@ fn read_head(head: &[u8; HEAD]) -> Option<(DatabaseId, Witness)> {
 mod tests {
     use super::*;
     use crate::disk::sim::SimDisk;
+    use crate::id::{CollectionId, FieldId, Generation, RecordId};
+    use crate::model::change::{Change, Entry};
+    use crate::model::value::{Fields, Value};
+    use crate::time::Millis;
 
     #[test]
     fn what_one_history_has_archived_is_not_overwritten_by_another_that_leaves_it_at_the_same_entry() {
@@ -325,6 +329,81 @@ mod tests {
             parts(&disk, dir, Some(DatabaseId(5))).expect("parts").into_iter().map(|part| part.path).collect();
         assert_eq!(found, paths, "in the order in which they were begun");
         assert!(parts(&disk, dir, Some(DatabaseId(6))).expect("parts").is_empty());
+    }
+
+    /// Where the golden file is in an archive, and in the crate.
+    const GOLDEN: &str = "00000000000000000041-2-00009f3a-0-00000009.frames";
+
+    fn golden() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("data/golden/archive-1.frames")
+    }
+
+    fn before() -> Witness {
+        let epoch = Epoch { counter: 2, node: NodeId(0x9f3a) };
+        Witness { position: Position { epoch, seq: Seq(40) }, chain: Chain(u128::MAX / 3), ..Witness::default() }
+    }
+
+    fn entries() -> Vec<Entry> {
+        let (collection, generation) = (CollectionId(3), Generation(1));
+        let after: Fields = [(FieldId(1), Value::text("kept"))].into_iter().collect();
+        let created = |id: &str| Change::Created {
+            collection,
+            generation,
+            id: RecordId::new(id).expect("an id"),
+            after: after.clone(),
+        };
+        vec![
+            Entry { changes: vec![created("one")] },
+            Entry { changes: vec![Change::Began { before: Position { seq: Seq(41), ..before().position } }] },
+            Entry { changes: vec![created("two"), created("three")] },
+        ]
+    }
+
+    /// An archive's file as it is written today.
+    fn written() -> Vec<u8> {
+        let (disk, dir) = (SimDisk::new(1), Path::new("/log"));
+        disk.create_dir_all(dir).expect("a folder");
+        let Witness { position, chain, .. } = before();
+        let settings = log::Settings::default();
+        log::plant(&disk, dir, settings, log::Origin { database: DatabaseId(5), position, chain }).expect("planted");
+        let genesis = log::Genesis { database: DatabaseId(5), node: NodeId(9) };
+        let (mut writer, reader, _) =
+            log::open(Arc::new(disk.clone()), dir, settings, genesis, position.seq).expect("it opens");
+        for (n, entry) in (0..).zip(entries()) {
+            let payload = log::encode(&entry).expect("small");
+            let epoch = if n == 0 { position.epoch } else { Epoch { counter: 3, node: NodeId(9) } };
+            writer.stage_in(epoch, Millis(1_000 + n), Arc::new(entry), &payload);
+        }
+        writer.commit().expect("a healthy disk");
+        writer.publish();
+        let frames = reader.ship(position.seq, usize::MAX).expect("frames").frames;
+        [&head(DatabaseId(5), &before())[..], &frames].concat()
+    }
+
+    #[test]
+    fn a_file_of_format_1_is_read_and_is_what_is_written() {
+        let bytes = disk::read_all(&disk::RealDisk, &golden()).expect("the golden file");
+        assert!(bytes == written(), "an archive is no longer written as it was: that is another format");
+        let (disk, dir) = (SimDisk::new(1), Path::new("/archive"));
+        disk.create_dir_all(dir).expect("a folder");
+        // A torn frame at the end is none.
+        let torn = [&bytes[..], &bytes[HEAD..HEAD + 50]].concat();
+        disk::replace_file(&disk, &dir.join(GOLDEN), &torn).expect("written");
+        let found = parts(&disk, dir, Some(DatabaseId(5))).expect("parts");
+        let [part] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((part.before, part.newest(&disk).expect("an epoch")), (before(), 3));
+        assert_eq!(part.first.expect("a frame").position.to_string(), "2-00009f3a-41");
+        let frames = part.frames(&disk).expect("frames");
+        let read = log::unpack(&frames).expect("whole");
+        let seqs: Vec<u64> = read.iter().map(|shipped| shipped.position.seq.0).collect();
+        assert_eq!(seqs, [41, 42, 43]);
+        assert_eq!(read.into_iter().map(|shipped| shipped.entry).collect::<Vec<_>>(), entries());
+    }
+
+    #[test]
+    #[ignore = "writes the golden file of a new format; that of an old one stays"]
+    fn write_golden_file() {
+        disk::replace_file(&disk::RealDisk, &golden(), &written()).expect("room");
     }
 
     #[test]

@@ -131,15 +131,15 @@ impl Keeper {
         // A segment or the snapshot at a time.
         let all = self.scrub.segments() as u64 + 1;
         if self.pace.due(all, 1, 1, Instant::now()).is_some() {
-            self.scrub();
+            self.scrub(ends);
         }
         Ok(false)
     }
 
     /// Verifies the next old segment, or, after the last of them, the snapshot. Damage is told, and the server goes on:
     /// nothing that it answers comes from there, and what reads there verifies it again. A damaged snapshot is replaced.
-    /// Whether that was the end of a round.
-    pub fn scrub(&mut self) -> bool {
+    /// `ends` cuts that short, and then nothing is said of it. Whether that was the end of a round.
+    pub fn scrub(&mut self, ends: &dyn Fn() -> bool) -> bool {
         match self.scrub.step() {
             Ok(true) => return false,
             Ok(false) => {}
@@ -149,8 +149,11 @@ impl Keeper {
             }
         }
         if self.snapshot.is_some()
-            && let Err(error) = local::verify(&*self.disk, &self.dir)
+            && let Err(error) = local::verify_until(&*self.disk, &self.dir, ends)
         {
+            if error.kind() == Kind::Unavailable {
+                return false;
+            }
             tracing::error!(%error, "the snapshot can't be used: another one is taken");
             self.snapshot = None;
         }

@@ -3,7 +3,7 @@
 //! Invariants: it has its name only when it is whole and synced, so a crash leaves the one before or the new one; it
 //! holds a state that the log has durably, and the log is kept from there on.
 
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::id::Seq;
 use crate::limits;
 use crate::model::schema::Schema;
 use crate::state::snapshot::{self, Header};
-use crate::state::{self, Applied, BaseView, Read};
+use crate::state::{self, Applied, BaseView};
 
 const FILE: &str = "snapshot";
 /// Name of a snapshot that is being written.
@@ -53,8 +53,17 @@ pub fn find(disk: &dyn Disk, dir: &Path) -> Result<Option<Snapshot>> {
 /// # Errors
 /// As [`find`]. `Gone` when there is none.
 pub fn verify(disk: &dyn Disk, dir: &Path) -> Result<Header> {
-    let file = open(disk, dir)?.ok_or_else(none)?;
-    snapshot::verify(&mut reading(file)).map_err(|error| naming(dir, error))
+    verify_until(disk, dir, &|| false)
+}
+
+/// The same, unless `ends` says that there is no time for it: then it is not known whether it is whole.
+///
+/// # Errors
+/// As [`verify`]; `Unavailable` when it had to end.
+pub(super) fn verify_until(disk: &dyn Disk, dir: &Path, ends: &dyn Fn() -> bool) -> Result<Header> {
+    let stream = Stream::new(open(disk, dir)?.ok_or_else(none)?);
+    let mut reader = BufReader::with_capacity(PIECE_BYTES, Ending { stream, ends });
+    snapshot::verify(&mut reader).map_err(|error| naming(dir, error))
 }
 
 /// Makes the tables of a folder from its snapshot. They must not be open.
@@ -109,7 +118,7 @@ pub(super) fn fill(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     new: &Path,
-    (read, schema, applied): (&dyn Read, &Schema, Applied),
+    (read, schema, applied): (&dyn state::Read, &Schema, Applied),
     ends: &dyn Fn() -> bool,
 ) -> Result<Snapshot> {
     let file = disk.open(new, Open::CreateNew).map_err(io_error)?;
@@ -150,6 +159,23 @@ impl Write for Paced<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Reads as long as there is time.
+struct Ending<'a> {
+    stream: Stream,
+    ends: &'a dyn Fn() -> bool,
+}
+
+impl Read for Ending<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if (self.ends)() {
+            let late = Error::new(Kind::Unavailable, "there is no time left for it");
+            // Not by a kind that is taken for altered bytes.
+            return Err(io::Error::new(io::ErrorKind::TimedOut, late));
+        }
+        self.stream.read(into)
     }
 }
 

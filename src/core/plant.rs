@@ -142,3 +142,26 @@ impl Core {
 fn note_error(error: io::Error) -> Error {
     Error::io("making a folder of a snapshot", error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Epoch, NodeId, Seq};
+
+    /// A start may find a note that another version left.
+    #[test]
+    fn a_note_keeps_its_bytes_and_is_read_from_them() {
+        let position = Position { epoch: Epoch { counter: 3, node: NodeId(0x9f3a) }, seq: Seq(u64::MAX) };
+        let note = |begins_above| Note { database: DatabaseId(u128::MAX - 1), position, chain: Chain(7), begins_above };
+        let text = |above: &str| {
+            format!(
+                r#"{{"database":340282366920938463463374607431768211454,"position":{{"epoch":{{"counter":3,"node":40762}},"seq":18446744073709551615}},"chain":7,"begins_above":{above}}}"#
+            )
+        };
+        let table = [(None, text("null")), (Some(2), text("2"))];
+        for (begins_above, bytes) in table {
+            assert_eq!(serde_json::to_string(&note(begins_above)).unwrap(), bytes);
+            assert_eq!(serde_json::from_str::<Note>(&bytes).unwrap(), note(begins_above));
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::{Frame, SizeHint};
@@ -14,17 +15,21 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::error::{Error, Kind, Result};
 use crate::http::answer::{caller, json, text};
+use crate::http::batch::caller_of;
 use crate::http::coding;
+use crate::http::form::Form;
 use crate::http::inbound::Pieces;
 use crate::http::params::Params;
 use crate::http::realtime::{Waited, shown};
 use crate::http::request::{accepts_json, media_type, path_part};
-use crate::http::{App, Refusal};
+use crate::http::{App, Refusal, multipart};
 use crate::limits;
-use crate::service::backups::Outgoing;
+use crate::service::backups::{Landing, Outgoing};
 
 /// Place of a backup's name in the path.
 const KEY: usize = 2;
+/// The field of a form that bears a backup.
+const FILE: &str = "file";
 
 /// `GET /api/backups`
 pub(super) async fn list(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
@@ -41,23 +46,61 @@ pub(super) async fn create(State(app): State<App>, request: Request) -> Result<R
     Ok(done())
 }
 
-/// `POST /api/backups/upload?name=NAME`: the file itself, of any length.
+/// `POST /api/backups/upload`: the file of any length, as the body with `?name=NAME`, or as PocketBase's clients send it, in
+/// the field `file` of a form, by the name it has there.
 pub(super) async fn upload(State(app): State<App>, request: Request) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let params = Params::read(head.uri.query(), &["name"])?;
-    let mut upload =
-        app.service.receive_backup(caller(&head.extensions), params.filled("name").unwrap_or_default()).await?;
+    let boundary = multipart::boundary(&head.headers)?;
+    let caller = caller_of(&app, &head, boundary.is_some());
+    let landing = app.service.receive_backup(caller)?;
+    coding::refuse_coded(&head.headers)?;
+    let pieces = Pieces::new(body, limits::BODY_WAIT_MAX);
+    match boundary {
+        Some(boundary) => of_form(landing, Form::new(pieces, boundary), params.filled("name")).await?,
+        None => of_body(landing, pieces, &head, params.filled("name")).await?,
+    }
+    Ok(done())
+}
+
+async fn of_body(landing: Landing, mut pieces: Pieces, head: &Parts, name: Option<&str>) -> Result<(), Refusal> {
+    let mut upload = landing.begin(name.unwrap_or_default()).await?;
     if media_type(head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes)) != "application/octet-stream" {
-        let message = "the body is the backup's file, with Content-Type: application/octet-stream";
+        let message = "the body is the backup's file, with Content-Type: application/octet-stream, or a form with it";
         return Err(Error::new(Kind::UnsupportedMedia, message).into());
     }
-    coding::refuse_coded(&head.headers)?;
-    let mut pieces = Pieces::new(body, limits::BODY_WAIT_MAX);
     while let Some(piece) = pieces.next().await? {
         upload = on_disk(move || upload.write(&piece).map(|()| upload)).await?;
     }
-    on_disk(move || upload.finish()).await?;
-    Ok(done())
+    Ok(on_disk(move || upload.finish()).await?)
+}
+
+/// Nothing is kept before the whole form has come.
+async fn of_form(landing: Landing, mut form: Form, name: Option<&str>) -> Result<(), Refusal> {
+    let missing = || {
+        let message = "the form has no field file with the backup";
+        Error::invalid(message).code("required").fault("file", "required", "is required")
+    };
+    let part = form.next().await?.ok_or_else(missing)?;
+    let (FILE, Some(filename)) = (&*part.name, &part.filename) else { return Err(misplaced(&part.name).into()) };
+    let mut upload = landing.begin(name.unwrap_or(filename)).await?;
+    while let Some(piece) = form.piece().await? {
+        upload = on_disk(move || upload.write(&piece).map(|()| upload)).await?;
+    }
+    match form.next().await? {
+        Some(part) => Err(misplaced(&part.name).into()),
+        None => Ok(on_disk(move || upload.finish()).await?),
+    }
+}
+
+fn misplaced(name: &str) -> Error {
+    let name: String = name.chars().take(limits::NAME_BYTES_MAX).collect();
+    let why = "the form has the field file, with a file, and nothing else";
+    Error::invalid(format!("the part {name:?} has no place: {why}")).code("unknown_part").fault(
+        name,
+        "unknown_part",
+        why,
+    )
 }
 
 /// `GET /api/backups/{key}?token=`

@@ -57,7 +57,8 @@ fn check_head(head: &Parts) -> Result<Option<&str>> {
     Ok(boundary)
 }
 
-fn caller_of(app: &App, head: &Parts, form: bool) -> Caller {
+/// Who sends a request, which may be a form's.
+pub(super) fn caller_of(app: &App, head: &Parts, form: bool) -> Caller {
     let caller = caller(&head.extensions);
     if !form {
         return caller;

@@ -33,6 +33,7 @@ use crate::http::request::{REQUEST_ID, accepts_json, asks_min_seq, request_id};
 use crate::http::told::{Asked, Outcome};
 use crate::http::{answer, coding, encode};
 use crate::service::cache::Question;
+use crate::service::replication::Role;
 use crate::service::{Caller, Service};
 
 /// Where the paths of reads begin whose answers are kept.
@@ -58,7 +59,7 @@ pub(super) struct Edge {
     pub(super) hsts: Option<HeaderValue>,
 }
 
-/// Where a request comes from that goes on for long.
+/// Where a request comes from that goes on for long, or may be passed on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address(pub(super) IpAddr);
 
@@ -113,7 +114,8 @@ impl Edge {
         if caller.is_known() {
             request.extensions_mut().insert(caller);
         }
-        if request.headers().contains_key(UPGRADE) || STREAMS.iter().any(|path| request.uri().path() == *path) {
+        let is_long = request.headers().contains_key(UPGRADE) || STREAMS.contains(&request.uri().path());
+        if is_long || !(request.method().is_safe() || self.service.role() == Role::Primary) {
             request.extensions_mut().insert(Address(address));
         }
         self.routed(request).await

@@ -20,8 +20,11 @@ use hyper::body::Body as _;
 use tokio::time::Instant;
 
 use crate::error::{Error, Kind, Result};
+use crate::http::answer::text;
+use crate::http::edge::Address;
 use crate::http::idempotency::KEY;
 use crate::http::inbound::gather;
+use crate::http::rates::FORWARDED;
 use crate::http::request::{REQUEST_ID, SEQ};
 use crate::http::{App, Refusal};
 use crate::id::Position;
@@ -200,6 +203,11 @@ fn for_primary(peer: &Peer, (hops, dev): (u8, bool), request: Request) -> Result
     head.headers.insert(HOPS, HeaderValue::from(u16::from(hops)));
     if dev {
         head.headers.insert(DEV, HeaderValue::from_static("1"));
+    }
+    // Only what this server believes itself: the primary may trust it, and must not trust by that what anybody says.
+    head.headers.remove(FORWARDED);
+    if let Some(Address(client)) = head.extensions.get() {
+        head.headers.insert(FORWARDED, text(client.to_string()));
     }
     // What this server knows of the request is no header's.
     head.extensions.clear();

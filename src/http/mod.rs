@@ -21,6 +21,7 @@ mod encode;
 mod endless;
 mod events;
 mod export;
+mod form;
 mod forward;
 mod handlers;
 mod health;

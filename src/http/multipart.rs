@@ -1,7 +1,7 @@
 //! `multipart/form-data` (RFC 7578) as PocketBase's clients send a batch: its JSON in the field `@jsonPayload`.
 //!
 //! Reads a body that has been gathered, so all of it is slices; nothing is decoded. A form of anything else is refused:
-//! there are no fields for files.
+//! there are no fields for files. `form` reads one that is too long for that.
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -71,7 +71,7 @@ fn misplaced(part: &Part<'_>) -> Error {
     Error::invalid(format!("the part {name:?} of the form has no place: {why}")).code(code).fault(name, code, why)
 }
 
-fn broken(why: &str) -> Error {
+pub(super) fn broken(why: &str) -> Error {
     Error::invalid(format!("the body is no multipart form: {why}")).code("bad_multipart")
 }
 
@@ -118,7 +118,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The `Content-Disposition` of a part's head.
-fn disposition(head: &[u8]) -> Option<&str> {
+pub(super) fn disposition(head: &[u8]) -> Option<&str> {
     let head = std::str::from_utf8(head).ok()?;
     let named =
         |line: &str| line.split_once(':').is_some_and(|(name, _)| name.eq_ignore_ascii_case("content-disposition"));
@@ -126,7 +126,7 @@ fn disposition(head: &[u8]) -> Option<&str> {
 }
 
 /// A parameter of a header's value, without its quotes.
-fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     let mut rest = value.split_once(';')?.1;
     loop {
         let (key, after) = rest.split_once('=')?;

@@ -19,7 +19,7 @@ use crate::http::answer::text;
 use crate::limits;
 use crate::service::Caller;
 
-const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The fields of draft-ietf-httpapi-ratelimit-headers.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const STATE: HeaderName = HeaderName::from_static("ratelimit");

@@ -185,6 +185,26 @@ impl Outgoing {
     }
 }
 
+/// Where a backup is brought to.
+#[derive(Debug)]
+pub struct Landing {
+    store: Store,
+    core: Core,
+    place: Place,
+}
+
+impl Landing {
+    /// Begins to take it.
+    ///
+    /// # Errors
+    /// As [`Service::make_backup`], but for who asks.
+    pub async fn begin(self, key: &str) -> Result<Upload> {
+        let Landing { store, core, place } = self;
+        let key = key.to_owned();
+        blocking(move || Ok(Upload { incoming: store.receive(&key)?, core, _place: place })).await
+    }
+}
+
 /// A backup on its way in.
 #[derive(Debug)]
 pub struct Upload {
@@ -265,15 +285,14 @@ impl Service {
         .await
     }
 
-    /// Takes one from outside.
+    /// Room for one from outside.
     ///
     /// # Errors
-    /// As [`Service::make_backup`].
-    pub async fn receive_backup(&self, caller: Caller, key: &str) -> Result<Upload> {
+    /// `Unauthenticated`, `Forbidden`; `Unavailable` with code `busy`.
+    pub fn receive_backup(&self, caller: Caller) -> Result<Landing> {
         access::superuser(caller)?;
         let place = self.0.backups.place()?;
-        let (store, core, key) = (self.0.backups.store.clone(), self.core().clone(), key.to_owned());
-        blocking(move || Ok(Upload { incoming: store.receive(&key)?, core, _place: place })).await
+        Ok(Landing { store: self.0.backups.store.clone(), core: self.core().clone(), place })
     }
 
     /// Removes one.

@@ -115,6 +115,31 @@ fn a_bucket_does_all_that_the_folder_does() {
     assert_eq!((upload(&mut client, &bytes[1..]), upload(&mut client, &bytes)), (422, 204));
     assert_eq!(s3.kept().objects["one/d.snap"], bytes);
 
+    let form = |filename: &str, end: &str| {
+        let head = format!("--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{filename}\"\r\n\r\n");
+        [head.as_bytes(), &bytes, end.as_bytes()].concat()
+    };
+    let send = |client: &mut Client, origin: &str, form: &[u8]| {
+        let headers = [("content-type", "multipart/form-data; boundary=x"), ("origin", origin)];
+        let answer = client.request("POST", "/api/backups/upload", &headers, Some(form)).expect("an answer");
+        (answer.status, answer.json_or_null()["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let (own, end) = ("http://localhost:1", "\r\n--x--\r\n");
+    let more = "\r\n--x\r\nContent-Disposition: form-data; name=\"more\"\r\n\r\n1\r\n--x--";
+    for (filename, origin, end, expected) in [
+        ("e.snap", "https://evil.example", end, (401, "unauthenticated")),
+        ("e.snap", own, "\r\n--x", (400, "bad_multipart")),
+        ("e.snap", own, more, (400, "unknown_part")),
+        ("../e.snap", own, end, (400, "invalid")),
+        ("a.snap", own, end, (409, "backup_exists")),
+        ("e.snap", own, end, (204, "")),
+    ] {
+        let (status, code) = send(&mut client, origin, &form(filename, end));
+        assert_eq!((status, &*code), expected, "{filename} {origin} {end:?}");
+        assert_eq!(spooled(&server), 0);
+    }
+    assert_eq!(s3.kept().objects["one/e.snap"], bytes);
+
     let (whole, told) = command(&["verify", &s3.url("one/a.snap")]);
     assert!(whole == Some(0) && told.contains("1 records in"), "{told}");
     s3.kept().objects.insert("one/cut.snap".to_owned(), bytes[..bytes.len() - 1].to_vec());

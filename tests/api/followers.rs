@@ -451,3 +451,29 @@ fn only_a_superuser_asks_for_the_log_and_a_follower_needs_a_good_key() {
     let refused = Client::new(follower.server.address).get(NOTES).expect("an answer");
     assert_eq!((refused.status, refused.json()["code"].clone()), (503, "bootstrapping".into()), "{}", refused.text());
 }
+
+/// By the settings that each of them has for proxies, and by nothing that a client says.
+#[test]
+fn a_primary_that_trusts_its_follower_is_told_who_asked_there() {
+    let at = address();
+    let first = Node::primary(at);
+    let (key, kept) = (first.key.clone(), first.stop());
+    let trusts = |settings: &mut Settings| settings.trusted_proxies = vec!["127.0.0.1".to_owned()];
+    let mut primary = Node::start(kept, at, Some(&key), trusts);
+    for (trusted, expected) in [(true, "198.51.100.7"), (false, "127.0.0.1")] {
+        let url = primary.url();
+        let mut follower = Node::start(folder(), address(), Some(&key), |settings| {
+            settings.follow = Some(url);
+            if trusted {
+                trusts(settings);
+            }
+        });
+        level(&mut primary, &mut follower);
+        let id = format!("asked-{trusted}");
+        let headers = [("x-forwarded-for", "198.51.100.7"), ("x-request-id", &*id)];
+        let refused = follower.ask("POST", NOTES, &headers, Some(r#"{"id":"no id"}"#));
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        let lines = primary.get(&format!("/api/logs?filter=data.requestId%3D'{id}'")).json();
+        assert_eq!(lines["items"][0]["data"]["userIP"], expected, "{lines}");
+    }
+}

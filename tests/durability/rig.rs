@@ -474,7 +474,7 @@ pub(crate) fn compact(parts: &mut Parts) -> Result<bool, Kind> {
 
 /// A look at a part of everything. What a crash left behind is no damage.
 fn scrub(parts: &mut Parts) -> Result<(), Kind> {
-    parts.keeper.scrub();
+    parts.keeper.scrub(&|| false);
     parts.applier.scrub(128 << 10);
     if parts.applier.is_damaged() { Err(Kind::Damaged) } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 //! Running for weeks: the log goes only where a snapshot holds what was in it, files that have grown shrink again, and
 //! damage is found before it is met.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,15 +191,38 @@ fn damage_in_the_snapshot_and_in_old_segments_is_found_and_the_snapshot_replaced
     let mut core = trimmed();
     settle(&mut core);
     let snapshot = core.keeper.snapshot().unwrap();
-    while !core.keeper.scrub() {}
+    while !core.keeper.scrub(&|| false) {}
     assert_eq!(core.keeper.snapshot(), Some(snapshot), "all is well");
     flip(&core.disk, SNAPSHOT, len(&core.disk, SNAPSHOT) / 2);
-    while !core.keeper.scrub() {}
+    while !core.keeper.scrub(&|| false) {}
     assert_eq!(core.keeper.snapshot(), None);
     overwrite(&mut core, 1_000);
     settle(&mut core);
     assert!(core.keeper.snapshot().is_some_and(|now| now.seq > snapshot.seq));
     core::local::verify(&core.disk, Path::new(DIR)).unwrap();
+}
+
+#[test]
+fn a_stop_ends_the_reading_of_a_snapshot_and_nothing_is_said_of_it() {
+    let mut core = trimmed();
+    settle(&mut core);
+    let snapshot = core.keeper.snapshot().unwrap();
+    // Whichever segment it is at, and then at every piece of the snapshot.
+    let asked = Cell::new(0);
+    let pieces = len(&core.disk, SNAPSHOT).div_ceil(256 << 10);
+    for stops_at in 0..=pieces {
+        asked.set(0);
+        let ends = || asked.replace(asked.get() + 1) == stops_at;
+        for _ in 0..1_000 {
+            let over = core.keeper.scrub(&ends);
+            assert!(!over || asked.get() != stops_at + 1, "a round that was cut short is none");
+            if asked.get() > stops_at {
+                break;
+            }
+        }
+        assert_eq!(asked.get(), stops_at + 1, "it asks, and reads no further");
+        assert_eq!(core.keeper.snapshot(), Some(snapshot));
+    }
 }
 
 #[test]

@@ -203,7 +203,10 @@ fn request_body(body: &str, of: Option<&Described>) -> Json {
         return json!({"required": true, "content": {"application/x-ndjson": text, "text/csv": text}});
     }
     if name == "file" {
-        return json!({"required": true, "content": {"application/octet-stream": {}}});
+        let form = json!({"type": "object", "required": ["file"], "additionalProperties": false,
+            "properties": {"file": {"type": "string", "format": "binary"}}});
+        let content = json!({"application/octet-stream": {}, "multipart/form-data": {"schema": form}});
+        return json!({"required": true, "content": content});
     }
     let schema = match (name, of) {
         ("create" | "patch", Some(of)) => part(of, name),
