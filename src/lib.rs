@@ -24,6 +24,7 @@
 //! What changes flows on by the log alone: a consumer ([`core::Consumer`]) reads it at its own pace. [`live`] is one, for all
 //! who listen: each change is judged once for those who see the same, and a listener that is slow goes on from the log.
 //! [`handlers`] are others, one for each record of `_handlers`: they write what is derived, send webhooks, drop what is kept.
+//! [`jobs`] deal with all records of a collection, in chunks, when they are due.
 //! [`search`] is one more, for the words of all collections that are searched.
 //!
 //! A follower ([`replica`]) logs the frames of its primary as they are, and from there all is the same: the same effects,
@@ -41,12 +42,12 @@
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] [`journal`] [`outbound`] | frames and segments · layers, indexes, the redb base, queries, aggregates, snapshots · lines about requests · connections to others, a Redis among them; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
-//! | 4 flows | [`live`] [`handlers`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · the same log on another server · snapshots and the log in files, and folders made of them · the indexes of words, kept with the log |
+//! | 4 flows | [`live`] [`handlers`] [`jobs`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · what is done with many records by those of `_jobs` · the same log on another server · snapshots and the log in files, and folders made of them · the indexes of words, kept with the log |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those, in memory and shared |
 //! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop, TLS · the admin page's files |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
-//! Floor 4 is what consumes the log; jobs have their place there.
+//! Floor 4 is what consumes the log, and what goes on by itself.
 //!
 //! # Invariants
 //!
@@ -68,6 +69,8 @@
 //!   the moment it is sent (`service::listen`); nothing waits for a listener.
 //! - A handler's place in the log moves by entries of the log: what a `collection` handler writes is in the same one, so it
 //!   is written once; what a webhook sends is sent at least once, with the same id each time. No write waits for a handler.
+//! - What a run of a job writes and how far it has come are one entry, on condition of the run's version: each record is dealt
+//!   with once, whoever goes on with the run. A job has one run at once, and a time of its schedule one run, ever.
 //! - A server logs what it decided, or what its primary logged, never both at one time; which of them is the writer's alone
 //!   to change, and each change of the primary begins an epoch. What is answered is a state that the primary had.
 //! - A search index is derived: it goes with its position in one commit, and is filled anew from the state wherever it is
@@ -94,6 +97,7 @@ pub mod error;
 pub mod handlers;
 pub mod http;
 pub mod id;
+pub mod jobs;
 pub mod journal;
 pub mod limits;
 pub mod live;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 mod handlers;
 mod http2;
+mod jobs;
 mod replicas;
 mod search;
 mod tls;
 
 pub use handlers::*;
 pub use http2::*;
+pub use jobs::*;
 pub use replicas::*;
 pub use search::*;
 pub use tls::*;

@@ -21,6 +21,8 @@ mod edge;
 mod followers;
 #[path = "api/hostile.rs"]
 mod hostile;
+#[path = "api/jobs.rs"]
+mod jobs;
 #[path = "api/leaks.rs"]
 mod leaks;
 #[path = "api/live.rs"]

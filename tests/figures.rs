@@ -143,6 +143,12 @@ const FIGURES: &[Figure] = &[
         unit: "kills",
         sizes: [10, 100, 500],
     },
+    Figure {
+        name: "J1",
+        what: "`kill -9` while runs of jobs write and send, and clients write to the same records: a record that a run wrote to twice or not at all, a chunk that was not sent, or came as another",
+        unit: "kills",
+        sizes: [8, 40, 200],
+    },
 ];
 
 const BEGIN: &str = "<!-- figures: written by `bash tests/run --write-readme` -->\n";

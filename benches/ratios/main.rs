@@ -17,6 +17,7 @@ mod handlers;
 mod hello;
 mod histogram;
 mod imports;
+mod jobs;
 mod lists;
 mod live;
 mod load;
@@ -78,6 +79,7 @@ const ALL: &[(&str, Run)] = &[
     ("lists", lists::large),
     ("queries", queries::large),
     ("stalls", stalls::large),
+    ("jobs", jobs::run),
     ("builds", builds::run),
     ("imports", imports::run),
     ("followers", followers::run),

@@ -427,6 +427,7 @@ fn frees_space(command: &Command) -> bool {
         | Command::Reshape { .. }
         | Command::Advance(_)
         | Command::Rewind(_)
+        | Command::Work(_)
         | Command::Once(..) => false,
     }
 }

@@ -7,7 +7,7 @@ use crate::id::RecordId;
 use crate::model::command::{Derived, Refusal, Way, Write};
 use crate::model::expr::{Input, Program, Row};
 use crate::model::handler::{Actions, Deed, Handler, Source};
-use crate::model::pipeline;
+use crate::model::pipeline::{self, Body};
 use crate::model::predicate::Sight;
 use crate::model::schema::Collection;
 use crate::model::value::Value;
@@ -159,39 +159,4 @@ fn record_id(value: &Value) -> Result<RecordId> {
     let refused = |message: &str| Error::invalid("the change gives no record").fault("key", "bad_id", message);
     let text = text.ok_or_else(|| refused("its expression gives no text"))?;
     RecordId::new(&text).map_err(|error| refused(error.message()))
-}
-
-/// A JSON object in the making. Names of fields need no escape.
-struct Body(Vec<u8>);
-
-impl Default for Body {
-    fn default() -> Body {
-        Body(b"{".to_vec())
-    }
-}
-
-impl Body {
-    fn put(&mut self, name: &str, behind: &str, value: &Value) {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        self.0.push(b'"');
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.extend_from_slice(behind.as_bytes());
-        self.0.extend_from_slice(b"\":");
-        pipeline::write_value(value, &mut self.0);
-    }
-
-    fn put_way(&mut self, name: &str, way: Way, value: &Value) {
-        match way {
-            Way::Add => self.put(name, "+", value),
-            Way::Prepend => self.put(&format!("+{name}"), "", value),
-            Way::Take => self.put(name, "-", value),
-        }
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.0.push(b'}');
-        self.0
-    }
 }

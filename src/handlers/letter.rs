@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::derive::action;
-use super::webhook::message::Message;
 use super::{Means, named};
 use crate::core::{Changed, Published, What};
 use crate::error::{Error, Result};
@@ -16,6 +15,7 @@ use crate::model::command::{Derived, Write};
 use crate::model::handler::DEAD_LETTERS;
 use crate::model::pipeline;
 use crate::model::schema::Collection;
+use crate::outbound::webhook::Message;
 use crate::state;
 use crate::time::Millis;
 

@@ -19,7 +19,7 @@ mod letter;
 mod passed;
 #[cfg(test)]
 mod tests;
-pub mod webhook;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,9 +43,9 @@ use crate::state;
 use crate::time::Millis;
 
 use crate::outbound::Dialer;
+use crate::outbound::webhook::backoff::Pauses;
+use crate::outbound::webhook::{Failure, Message, Sender};
 use feeder::{Feeder, TICK};
-use webhook::backoff::Pauses;
-use webhook::{Failure, Message};
 
 /// What handlers work with that is not theirs to make.
 #[derive(Debug)]
@@ -235,7 +235,8 @@ impl Handlers {
         let Deed::Webhook(webhook) = Handler::read(&view.schema, own, &record.fields).map_err(faulty)?.deed else {
             return Err(Error::new(Kind::Unprocessable, "the handler is no webhook"));
         };
-        let sent = webhook::send_once(webhook, self.means.dialer.clone(), message, self.core.clock().now()).await;
+        let sent =
+            Sender::new(webhook, self.means.dialer.clone()).send(message, self.core.clock().now().seconds()).await;
         sent.map_err(|Failure { message, .. }| Error::new(Kind::Unavailable, message).code("not_delivered"))
     }
 }

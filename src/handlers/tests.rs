@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::webhook::backoff::Pauses;
 use super::{Handlers, Invalidate, Means};
 use crate::core::{self, Core, Threads};
 use crate::disk::Disk;
@@ -20,6 +19,7 @@ use crate::model::handler::{self, DEAD_LETTERS, HANDLERS};
 use crate::model::pipeline;
 use crate::model::record::Record;
 use crate::outbound::Dialer;
+use crate::outbound::webhook::backoff::Pauses;
 use crate::state;
 use crate::time::{Clock, Millis};
 

@@ -109,12 +109,16 @@ pub(super) async fn download(State(app): State<App>, request: Request) -> Result
     let (caller, _) = shown(&app, &params, request.extensions(), request.headers())?;
     let key = path_part(request.uri().path(), KEY)?;
     let outgoing = app.service.send_backup(caller, &key).await?;
+    Ok(sent(&key, "application/octet-stream", outgoing))
+}
+
+/// A file on its way, by a name that needs no escape.
+pub(super) fn sent(name: &str, kind: &'static str, outgoing: Outgoing) -> Response {
     let mut response = Response::new(Body::new(Sent { outgoing: Arc::new(outgoing), at: 0, reading: None }));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    // A backup's name needs no escape.
-    headers.insert(CONTENT_DISPOSITION, text(format!("attachment; filename=\"{key}\"")));
-    Ok(response)
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_DISPOSITION, text(format!("attachment; filename=\"{name}\"")));
+    response
 }
 
 /// `DELETE /api/backups/{key}`

@@ -29,6 +29,7 @@ mod idempotency;
 mod import;
 mod inbound;
 mod inner;
+mod jobs;
 mod logs;
 mod meters;
 mod multipart;

@@ -9,8 +9,8 @@ use crate::error::{Error, Kind};
 use crate::http::problem::Refusal;
 use crate::http::rates::Class;
 use crate::http::{
-    App, aggregate, auth, backups, batch, cache, collections, export, forward, handlers, health, import, logs, meters,
-    openapi, realtime, records, replication, ws,
+    App, aggregate, auth, backups, batch, cache, collections, export, forward, handlers, health, import, jobs, logs,
+    meters, openapi, realtime, records, replication, ws,
 };
 
 /// A path with a method that it takes.
@@ -113,6 +113,11 @@ fn table() -> Vec<Row> {
         (Method::GET, "/api/changes", Reads, get(realtime::changes)),
         (Method::GET, "/api/handlers/{id}/status", Reads, get(handlers::status)),
         (Method::POST, "/api/handlers/{id}/redeliver", Writes, post(handlers::redeliver)),
+        (Method::POST, "/api/jobs/{name}/run", Writes, post(jobs::run)),
+        (Method::POST, "/api/runs/{id}/cancel", Writes, post(jobs::cancel)),
+        (Method::GET, "/api/runs/{id}/file", Servers, get(jobs::file)),
+        (Method::GET, "/api/crons", Reads, get(jobs::crons)),
+        (Method::POST, "/api/crons/{id}", Writes, post(jobs::run_cron)),
         (Method::GET, "/api/backups", Reads, get(backups::list)),
         (Method::POST, "/api/backups", Servers, post(backups::create)),
         (Method::POST, "/api/backups/upload", Servers, post(backups::upload)),

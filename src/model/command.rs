@@ -70,6 +70,8 @@ pub enum Command {
     },
     /// The server's own: a handler has come further in the log, with all that it writes on the way.
     Advance(Box<Advance>),
+    /// The server's own: a run of a job comes further, with all that it writes on the way.
+    Work(Box<Piece>),
     /// A handler goes back in the log, to be given again what lies behind.
     Rewind(Rewind),
     /// Another command, never of this kind, done at most once: so much of its answer is kept in its own entry, and given
@@ -100,6 +102,33 @@ pub struct Rewind {
     pub handler: RecordId,
     /// Where it is then: no further than it was.
     pub to: Mark,
+}
+
+/// A run's way from one of its records to another. Refused as a whole where the run is not what it was, so each record is
+/// dealt with once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    /// Which record of `_runs`.
+    pub run: RecordId,
+    /// The version of it that was read.
+    pub version: Position,
+    /// In the order of the records' ids; each is judged by itself.
+    pub steps: Vec<Step>,
+    /// What is set in the run's record once all of them were decided.
+    pub sets: Vec<(FieldId, Value)>,
+    /// Whether the first that is refused ends the run.
+    pub stops: bool,
+    /// What is set then.
+    pub ends: Vec<(FieldId, Value)>,
+}
+
+/// What a run does with one record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Which.
+    pub id: RecordId,
+    /// What is written, on condition of the version that was looked at; or why nothing can be.
+    pub write: Result<Write, Refusal>,
 }
 
 /// What a handler writes for one change.
@@ -323,6 +352,10 @@ impl Command {
             | Command::Backfill { .. }
             | Command::Rewind(_)
             | Command::Reclaim { .. } => OP_BYTES,
+            Command::Work(piece) => {
+                let steps = piece.steps.iter().filter_map(|step| step.write.as_ref().ok());
+                OP_BYTES + steps.map(|write| write.op.bytes()).sum::<usize>()
+            }
             Command::Advance(advance) => OP_BYTES + advance.writes.iter().map(Derived::bytes).sum::<usize>(),
             Command::Once(_, _, command) => OP_BYTES + command.bytes(),
         }

@@ -15,6 +15,7 @@ pub mod guard;
 pub mod handler;
 pub mod html;
 pub mod index;
+pub mod job;
 pub mod json;
 pub mod lines;
 pub mod look;

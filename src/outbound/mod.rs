@@ -11,6 +11,7 @@ mod dial;
 mod line;
 mod peer;
 pub mod redis;
+pub mod webhook;
 
 pub use dial::Dialer;
 pub use line::{Line, USER_AGENT, host_of, path_of};

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, RecordId};
 use crate::model::expr::Program;
 use crate::model::guard::{Action, Guard, Rows};
+use crate::model::job::RUNS;
 use crate::model::predicate::{Predicate, Request, Sight};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
@@ -238,7 +239,9 @@ fn is_local(host: &[u8]) -> bool {
 /// `Internal` for a stored rule that does not compile, which `definition` excludes.
 fn guard(caller: &Caller, schema: &Schema, collection: &Collection, request: &Arc<Request>) -> Result<Guard> {
     let whole = if caller.is_superuser() {
-        Guard::for_superuser()
+        // How a run is getting on is the server's to say.
+        let is_told = collection.id.is_own() && &*collection.name == RUNS;
+        Guard::for_superuser().narrowed(|action| !is_told || !matches!(action, Action::Create | Action::Update))
     } else {
         let compiled = schema.compiled(collection)?;
         let rows = |action| rows_of(collection.rules.of(action), compiled.rule(action), request);

@@ -33,6 +33,8 @@ pub(super) struct Backups {
     /// One is made, brought or put back at a time.
     places: Places,
     archive: Option<Archive>,
+    /// Between two that the clock makes; 0 for none.
+    hours: u32,
     /// Its thread ends before the core does.
     _clock: Option<ByClock>,
 }
@@ -48,12 +50,36 @@ impl Backups {
             let due = Due { every_ms: i64::from(hours) * 3_600_000, keep: settings.backups_keep };
             ByClock::start(core.clone(), store.clone(), places.clone(), due)
         });
-        Ok(Backups { store, places, archive, _clock: clock.transpose()? })
+        Ok(Backups { store, places, archive, hours, _clock: clock.transpose()? })
     }
 
     /// How far the archive has come, if there is one.
     pub(super) fn archived(&self) -> Option<Archived> {
         self.archive.as_ref().map(Archive::archived)
+    }
+
+    /// How often one is made by the clock, if it is.
+    pub(super) fn hours(&self) -> Option<u32> {
+        (self.hours > 0).then_some(self.hours)
+    }
+
+    /// Begins one as the clock does.
+    ///
+    /// # Errors
+    /// `Unavailable` with code `busy`; `Internal` when the system gives no thread.
+    pub(super) fn make_now(&self, core: &Core) -> Result<()> {
+        let place = self.place()?;
+        let (core, store) = (core.clone(), self.store.clone());
+        let work = move || {
+            let _place = place;
+            let name = name_at(core.clock().now());
+            match store.take(&core, &name, &|| core.is_stopping()) {
+                Ok(made) => tracing::info!(key = made.key, position = %made.position, "a backup is made"),
+                Err(error) => tracing::error!(%error, "no backup could be made"),
+            }
+        };
+        let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(work);
+        thread.map(drop).map_err(|error| Error::internal("no thread for a backup").source(error))
     }
 
     fn place(&self) -> Result<Place> {
@@ -164,7 +190,7 @@ struct Make {
     name: Option<String>,
 }
 
-/// A backup on its way out.
+/// A file on its way out: a backup, or what a run exported.
 #[derive(Debug)]
 pub struct Outgoing {
     file: Arc<dyn DiskFile>,
@@ -173,6 +199,15 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// All of a file.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn of(file: Arc<dyn DiskFile>) -> Result<Outgoing> {
+        let bytes = file.len().map_err(|error| Error::io("a file to be sent", error))?;
+        Ok(Outgoing { file, bytes })
+    }
+
     /// The next bytes behind `at`. Reads the disk.
     ///
     /// # Errors
@@ -180,7 +215,7 @@ impl Outgoing {
     pub fn read(&self, at: u64) -> Result<Bytes> {
         let left = self.bytes.saturating_sub(at).min(limits::SNAPSHOT_PIECE_BYTES as u64);
         let mut bytes = vec![0; left as usize];
-        self.file.read_at(at, &mut bytes).map_err(|error| Error::io("a backup", error))?;
+        self.file.read_at(at, &mut bytes).map_err(|error| Error::io("a file to be sent", error))?;
         Ok(bytes.into())
     }
 }
@@ -277,12 +312,7 @@ impl Service {
     pub async fn send_backup(&self, caller: Caller, key: &str) -> Result<Outgoing> {
         access::superuser(caller)?;
         let (store, key) = (self.0.backups.store.clone(), key.to_owned());
-        blocking(move || {
-            let file = store.open(&key)?;
-            let bytes = file.len().map_err(|error| Error::io("a backup", error))?;
-            Ok(Outgoing { file, bytes })
-        })
-        .await
+        blocking(move || Outgoing::of(store.open(&key)?)).await
     }
 
     /// Room for one from outside.

@@ -8,7 +8,6 @@ use serde_json::{Value as Json, json};
 
 use crate::core::{Core, Published};
 use crate::error::{Error, Kind, Result};
-use crate::handlers::webhook::Message;
 use crate::handlers::{Counts, Invalidate, Means};
 use crate::id::{Mark, RecordId};
 use crate::limits;
@@ -20,6 +19,7 @@ use crate::model::record::Record;
 use crate::model::schema::Collection;
 use crate::model::value::Value;
 use crate::outbound::Dialer;
+use crate::outbound::webhook::Message;
 use crate::service::cache::{Cache, Question};
 use crate::service::lists::ListRequest;
 use crate::service::{Caller, Paging, Service, access, ids};

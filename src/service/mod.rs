@@ -22,6 +22,7 @@ mod fixture;
 pub mod handlers;
 pub mod ids;
 pub mod import;
+pub mod jobs;
 pub mod listen;
 pub mod lists;
 pub mod logs;
@@ -50,6 +51,7 @@ use crate::core::{Core, Published};
 use crate::error::Result;
 use crate::handlers::Handlers;
 use crate::id::Position;
+use crate::jobs::Jobs;
 use crate::limits;
 use crate::live::Bus;
 use crate::model::predicate::{QueryPairs, Request};
@@ -73,6 +75,8 @@ pub struct Service(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// Their threads end before those that they give work to, and before the core.
+    _jobs: Jobs,
     core: Core,
     dev: bool,
     secret: Secret,
@@ -132,16 +136,19 @@ impl Service {
         let cache = Cache::of(&core, settings, &secret)?.map(Arc::new);
         let dialer = Arc::new(Dialer::new(settings.webhook_private_addresses));
         let lists = Arc::new(lists::Kept::new(cache.clone()));
+        let (pool, aggregates) = (ScanPool::start()?, Places::new(limits::AGGREGATES_MAX));
+        let jobs = jobs::means(&core, dialer.clone(), lists.clone(), pool.hands(), aggregates.clone());
         Ok(Service(Arc::new(Inner {
             dev: settings.dev,
             cost: Cost::of(settings.password_memory_kib),
             setup: Setup::default(),
-            pool: ScanPool::start()?,
+            pool,
             passwords: ScanPool::for_passwords()?,
             lists,
             bus: Bus::start(core.clone())?,
             search: Search::start(core.clone())?,
             handlers: Handlers::start(core.clone(), handlers::means(&core, dialer.clone(), cache.clone()))?,
+            _jobs: Jobs::start(core.clone(), jobs)?,
             remotes: aggregate::Remotes::new(dialer),
             cache,
             replication: Replication::start(&core, settings, &secret)?,
@@ -149,7 +156,7 @@ impl Service {
             secret,
             streams: listen::Streams::new(limits::STREAMS_MAX, settings.connections_per_address),
             imports: Places::new(limits::IMPORTS_MAX),
-            aggregates: Places::new(limits::AGGREGATES_MAX),
+            aggregates,
             redeliveries: Places::new(limits::HANDLER_DELIVERIES_MAX),
             exports: Places::new(limits::EXPORTS_MAX),
             running: once::Running::default(),

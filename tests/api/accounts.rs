@@ -174,6 +174,11 @@ GET /api/ws 400 400 400 400 400
 GET /api/changes 200 200 200 200 200
 GET /api/handlers/{id}/status 401 403 403 404 404
 POST /api/handlers/{id}/redeliver 401 403 403 400 400
+POST /api/jobs/{name}/run 401 403 403 404 404
+POST /api/runs/{id}/cancel 401 403 403 404 404
+GET /api/runs/{id}/file 401 403 403 404 404
+GET /api/crons 401 403 403 200 200
+POST /api/crons/{id} 401 403 403 404 404
 GET /api/backups 401 403 403 200 200
 POST /api/backups 401 403 403 204 204
 POST /api/backups/upload 401 403 403 400 400
@@ -304,7 +309,7 @@ fn the_servers_own_collections_stay_as_they_are() {
     let root = root(&mut client);
     fill(&mut client, &root, 0);
     let mut ask = |method: &str, target: &str, body: &str| send(&mut client, &root, method, target, body);
-    for name in ["_superusers", "_apiKeys", "_handlers", "_deadLetters"] {
+    for name in ["_superusers", "_apiKeys", "_handlers", "_deadLetters", "_jobs", "_runs"] {
         let target = format!("/api/collections/{name}");
         for body in [r#"{"listRule":""}"#, r#"{"name":"mine"}"#, r#"{"fields":[{"name":"more","type":"text"}]}"#] {
             let refused = ask("PATCH", &target, body);
@@ -325,7 +330,7 @@ fn the_servers_own_collections_stay_as_they_are() {
     let left = ask("GET", "/api/collections", "").json();
     let names: Vec<&str> =
         left["items"].as_array().expect("items").iter().filter_map(|one| one["name"].as_str()).collect();
-    assert_eq!(names, ["_superusers", "_apiKeys", "_handlers", "_deadLetters"]);
+    assert_eq!(names, ["_superusers", "_apiKeys", "_handlers", "_deadLetters", "_jobs", "_runs"]);
 }
 
 #[test]

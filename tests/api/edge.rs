@@ -297,13 +297,13 @@ fn metrics_tell_what_was_done() {
     );
     assert_eq!(
         (metric(text, "millpond_commands_committed_total"), metric(text, "millpond_commands_refused_total")),
-        // The first four define the server's own collections.
-        (6.0, 1.0)
+        // The first six define the server's own collections.
+        (8.0, 1.0)
     );
     assert!(
         metric(text, "millpond_log_sync_seconds_count") >= 2.0 && metric(text, "millpond_log_sync_seconds_sum") > 0.0
     );
-    assert_eq!(metric(text, "millpond_batch_commands_sum"), 7.0);
+    assert_eq!(metric(text, "millpond_batch_commands_sum"), 9.0);
     assert_eq!(metric(text, "millpond_position"), server.core.view().position.seq.0 as f64);
     for name in ["log_bytes", "base_bytes", "collections"] {
         assert!(metric(text, &format!("millpond_{name}")) > 0.0, "{name}");

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use millpond::config::Settings;
-use millpond::handlers::webhook::sign::signature;
 use millpond::model::handler::Secret;
+use millpond::outbound::webhook::sign::signature;
 use serde_json::{Value, json};
 
 use crate::support::http::{Answer, Client};

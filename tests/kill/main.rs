@@ -12,6 +12,7 @@ mod damage;
 mod exits;
 mod followers;
 mod handlers;
+mod jobs;
 mod load;
 mod search;
 mod server;

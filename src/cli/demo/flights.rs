@@ -5,10 +5,24 @@ use serde_json::{Map, Value, json};
 use super::{Filling, Records, parse};
 use crate::error::{Error, Result};
 use crate::id::RecordId;
+use crate::model::job::JOBS;
 
 const COLLECTIONS: &str = include_str!("../../../data/flights/collections.json");
 const AIRPORTS: &str = include_str!("../../../data/flights/airports.csv");
+const REPORT: &str = include_str!("../../../data/flights/report.json");
 const FLIGHTS: &str = include_str!("../../../data/flights/flights-20k.json");
+
+/// A report of delays by airports, and the job that makes it every day.
+pub(super) fn report() -> Result<Filling> {
+    #[derive(serde::Deserialize)]
+    struct Report {
+        collection: Value,
+        job: Map<String, Value>,
+    }
+    let Report { collection, job } = parse(REPORT)?;
+    let id = RecordId::new(job["name"].as_str().unwrap_or_default())?;
+    Ok(Filling { collections: vec![collection], records: vec![(JOBS.to_owned(), vec![(id, job)])] })
+}
 
 /// Airports before the flights that point at them.
 pub(super) fn filling() -> Result<Filling> {

@@ -58,7 +58,7 @@ fn load(core: &Core) -> Result<usize> {
         .map_err(|error| Error::internal("no runtime").source(error))?;
     runtime.block_on(async {
         let mut created = 0;
-        for filling in [flights::filling()?, shop::filling()?] {
+        for filling in [flights::filling()?, shop::filling()?, flights::report()?] {
             for wanted in &filling.collections {
                 define(core, wanted).await?;
             }
@@ -149,6 +149,10 @@ a patch with If-Match: it holds only while nobody else has changed the record
   etag=$(curl -si {records}/f00001 | tr -d '\r' | sed -n 's/^etag: //Ip')
   curl -si -X PATCH {records}/f00001 -H 'Content-Type: application/json' -H "If-Match: $etag" -d '{{"note":"checked"}}'
   curl -si -X PATCH {records}/f00001 -H 'Content-Type: application/json' -H "If-Match: $etag" -d '{{"note":"too late"}}'
+
+a job: the report of delays by airport, made now and every morning, and the worst of it
+  curl -s -X POST {origin}/api/jobs/delays/run
+  curl -s '{origin}/api/collections/delays/records?sort=-mean&perPage=3&expand=airport&fields=airport,flights,late,mean,expand.airport.name'
 
 without a token every caller on this machine is a superuser here; an API key that only reads, and what it may not do
   key=$(curl -s {origin}/api/collections/_apiKeys/records -H 'Content-Type: application/json' -d '{{"name":"reader","actions":["list","view"]}}' | sed -n 's/.*"key":"\([^"]*\)".*/\1/p')

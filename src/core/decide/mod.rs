@@ -10,6 +10,7 @@ mod collections;
 mod enrich;
 mod handlers;
 mod indexes;
+mod jobs;
 mod judge;
 mod load;
 mod once;
@@ -105,6 +106,7 @@ fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
         }
         Command::Advance(advance) => handlers::advance(draft, advance)?,
         Command::Rewind(rewind) => handlers::rewind(draft, rewind)?,
+        Command::Work(piece) => jobs::work(draft, piece)?,
         Command::Once(..) => return Err(Error::internal("a command is to be done once in two ways")),
     }
     indexes::fail_doubled(draft)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::collections::no_collection;
 use super::judge::{keep_unseen, may_change, may_create, may_replace, no_record};
-use super::{Draft, auth, enrich, handlers, reshape, text_bytes, too_many_changes};
+use super::{Draft, auth, enrich, handlers, jobs, reshape, text_bytes, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, FieldId, RecordId};
 use crate::limits;
@@ -230,6 +230,7 @@ fn same_as_sent(collection: &Collection, before: &Fields, after: &Fields) -> boo
 
 fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, mut after: Fields) -> Result<Record> {
     handlers::judge(draft, collection, id, None, &after)?;
+    jobs::judge(draft, collection, id, None, &mut after)?;
     check_record(draft, collection, id, None, &after)?;
     reshape::follow(draft, collection, id, None, &mut after)?;
     let record = Record { id: id.clone(), version: draft.position, fields: after.clone() };
@@ -243,8 +244,14 @@ fn insert(draft: &mut Draft<'_>, collection: &Collection, id: &RecordId, mut aft
     Ok(record)
 }
 
-fn update(draft: &mut Draft<'_>, collection: &Collection, before: Record, mut after: Fields) -> Result<Record> {
+pub(super) fn update(
+    draft: &mut Draft<'_>,
+    collection: &Collection,
+    before: Record,
+    mut after: Fields,
+) -> Result<Record> {
     handlers::judge(draft, collection, &before.id, Some(&before.fields), &after)?;
+    jobs::judge(draft, collection, &before.id, Some(&before.fields), &mut after)?;
     check_record(draft, collection, &before.id, Some(&before.fields), &after)?;
     reshape::follow(draft, collection, &before.id, Some(&before.fields), &mut after)?;
     draft.push(Change::Updated {
@@ -283,6 +290,7 @@ pub(super) fn fell(draft: &mut Draft<'_>, fall: &mut Fall<'_>) -> Result<()> {
         let target = draft.schema.get(target).ok_or_else(no_collection)?.clone();
         // As it is now: a relation of it may have been emptied since it was doomed.
         let record = existing(draft, &target, &id)?;
+        jobs::may_go(draft, &target, &id, &record.fields)?;
         draft.push(Change::Deleted {
             collection: target.id,
             generation: target.generation,

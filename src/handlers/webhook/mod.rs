@@ -2,21 +2,15 @@
 //! once, until it is answered with 2xx or given up.
 //!
 //! What is read of the log and not delivered lies in a `window`; a message is made when it is read (`message`), sent by
-//! tasks on a runtime that all webhooks share (`send`, over [`crate::outbound`]), and tried again after pauses (`backoff`). The cursor
+//! tasks on a runtime that all webhooks share (by [`crate::outbound::webhook`]), and tried again after pauses. The cursor
 //! follows behind the oldest that is not delivered, at most a few times a second.
 //!
 //! Invariants: at least once: what is delivered beyond the cursor is known here alone, so a restart sends it again, with
 //! the same id: all that was delivered behind the oldest that is still tried, which may be a day's. While the window is
 //! full nothing is read: no write and no other handler ever waits for a receiver. The pauses of a message begin anew with a restart, so they may last longer than a day then.
 
-pub mod backoff;
 pub(super) mod message;
-mod send;
-pub mod sign;
 mod window;
-
-pub use message::Message;
-pub use send::Failure;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,27 +30,13 @@ use crate::log::Logged;
 use crate::model::command::{Command, Condition, Rewind, Write};
 use crate::model::handler::{HANDLERS, Webhook};
 use crate::model::pipeline;
-use crate::outbound::Dialer;
+use crate::outbound::webhook::{Failure, Message, Sender};
 use crate::time::Millis;
 
-use send::Sender;
 use window::Window;
 
 /// Pause before a cursor is logged again that could not be.
 const CURSOR_RETRY: Duration = Duration::from_secs(1);
-
-/// Sends a message once, for whoever asks for it.
-///
-/// # Errors
-/// As a delivery.
-pub(super) async fn send_once(
-    webhook: Webhook,
-    dialer: Arc<Dialer>,
-    message: &Message,
-    now: Millis,
-) -> Result<(), Failure> {
-    Sender::new(webhook, dialer).send(message, now.seconds()).await
-}
 
 /// Until something ends it.
 pub(super) fn follow(feeder: &Feeder, webhook: Webhook, standing: Standing, consumer: Consumer) -> Result<(), Over> {
@@ -232,7 +212,7 @@ impl Run<'_> {
         };
         let view = &self.standing.view;
         let made = wants(&self.standing.handler, view, changed, change)
-            .and_then(|wanted| wanted.map(|_| Message::of(&self.feeder.id, view, changed, change)).transpose());
+            .and_then(|wanted| wanted.map(|_| message::message(&self.feeder.id, view, changed, change)).transpose());
         match made {
             Ok(None) => self.window.pass(mark),
             Ok(Some(message)) => {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::handlers::letter::Letter;
-use crate::handlers::webhook::message::Message;
 use crate::id::{CollectionId, Mark, RecordId};
 use crate::limits;
+use crate::outbound::webhook::Message;
 use crate::time::Millis;
 
 /// Whose deliveries keep their order.
@@ -270,12 +270,16 @@ mod tests {
         Mark::from(Position { seq: Seq(seq), ..Position::default() })
     }
 
+    fn message(number: u64) -> Message {
+        Message { id: format!("msg_{number}"), body: bytes::Bytes::from_static(b"{}"), time: Millis(number as i64) }
+    }
+
     fn lane(record: u64) -> Lane {
         (CollectionId(1), RecordId::new(&format!("r{record}")).unwrap())
     }
 
     fn put(window: &mut Window, seq: u64, record: u64, now: Instant) {
-        window.put(mark(seq), lane(record), Arc::new(Message::for_tests(seq)), now);
+        window.put(mark(seq), lane(record), Arc::new(message(seq)), now);
     }
 
     fn begin(window: &mut Window, now: Instant) -> Vec<u64> {

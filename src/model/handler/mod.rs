@@ -10,8 +10,8 @@
 
 mod circle;
 mod own;
-mod read;
-mod webhook;
+pub(in crate::model) mod read;
+pub(in crate::model) mod webhook;
 
 pub use circle::{Edge, circle};
 pub use own::{DEAD_LETTERS, HANDLERS, definitions};

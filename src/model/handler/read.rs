@@ -19,25 +19,25 @@ const PARTICULAR: [(&str, &[&str]); 3] = [
     ("cache", &["patterns"]),
 ];
 
-/// A record of `_handlers`, by the names of its fields.
+/// A record of one of the server's own collections, by the names of its fields.
 #[derive(Clone, Copy)]
-pub(super) struct Stored<'a> {
-    own: &'a Collection,
-    fields: &'a Fields,
+pub(in crate::model) struct Stored<'a> {
+    pub(in crate::model) own: &'a Collection,
+    pub(in crate::model) fields: &'a Fields,
 }
 
 impl<'a> Stored<'a> {
-    pub(super) fn get(self, name: &str) -> &'a Value {
+    pub(in crate::model) fn get(self, name: &str) -> &'a Value {
         self.own.field(name).map_or(&NULL, |field| self.fields.get(field.id))
     }
 
     /// A text that is not empty.
-    pub(super) fn text(self, name: &str) -> Option<&'a str> {
+    pub(in crate::model) fn text(self, name: &str) -> Option<&'a str> {
         self.get(name).as_text().filter(|text| !text.is_empty())
     }
 
     /// What a `json` field holds; it was well-formed when it was stored.
-    pub(super) fn json(self, name: &str) -> Option<Json> {
+    pub(in crate::model) fn json(self, name: &str) -> Option<Json> {
         match self.get(name) {
             Value::Json(text) => serde_json::from_str(text).ok(),
             _ => None,
@@ -70,7 +70,7 @@ impl Handler {
             })
             .collect();
         let deed = match kind {
-            "webhook" => webhook::read(stored, &mut faults).map(Deed::Webhook),
+            "webhook" => webhook::Said::by(stored).read(&mut faults).map(Deed::Webhook),
             "collection" => writing(schema, stored, &collections, &mut sources, &mut faults).map(Deed::Collection),
             _ => Some(Deed::Cache(patterns(stored, &mut faults))),
         };
@@ -145,14 +145,14 @@ fn sources<'a>(schema: &'a Schema, stored: Stored<'_>, faults: &mut Faults) -> V
 }
 
 /// By name only: what a handler names stays what it is when collections come and go.
-fn named<'a>(schema: &'a Schema, name: &str) -> Option<&'a Collection> {
+pub(in crate::model) fn named<'a>(schema: &'a Schema, name: &str) -> Option<&'a Collection> {
     schema.find(name).map(|found| &**found).filter(|found| *found.name == *name)
 }
 
-type Compile = fn(Scope<'_>, &str) -> Result<Program, Fault>;
+pub(in crate::model) type Compile = fn(Scope<'_>, &str) -> Result<Program, Fault>;
 
-/// Compiles an expression of a handler for one of its collections.
-fn expression(
+/// Compiles an expression of a handler, or a job, for one of its collections.
+pub(in crate::model) fn expression(
     schema: &Schema,
     collection: &Collection,
     path: &str,
@@ -163,7 +163,7 @@ fn expression(
     let scope = Scope { schema, collection, callers: schema.callers(), sees_hidden: true };
     let compiled = compile(scope, text).and_then(|program| {
         if program.uses().request {
-            return Err(Fault::new(0, "a handler sees changes, and none of the requests that made them"));
+            return Err(Fault::new(0, "it is carried out for no request: there is nothing of one to look at"));
         }
         Ok(program)
     });
@@ -176,7 +176,7 @@ fn expression(
     }
 }
 
-fn flawed(collection: &Collection, path: &str, fault: &Fault, faults: &mut Faults) {
+pub(in crate::model) fn flawed(collection: &Collection, path: &str, fault: &Fault, faults: &mut Faults) {
     let message = format!("column {}: {} (of {})", fault.at + 1, fault.message, collection.name);
     faults.add(path, "bad_expression", message);
 }
@@ -252,7 +252,12 @@ fn target<'a>(schema: &'a Schema, stored: Stored<'_>, faults: &mut Faults) -> Op
 }
 
 /// What a key of `set` names: a field, `field+`, `+field` or `field-`.
-fn field<'a>(target: &'a Collection, name: &str, path: &str, faults: &mut Faults) -> Option<(&'a Field, Option<Way>)> {
+pub(in crate::model) fn field<'a>(
+    target: &'a Collection,
+    name: &str,
+    path: &str,
+    faults: &mut Faults,
+) -> Option<(&'a Field, Option<Way>)> {
     let (plain, way) = match (name.strip_suffix('+'), name.strip_prefix('+'), name.strip_suffix('-')) {
         (Some(plain), ..) => (plain, Some(Way::Add)),
         (_, Some(plain), _) => (plain, Some(Way::Prepend)),
@@ -273,7 +278,7 @@ fn field<'a>(target: &'a Collection, name: &str, path: &str, faults: &mut Faults
 }
 
 /// Whether a value of that type goes into the field.
-fn takes(field: &Field, way: Option<Way>, is: Type) -> bool {
+pub(in crate::model) fn takes(field: &Field, way: Option<Way>, is: Type) -> bool {
     let one_of_list = way.is_some() && field.kind.is_list() && is.many == Many::One;
     fits(&field.kind, is) || one_of_list && matches!(is.of, Scalar::Text | Scalar::Any)
 }

@@ -1,4 +1,4 @@
-//! What a handler of kind `webhook` says of where and how it sends.
+//! What a handler of kind `webhook`, or a job, says of where and how it sends.
 //!
 //! Whether an address may be connected to is not judged here but when it is connected to: a name may come to mean another.
 
@@ -26,72 +26,96 @@ const RESERVED: [&str; 12] = [
     "proxy-connection",
 ];
 
-/// Reads a handler's `url`, `secret`, `headers` and `timeout`; `None` only with a fault.
-pub(super) fn read(stored: Stored<'_>, faults: &mut Faults) -> Option<Webhook> {
-    let url = url(stored, faults);
-    let secret = secret(stored, faults);
-    let headers = headers(stored, faults);
-    let timeout_seconds = match stored.get("timeout") {
-        Value::Int(seconds) => u64::try_from(*seconds).unwrap_or(limits::HANDLER_TIMEOUT_SECONDS),
-        _ => limits::HANDLER_TIMEOUT_SECONDS,
-    };
-    Some(Webhook { url: url?, secret: secret?, headers, timeout_seconds })
+/// What a definition says of a webhook.
+#[derive(Debug, Default)]
+pub(in crate::model) struct Said<'a> {
+    /// Before the names of what has faults: `task.webhook.`.
+    pub(in crate::model) path: &'a str,
+    pub(in crate::model) url: Option<&'a str>,
+    pub(in crate::model) secret: Option<&'a str>,
+    pub(in crate::model) headers: Option<Json>,
+    pub(in crate::model) timeout_seconds: Option<u64>,
 }
 
-fn url(stored: Stored<'_>, faults: &mut Faults) -> Option<url::Url> {
-    let Some(text) = stored.text("url") else {
-        faults.add("url", "required", "is where changes are sent");
-        return None;
-    };
-    match url::Url::parse(text) {
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            faults.add("url", "invalid", "has no user and no password: send an authorization header");
-        }
-        Ok(url) if url.fragment().is_some() => faults.add("url", "invalid", "has no fragment: it would not be sent"),
-        Ok(url) => return Some(url),
-        // Its field takes nothing but http and https, with a host.
-        Err(error) => faults.add("url", "invalid", error.to_string()),
+impl<'a> Said<'a> {
+    /// Of a record of `_handlers`.
+    pub(super) fn by(stored: Stored<'a>) -> Said<'a> {
+        let timeout_seconds = match stored.get("timeout") {
+            Value::Int(seconds) => u64::try_from(*seconds).ok(),
+            _ => None,
+        };
+        let (url, secret) = (stored.text("url"), stored.text("secret"));
+        Said { path: "", url, secret, headers: stored.json("headers"), timeout_seconds }
     }
-    None
-}
 
-fn secret(stored: Stored<'_>, faults: &mut Faults) -> Option<Secret> {
-    let Some(text) = stored.text("secret") else {
-        faults.add("secret", "required", "signs what is sent: whsec_ and the base64 of 24 to 64 random bytes");
-        return None;
-    };
-    let secret = Secret::read(text);
-    if secret.is_none() {
-        faults.add("secret", "invalid", "is whsec_ and the base64 of 24 to 64 bytes");
+    /// `None` only with a fault.
+    pub(in crate::model) fn read(self, faults: &mut Faults) -> Option<Webhook> {
+        let (url, secret) = (self.url(faults), self.secret(faults));
+        let headers = self.headers(faults);
+        let timeout_seconds = self.timeout_seconds.unwrap_or(limits::HANDLER_TIMEOUT_SECONDS);
+        Some(Webhook { url: url?, secret: secret?, headers, timeout_seconds })
     }
-    secret
-}
 
-fn headers(stored: Stored<'_>, faults: &mut Faults) -> Vec<(Box<str>, Box<str>)> {
-    let object = match stored.json("headers") {
-        None if stored.get("headers").is_null() => return Vec::new(),
-        Some(Json::Object(object)) if object.len() <= limits::HANDLER_HEADERS_MAX => object,
-        _ => {
-            let message = format!("is an object of at most {} texts by their names", limits::HANDLER_HEADERS_MAX);
-            faults.add("headers", "invalid", message);
-            return Vec::new();
+    fn url(&self, faults: &mut Faults) -> Option<url::Url> {
+        let path = format!("{}url", self.path);
+        let Some(text) = self.url else {
+            faults.add(path, "required", "is where messages are sent");
+            return None;
+        };
+        match url::Url::parse(text) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+                faults.add(path, "invalid", "begins with http:// or https:// and names a host");
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                faults.add(path, "invalid", "has no user and no password: send an authorization header");
+            }
+            Ok(url) if url.fragment().is_some() => {
+                faults.add(path, "invalid", "has no fragment: it would not be sent");
+            }
+            Ok(url) => return Some(url),
+            Err(error) => faults.add(path, "invalid", error.to_string()),
         }
-    };
-    let mut headers = Vec::with_capacity(object.len());
-    for (name, value) in &object {
-        let path = format!("headers.{name}");
-        let lower = name.to_ascii_lowercase();
-        if !is_token(name) {
-            faults.add(path, "invalid", "is no name of a header");
-        } else if RESERVED.contains(&&*lower) || lower.starts_with("webhook-") {
-            faults.add(path, "not_here", "is a header of the server's own");
-        } else if let Some(value) = value.as_str().filter(|value| is_value(value)) {
-            headers.push((lower.into(), value.into()));
-        } else {
-            faults.add(path, "invalid", "is a text of visible ASCII characters and spaces");
-        }
+        None
     }
-    headers
+
+    fn secret(&self, faults: &mut Faults) -> Option<Secret> {
+        let Some(text) = self.secret else {
+            faults.add("secret", "required", "signs what is sent: whsec_ and the base64 of 24 to 64 random bytes");
+            return None;
+        };
+        let secret = Secret::read(text);
+        if secret.is_none() {
+            faults.add("secret", "invalid", "is whsec_ and the base64 of 24 to 64 bytes");
+        }
+        secret
+    }
+
+    fn headers(&self, faults: &mut Faults) -> Vec<(Box<str>, Box<str>)> {
+        let object = match &self.headers {
+            None | Some(Json::Null) => return Vec::new(),
+            Some(Json::Object(object)) if object.len() <= limits::HANDLER_HEADERS_MAX => object,
+            Some(_) => {
+                let message = format!("is an object of at most {} texts by their names", limits::HANDLER_HEADERS_MAX);
+                faults.add(format!("{}headers", self.path), "invalid", message);
+                return Vec::new();
+            }
+        };
+        let mut headers = Vec::with_capacity(object.len());
+        for (name, value) in object {
+            let path = format!("{}headers.{name}", self.path);
+            let lower = name.to_ascii_lowercase();
+            if !is_token(name) {
+                faults.add(path, "invalid", "is no name of a header");
+            } else if RESERVED.contains(&&*lower) || lower.starts_with("webhook-") {
+                faults.add(path, "not_here", "is a header of the server's own");
+            } else if let Some(value) = value.as_str().filter(|value| is_value(value)) {
+                headers.push((lower.into(), value.into()));
+            } else {
+                faults.add(path, "invalid", "is a text of visible ASCII characters and spaces");
+            }
+        }
+        headers
+    }
 }
 
 /// RFC 9110, section 5.6.2.

@@ -11,6 +11,7 @@
 //! record runs inside the order of writes, in `core::decide`, by [`adjust`], [`Writing`] and [`check`].
 
 mod adjust;
+mod body;
 mod bounds;
 mod cells;
 mod check;
@@ -28,6 +29,7 @@ mod validate;
 mod tests;
 
 pub use adjust::{adjust, adjusted};
+pub use body::Body;
 pub use cells::{Columns, Row, format_header, format_row};
 pub use check::check;
 pub(crate) use check::is_empty;

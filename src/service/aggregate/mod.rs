@@ -12,21 +12,52 @@ mod run;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use crate::core::Published;
 use crate::error::{Error, Result};
 use crate::id::Position;
 use crate::limits;
 use crate::model::aggregate::{Aggregation, Table};
 use crate::service::cache::{Answer, Cache, Found, Looked, Origin, Question};
 use crate::service::import::busy;
+use crate::service::lists::Kept;
+use crate::service::places::Places;
+use crate::service::scan_pool::Hands;
 use crate::service::{Asker, Service};
 pub use remote::HOPS;
 pub(super) use remote::Remotes;
 use resolve::Resolved;
 use run::{Caller, Done, Ended, Run, too_late};
+
+/// What an aggregate of this server's own work comes to, as JSON: carried out on the thread that calls, and on those of the
+/// pool that have nothing to do. `ends` cuts it short.
+///
+/// # Errors
+/// As [`Service::aggregate`].
+pub(super) fn summed(
+    lists: &Arc<Kept>,
+    asker: &Asker,
+    request: Arc<Aggregation>,
+    view: Arc<Published>,
+    (hands, places): (Hands, &Places),
+    ends: Arc<AtomicBool>,
+) -> Result<Vec<u8>> {
+    let place = places.take().ok_or_else(|| busy("aggregates", limits::AGGREGATES_MAX))?;
+    let resolved = Resolved::new(lists, asker, &request, view)?;
+    let (_waiting, over) = Caller::new();
+    let (told, outcome) = oneshot::channel();
+    let deadline = Instant::now() + request.timeout;
+    Run::start(resolved, request, deadline, hands, (over, ends), (told, place));
+    let lost = || Error::internal("an aggregate ended without a word");
+    match outcome.blocking_recv().unwrap_or_else(|_| Err(lost()))? {
+        Ended::Told(done) => Ok(done.body),
+        Ended::Waiting(_) => Err(lost()),
+    }
+}
 
 impl Service {
     /// What an aggregate comes to, as JSON: `{"items": […], "totalItems": N}`, with `partial` also the `errors` of sources that
@@ -73,7 +104,7 @@ impl Service {
         let (asker, asked) = (asker.clone(), request.clone());
         let work = move || {
             let resolved = Resolved::new(&lists, &asker, &asked, core.view())?;
-            Run::start(resolved, asked, deadline, hands, (over, told, place));
+            Run::start(resolved, asked, deadline, hands, (over, Arc::default()), (told, place));
             Ok(())
         };
         let lost = || Error::internal("an aggregate ended without a word");

@@ -35,6 +35,8 @@ pub(super) struct Run {
     held: Held,
     /// Set when nobody waits for it any more.
     over: Arc<AtomicBool>,
+    /// Set when the work that it is a part of is to end.
+    ends: Arc<AtomicBool>,
     sources: Vec<State>,
     work: Mutex<Work>,
     told: Mutex<Option<oneshot::Sender<Result<Ended>>>>,
@@ -119,7 +121,8 @@ impl Run {
         request: Arc<Aggregation>,
         deadline: Instant,
         hands: Hands,
-        (over, told, place): (Arc<AtomicBool>, oneshot::Sender<Result<Ended>>, Place),
+        (over, ends): (Arc<AtomicBool>, Arc<AtomicBool>),
+        (told, place): (oneshot::Sender<Result<Ended>>, Place),
     ) {
         let count = resolved.sources.len();
         // The first is taken first.
@@ -132,6 +135,7 @@ impl Run {
             rows: AtomicUsize::new(limits::QUERY_ROWS_MAX),
             held: Held::default(),
             over,
+            ends,
             sources: (0..count).map(|_| State::default()).collect(),
             work: Mutex::new(Work { left, workers: 0 }),
             told: Mutex::new(Some(told)),
@@ -199,7 +203,7 @@ impl Run {
     }
 
     fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
+        self.over.load(Ordering::Relaxed) || self.ends.load(Ordering::Relaxed)
     }
 
     /// Gives a free thread a worker, if there is something to take.

@@ -1,4 +1,4 @@
-//! The server's own collections, `_superusers` and `_apiKeys` with those of handlers, defined as any other when a server
+//! The server's own collections, `_superusers` and `_apiKeys` with those of handlers and of jobs, defined as any other when a server
 //! starts without them.
 //!
 //! Their rules are null, so only superusers see them and write to them.
@@ -9,6 +9,7 @@ use crate::limits;
 use crate::model::command::Command;
 use crate::model::definition;
 use crate::model::handler;
+use crate::model::job;
 use crate::model::schema::Collection;
 use crate::state;
 
@@ -17,9 +18,10 @@ pub(super) const SUPERUSERS: &str = "_superusers";
 pub(in crate::service) const API_KEYS: &str = "_apiKeys";
 
 /// Their definitions, as a client would give them.
-fn definitions() -> [String; 4] {
+fn definitions() -> [String; 6] {
     let seconds = limits::SUPERUSER_TOKEN_SECONDS;
     let [handlers, dead_letters] = handler::definitions();
+    let [jobs, runs] = job::definitions();
     [
         format!(
             r#"{{"name":"{SUPERUSERS}","type":"auth","authToken":{{"duration":{seconds}}},"fields":[
@@ -42,6 +44,8 @@ fn definitions() -> [String; 4] {
         ),
         handlers,
         dead_letters,
+        jobs,
+        runs,
     ]
 }
 

@@ -270,12 +270,13 @@ fn read_some(
             None if !place.is_long && by_index(view, outlook, number, until, lines)? => None,
             None => {
                 let query = query(outlook);
-                let all = queries::each_behind(&view.stack, &view.schema, &query, place.after.as_ref(), |record| {
-                    if let Some(record) = record {
-                        line(view, outlook, number, record, lines)?;
-                    }
-                    Ok(Instant::now() < until && lines.len() < limits::LIVE_TURN_BYTES)
-                })?;
+                let all =
+                    queries::each_behind(&view.stack, &view.schema, &query, place.after.as_ref(), |_, record| {
+                        if let Some(record) = record {
+                            line(view, outlook, number, record, lines)?;
+                        }
+                        Ok(Instant::now() < until && lines.len() < limits::LIVE_TURN_BYTES)
+                    })?;
                 all.map(|after| Place { number, after: Some(after), is_long: true })
             }
         };

@@ -173,7 +173,7 @@ pub fn each_behind(
     schema: &Schema,
     query: &Query,
     after: Option<&RecordId>,
-    mut go_on: impl FnMut(Option<&Record>) -> Result<bool>,
+    mut go_on: impl FnMut(&RecordId, Option<&Record>) -> Result<bool>,
 ) -> Result<Option<RecordId>> {
     let allowance = Allowance::until(usize::MAX, Instant::now() + limits::QUERY_TIME_MAX);
     let Asked { collection, conditions, .. } = &Asked::new(read, schema, query, &allowance)?;
@@ -187,11 +187,21 @@ pub fn each_behind(
         let id = key::row_id(pair.key())?;
         let stored = ground.stored(id.clone(), pair.value())?;
         let is_match = ground.matches(&stored.record)?;
-        if !go_on(is_match.then_some(&stored.record))? {
+        if !go_on(&stored.record.id, is_match.then_some(&stored.record))? {
             return Ok(Some(id));
         }
     }
     Ok(None)
+}
+
+/// Whether a record is one that a query asks for.
+///
+/// # Errors
+/// As [`each`].
+pub fn is_match(read: &dyn Read, schema: &Schema, query: &Query, record: &Record) -> Result<bool> {
+    let allowance = Allowance::until(usize::MAX, Instant::now() + limits::QUERY_TIME_MAX);
+    let Asked { collection, conditions, .. } = &Asked::new(read, schema, query, &allowance)?;
+    Ground { read, collection, order: &[], conditions, allowance: &allowance }.matches(record)
 }
 
 /// A query against one view.

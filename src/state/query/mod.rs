@@ -17,7 +17,7 @@ mod walk;
 
 pub use among::{Among, among};
 pub(super) use list::Asked;
-pub use list::{Budget, Maker, Page, each, each_behind, list, list_of};
+pub use list::{Budget, Maker, Page, each, each_behind, is_match, list, list_of};
 pub(super) use place::total_order;
 pub use plan::{Order, Plan, Step, Walk};
 pub(super) use plan::{Planner, Stretch, Wanted};

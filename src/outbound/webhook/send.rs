@@ -15,7 +15,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::message::Message;
+use super::Message;
 use super::sign::signature;
 use crate::limits;
 use crate::model::handler::Webhook;
@@ -43,7 +43,7 @@ impl From<String> for Failure {
 
 /// Sends messages to one receiver.
 #[derive(Debug)]
-pub(super) struct Sender {
+pub struct Sender {
     webhook: Webhook,
     dialer: Arc<Dialer>,
     resolving: Arc<Semaphore>,
@@ -51,7 +51,8 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(webhook: Webhook, dialer: Arc<Dialer>) -> Sender {
+    /// To the receiver of a webhook.
+    pub fn new(webhook: Webhook, dialer: Arc<Dialer>) -> Sender {
         Sender { webhook, dialer, resolving: Arc::new(Semaphore::new(1)), idle: Mutex::default() }
     }
 
@@ -59,7 +60,7 @@ impl Sender {
     ///
     /// # Errors
     /// Anything but an answer of the class 2xx in time.
-    pub(super) async fn send(&self, message: &Message, now_s: u64) -> Result<(), Failure> {
+    pub async fn send(&self, message: &Message, now_s: u64) -> Result<(), Failure> {
         let timeout = Duration::from_secs(self.webhook.timeout_seconds);
         let until = tokio::time::Instant::now() + timeout;
         let late = || Failure::from(format!("no answer within {} s", timeout.as_secs()));

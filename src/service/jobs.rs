@@ -1,0 +1,177 @@
+//! Jobs begun and cancelled by hand, and what PocketBase calls crons. Superusers only; what jobs are is records of `_jobs`,
+//! and how they are getting on is records of `_runs`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::{Value as Json, json};
+
+use crate::core::{Core, Published};
+use crate::disk::DiskFile;
+use crate::error::{Error, Kind, Result};
+use crate::id::RecordId;
+use crate::jobs::{Adding, Files, Means, new_run};
+use crate::limits;
+use crate::model::aggregate::Aggregation;
+use crate::model::command::{Command, Committed, Op, Piece, Write, Written};
+use crate::model::job::{JOBS, Job, RUNS};
+use crate::model::mask::Mask;
+use crate::model::pipeline;
+use crate::model::predicate::Request;
+use crate::model::record::Record;
+use crate::model::schema::Collection;
+use crate::model::value::{NULL, Value};
+use crate::outbound::Dialer;
+use crate::service::aggregate::summed;
+use crate::service::backups::Outgoing;
+use crate::service::lists::Kept;
+use crate::service::places::Places;
+use crate::service::scan_pool::Hands;
+use crate::service::{Asker, Caller, Service, access, ids};
+use crate::state;
+
+/// What jobs work with.
+pub(super) fn means(core: &Core, dialer: Arc<Dialer>, lists: Arc<Kept>, hands: Hands, places: Places) -> Means {
+    let core = core.clone();
+    let adding = move |asked: Arc<Aggregation>, ends: Arc<AtomicBool>| {
+        let request = Arc::new(Request::at(core.clock().now()));
+        let asker = Asker { caller: Caller::Superuser, request };
+        summed(&lists, &asker, asked, core.view(), (hands.clone(), &places), ends)
+    };
+    Means { guard: access::for_server(), new_id: ids::record_id, adding: Adding(Arc::new(adding)), dialer }
+}
+
+/// The names of what the server does by the clock itself, as `GET /api/crons` lists them.
+pub const BACKUPS: &str = "__millpondBackups__";
+
+/// Tries to change a run's record against its thread, which changes it too.
+const TRIES: usize = 20;
+
+impl Service {
+    /// Begins a run of a job now: its record.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound`; `Unprocessable` where what the job names is gone; `Conflict` with code
+    /// `run_active` while another is under way.
+    pub async fn run_job(&self, caller: Caller, name: &str) -> Result<Vec<u8>> {
+        access::superuser(caller)?;
+        let view = self.core().view();
+        let (jobs, runs) = own(&view)?;
+        let job = named(&view, jobs, name)?;
+        let read = Job::read(&view.schema, jobs, &job.fields).map_err(|error| {
+            Error::new(Kind::Unprocessable, error.message().to_owned()).faults(error.field_faults().to_vec())
+        })?;
+        let id = ids::record_id(self.core().clock().now())?;
+        let op = Op::Create { id, fields: new_run(runs, &job.id, &read.name, None) };
+        let write = Write { collection: runs.id, schema: runs.version, guard: access::for_server(), op };
+        let committed = self.core().submit(Command::Write(vec![write])).await.map_err(|error| {
+            if error.kind() != Kind::Conflict {
+                return error;
+            }
+            Error::new(Kind::Conflict, "a run of the job is under way").code("run_active")
+        })?;
+        shown(runs, committed)
+    }
+
+    /// Ends a run where it is; what it has done stays. Its record as it is then; of one that has ended, as it is.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound`.
+    pub async fn cancel_run(&self, caller: Caller, id: &str) -> Result<Vec<u8>> {
+        access::superuser(caller)?;
+        let missing = || Error::new(Kind::NotFound, "there is no such run");
+        let id = RecordId::new(id).map_err(|_| missing())?;
+        for _ in 0..TRIES {
+            let view = self.core().view();
+            let (_, runs) = own(&view)?;
+            let run = state::record(&view.stack, runs, &id)?.ok_or_else(missing)?;
+            let field = |name: &str| runs.field(name).map_or(&NULL, |field| run.fields.get(field.id));
+            if !matches!(field("state").as_text(), Some("queued" | "running")) {
+                return Ok(written(runs, &run));
+            }
+            let now = Value::Date(self.core().clock().now());
+            let sets = [("state", Value::text("cancelled")), ("finished", now)];
+            let sets = sets.into_iter().filter_map(|(name, value)| Some((runs.field(name)?.id, value))).collect();
+            let (version, steps, ends) = (run.version, Vec::new(), Vec::new());
+            let piece = Piece { run: id.clone(), version, steps, sets, stops: false, ends };
+            match self.core().submit(Command::Work(Box::new(piece))).await {
+                Err(error) if error.code_str() == "run_moved" => {}
+                committed => return shown(runs, committed?),
+            }
+        }
+        Err(Error::new(Kind::Unavailable, "the run comes along too fast to be cancelled: try it again").code("busy"))
+    }
+
+    /// All that is done by the clock, as PocketBase lists it: `[{"id", "expression"}]`.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; the state's.
+    pub fn crons(&self, caller: Caller) -> Result<Vec<u8>> {
+        access::superuser(caller)?;
+        let view = self.core().view();
+        let (jobs, _) = own(&view)?;
+        let (records, _) = state::next_records(&view.stack, jobs, None, limits::JOBS_MAX, usize::MAX)?;
+        let text = |record: &Record, name: &str| {
+            jobs.field(name).and_then(|field| record.fields.get(field.id).as_text().map(str::to_owned))
+        };
+        let mut crons: Vec<Json> = records
+            .iter()
+            .filter(|record| crate::model::job::is_enabled(jobs, &record.fields))
+            .filter_map(|record| Some(json!({"id": text(record, "name")?, "expression": text(record, "schedule")?})))
+            .collect();
+        if let Some(hours) = self.0.backups.hours() {
+            crons.push(json!({"id": BACKUPS, "expression": format!("@every {hours}h")}));
+        }
+        Ok(Json::from(crons).to_string().into_bytes())
+    }
+
+    /// Does now what is done by the clock; answered when it is begun.
+    ///
+    /// # Errors
+    /// As [`Service::run_job`], and [`Service::make_backup`].
+    pub async fn run_cron(&self, caller: Caller, name: &str) -> Result<()> {
+        if name != BACKUPS {
+            return self.run_job(caller, name).await.map(drop);
+        }
+        access::superuser(caller)?;
+        self.0.backups.make_now(self.core())
+    }
+
+    /// The file that a run exported, with its name.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound`; the disk's.
+    pub fn send_export(&self, caller: Caller, id: &str) -> Result<(String, Outgoing)> {
+        access::superuser(caller)?;
+        let id = RecordId::new(id).map_err(|_| Error::new(Kind::NotFound, "there is no such run"))?;
+        let (name, file): (String, Arc<dyn DiskFile>) = Files::of(self.core()).open(&id)?;
+        Ok((name, Outgoing::of(file)?))
+    }
+}
+
+fn own(view: &Published) -> Result<(&Arc<Collection>, &Arc<Collection>)> {
+    let missing = || Error::internal("the server's own collections are missing");
+    view.schema.find(JOBS).zip(view.schema.find(RUNS)).ok_or_else(missing)
+}
+
+fn named(view: &Published, jobs: &Collection, name: &str) -> Result<Record> {
+    let missing = || Error::new(Kind::NotFound, "there is no such job");
+    let (field, index) = (jobs.field("name"), jobs.indexes.iter().find(|index| &*index.name == "name"));
+    let (field, index) = field.zip(index).ok_or_else(missing)?;
+    let fields = [(field.id, Value::text(name))].into_iter().collect();
+    let id = state::found_by(&view.stack, jobs, index, &fields)?.ok_or_else(missing)?;
+    state::record(&view.stack, jobs, &id)?.ok_or_else(missing)
+}
+
+fn shown(runs: &Collection, committed: Committed) -> Result<Vec<u8>> {
+    match committed.writes.first() {
+        Some(Written::Created(run) | Written::Updated(run)) => Ok(written(runs, run)),
+        _ => Err(Error::internal("a run was not made")),
+    }
+}
+
+fn written(runs: &Collection, run: &Record) -> Vec<u8> {
+    let mut body = Vec::with_capacity(512);
+    pipeline::format_record(runs, run, &Mask::all(true), &mut body);
+    body
+}
