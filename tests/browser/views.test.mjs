@@ -22,6 +22,7 @@ const VIEWS = [
   ["#define/orders?tab=json", "Definition of orders"],
   ["#live", "Live"],
   ["#handlers", "Handlers"],
+  ["#jobs", "Jobs"],
   ["#access", "Users & keys"],
   ["#cache", "Cache"],
   ["#logs", "Logs"],
@@ -69,6 +70,14 @@ before(async () => {
     set: { name: "name", price: "1", kind: "'bread'" },
     enabled: false,
   });
+  await server.api("POST", "/api/collections/_jobs/records", {
+    name: "prices",
+    source: { collection: "products", filter: "price > 3" },
+    task: { aggregate: { group: { kind: "kind" }, values: { mean: "avg(price)" } } },
+    schedule: "0 4 * * SUN",
+    timeZone: "Europe/Copenhagen",
+  });
+  await server.api("POST", "/api/jobs/prices/run");
   await server.api("POST", "/api/collections/_apiKeys/records", {
     name: "reader",
     collections: ["orders"],

@@ -61,6 +61,18 @@ export function replace(element, ...children) {
   return element;
 }
 
+/** Puts elements in the place of those that are there, if these are others; the focus goes to what is called the same. */
+export function arrange(place, elements) {
+  if (elements.length === place.children.length && elements.every((element, at) => element === place.children[at]))
+    return;
+  const focused = place.contains(document.activeElement) ? document.activeElement : null;
+  place.replaceChildren(...elements);
+  if (!focused) return;
+  const called = (element) => element.getAttribute("aria-label") === focused.getAttribute("aria-label");
+  const heir = focused.isConnected ? focused : [...place.querySelectorAll("button, input")].find(called);
+  heir?.focus();
+}
+
 let lastId = 0;
 
 /** An id that no other element has. */

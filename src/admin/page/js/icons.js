@@ -36,6 +36,7 @@ const PATHS = {
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   globe: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18",
   warning: "M12 4l9 16H3zM12 10v4M12 17v.01",
+  clock: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5l3.5 2",
   columns: "M4 5h16v14H4zM9.3 5v14M14.7 5v14",
   text: "M5 6h14M12 6v13M9 19h6",
   editor: "M5 6h14M5 10h9M5 14h14M5 18h9",

@@ -7,6 +7,7 @@ import { dashboardView } from "./views/dashboard.js";
 import { definitionView, newCollectionView } from "./views/definition.js";
 import { followersView } from "./views/followers.js";
 import { handlersView } from "./views/handlers.js";
+import { jobsView } from "./views/jobs.js";
 import { liveView } from "./views/live.js";
 import { logsView } from "./views/logs.js";
 import { recordsView } from "./views/records.js";
@@ -20,6 +21,7 @@ export const routes = [
   ["define/:name", (name) => `Definition of ${name}`, definitionView],
   ["live", "Live", liveView],
   ["handlers", "Handlers", handlersView],
+  ["jobs", "Jobs", jobsView],
   ["access", "Users & keys", accessView],
   ["followers", "Followers", followersView],
   ["backups", "Backups", backupsView],

@@ -12,6 +12,7 @@ import { Refusal } from "./api.js";
 const SYSTEM = [
   ["live", "Live", "stream"],
   ["handlers", "Handlers", "hook"],
+  ["jobs", "Jobs", "clock"],
   ["access", "Users & keys", "users"],
   ["followers", "Followers", "branch", "followers"],
   ["backups", "Backups", "disk", "backups"],

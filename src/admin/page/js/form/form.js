@@ -47,6 +47,7 @@ function hintOf(field, creates) {
  * A form over `definition`; `values` are the stored ones, null for a new record. `schema` is that of a create's body.
  * `shows(name, body)` says which fields are asked for now; `hints` are words below a field; `only` names what is shown;
  * `choices` are for fields that hold names of other things: the values of each, and whether `many` of them are taken.
+ * `inputs` make a field's input of their own, `(value, frame)`; one of parts has `tell(path, message)` for faults in it.
  */
 export function recordForm({
   definition,
@@ -56,6 +57,7 @@ export function recordForm({
   hints = {},
   only = null,
   choices = {},
+  inputs = {},
 }) {
   const creates = values === null;
   const fields = only
@@ -86,11 +88,11 @@ export function recordForm({
       listen: changed,
     };
     const first = initial(field, values);
-    const input = inputFor(chosenFrom(choices[name], field, first), first, frame);
+    const own = inputs[name];
+    const input = own ? own(first, frame) : inputFor(chosenFrom(choices[name], field, first), first, frame);
     const fault = h("p.fault", { id: faultId, hidden: true });
-    const kind = [field.type, field.maxSelect > 1 ? "list" : "", field.hidden ? "hidden" : ""]
-      .filter(Boolean)
-      .join(", ");
+    const kinds = [own ? "" : field.type, field.maxSelect > 1 ? "list" : "", field.hidden ? "hidden" : ""];
+    const kind = kinds.filter(Boolean).join(", ");
     const grouped = input.element.getAttribute("role") === "group";
     const label = h(
       grouped ? "span.label" : "label",
@@ -189,7 +191,7 @@ export function recordForm({
         if (value !== undefined) body[name] = value;
       } catch (error) {
         if (!(error instanceof BadInput)) throw error;
-        faults[name] = { code: "bad_input", message: error.message };
+        faults[name + error.path] = { code: "bad_input", message: error.message };
       }
     }
     return [body, faults];
@@ -203,7 +205,10 @@ export function recordForm({
   /** All faults that can be told here. */
   function check() {
     const [body, faults] = read();
-    const found = { ...faultsOf(creates ? schema : ofChange(schema), body), ...faults };
+    const missing = faultsOf(creates ? schema : ofChange(schema), body);
+    // What has a part at fault was given.
+    for (const path of Object.keys(faults)) delete missing[path.split(".")[0]];
+    const found = { ...missing, ...faults };
     // What isn't asked for here is not at fault here.
     for (const name of Object.keys(found)) if (only && !rows.has(name.split(".")[0])) delete found[name];
     return found;
@@ -221,6 +226,7 @@ export function recordForm({
       box.classList.remove("faulty");
       fault.hidden = true;
       input.element.removeAttribute("aria-invalid");
+      input.tell?.(null);
     }
     const others = [];
     let first = null;
@@ -228,6 +234,11 @@ export function recordForm({
       const row = rowOf(path);
       if (!row || row.box.hidden) {
         others.push(`${path}: ${message}`);
+        continue;
+      }
+      const part = row.input.tell?.(path.split(".").slice(1).join("."), message);
+      if (part) {
+        first ??= { input: part };
         continue;
       }
       row.box.classList.add("faulty");

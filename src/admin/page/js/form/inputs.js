@@ -3,8 +3,13 @@
 import { h, newId } from "../dom.js";
 import { relationInput } from "./relation.js";
 
-/** What stands in an input is no value of its type. */
-export class BadInput extends Error {}
+/** What stands in an input is no value of its type; `path` leads to the part at fault, such as `.url`. */
+export class BadInput extends Error {
+  constructor(message, path = "") {
+    super(message);
+    this.path = path;
+  }
+}
 
 const DAY_CHARS = 10;
 
@@ -47,7 +52,7 @@ const common = ({ id, describedBy, listen, required }) => ({
 
 const filled = (content) => (content === "" ? undefined : content);
 
-function text(properties, value, frame) {
+export function text(properties, value, frame) {
   const element = h("input.input", {
     ...common(frame),
     spellcheck: "false",
@@ -69,7 +74,7 @@ function area(kind, rows, value, frame) {
   return { element, read: () => filled(element.value), focus: () => element.focus() };
 }
 
-function readNumber(content) {
+export function readNumber(content) {
   const number = Number(content);
   if (!Number.isFinite(number)) throw new BadInput("must be a number");
   return number;

@@ -2,8 +2,10 @@
 import * as api from "../api.js";
 import { h, newId, replace } from "../dom.js";
 import { open } from "../dialog.js";
+import { download } from "../download.js";
 import { bytes, count, many } from "../format.js";
 import { icon } from "../icons.js";
+import { bar } from "../progress.js";
 import { table } from "../table.js";
 
 const FORMS = { ndjson: ["application/x-ndjson", "ndjson", "JSON, a line each"], csv: ["text/csv", "csv", "CSV"] };
@@ -23,20 +25,6 @@ function chooser(name, choices, value) {
     ),
   );
   return { element, read: () => boxes.find((box) => box.checked).value };
-}
-
-function bar(label) {
-  const inner = h("span");
-  const element = h(
-    "div.progress",
-    { role: "progressbar", "aria-label": label, "aria-valuemin": 0, "aria-valuemax": 100 },
-    inner,
-  );
-  const set = (part) => {
-    inner.style.setProperty("--part", `${(100 * part).toFixed(1)}%`);
-    element.setAttribute("aria-valuenow", Math.round(100 * part));
-  };
-  return { element, set };
 }
 
 /** The import's dialog; the promise is of whether anything came in. */
@@ -190,22 +178,12 @@ export function openExport(collection, filter) {
       start.disabled = true;
       try {
         const path = `${api.collectionPath(collection.name)}/export${api.query({ filter: filter || null, format: kind === "csv" ? "csv" : null })}`;
-        const response = await api.send("GET", path, { signal: reading.signal });
-        const parts = [];
-        let size = 0;
-        for (const reader = response.body.getReader(); ;) {
-          const { done, value } = await reader.read();
-          if (done) break;
-          parts.push(value);
-          size += value.length;
-          told.textContent = `${bytes(size)} read`;
-        }
-        const link = h("a", {
-          href: URL.createObjectURL(new Blob(parts, { type })),
-          download: `${collection.name}.${ending}`,
+        const size = await download(path, {
+          name: `${collection.name}.${ending}`,
+          type,
+          signal: reading.signal,
+          came: (size) => (told.textContent = `${bytes(size)} read`),
         });
-        link.click();
-        setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
         told.textContent = `${bytes(size)} saved as ${collection.name}.${ending}`;
       } catch (error) {
         if (error.name !== "AbortError") told.textContent = error.message;
