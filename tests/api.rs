@@ -37,6 +37,8 @@ mod reshapes;
 mod searches;
 #[path = "api/second.rs"]
 mod second;
+#[path = "api/second_races.rs"]
+mod second_races;
 mod support;
 #[path = "api/tls.rs"]
 mod tls;

@@ -120,6 +120,12 @@ const FIGURES: &[Figure] = &[
         sizes: [1_000, 10_000, 100_000],
     },
     Figure {
+        name: "C1",
+        what: "a primary and a follower that share a Redis which dies, hangs and is filled with garbage, among racing writers and readers: reads without an answer, values older than what was answered or shown before",
+        unit: "reads",
+        sizes: [2_000, 20_000, 200_000],
+    },
+    Figure {
         name: "L1",
         what: "lists by pages, by cursor and among writes, of random definitions, filters, sorts and rules: another answer than a full scan's",
         unit: "lists",
@@ -196,6 +202,10 @@ fn every_figure_was_measured_and_holds() {
         String::from("| | what must not happen | tried | happened | seconds | seeds |\n|---|---|---|---|---|---|\n");
     let mut wrong = Vec::new();
     for figure in FIGURES {
+        // In CI there is one.
+        if figure.name == "C1" && !support::redis::present() {
+            continue;
+        }
         let Shown { n, failures, seconds, seeds } = shown(figure);
         let Figure { name, what, unit, sizes } = figure;
         let seeds = seeds.join(" ");

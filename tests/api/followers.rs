@@ -139,7 +139,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Until a follower has all that its primary has; and then it is the same.
 #[track_caller]
-fn level(primary: &mut Node, follower: &mut Node) {
+pub(crate) fn level(primary: &mut Node, follower: &mut Node) {
     let same = |one: &Value, other: &Value| ["position", "chain", "digest"].iter().all(|part| one[part] == other[part]);
     until("both are the same", || {
         let (primary, follower) = (primary.status(), follower.status());

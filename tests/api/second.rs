@@ -276,7 +276,9 @@ impl Drop for Babbler {
 
 #[test]
 fn a_server_that_is_no_redis_is_nobodys_fault() {
-    let kinds: [(&str, fn(u64) -> Vec<u8>); 6] = [
+    /// What is said on the connection of a number, again and again.
+    type Says = fn(u64) -> Vec<u8>;
+    let kinds: [(&str, Says); 6] = [
         ("random", |seed| {
             let mut rng = Rng::new(seed);
             (0..4_096).map(|_| rng.next() as u8).collect()
