@@ -67,7 +67,9 @@ impl Core {
     /// # Errors
     /// `NoSpace`; `OutcomeUnknown`.
     pub async fn begin(&self, above: u32) -> Result<Position> {
-        self.order(Order::Begin(above)).await
+        let begun = self.order(Order::Begin(above)).await?;
+        self.hold_tables(false);
+        Ok(begun)
     }
 
     /// Takes no more writes: those that were asked before are done or refused. Returns the last position.
@@ -75,7 +77,9 @@ impl Core {
     /// # Errors
     /// `Unavailable` when the server stops.
     pub async fn give_way(&self, role: Role) -> Result<Position> {
-        self.order(Order::Yield(role)).await
+        let was = self.role();
+        self.hold_tables(true);
+        self.order(Order::Yield(role)).await.inspect_err(|_| self.hold_tables(was != Role::Primary))
     }
 
     async fn order(&self, order: Order) -> Result<Position> {
