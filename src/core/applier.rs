@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::compaction::{Followed, Growth};
@@ -40,31 +40,21 @@ pub struct Flushed {
     pub folded: bool,
 }
 
-/// The last entry that a crash can't take from the base, as others see it, and whether it has to stay so; clones are the
-/// same.
+/// The last entry that a crash can't take from the base, as others see it; clones are the same.
 #[derive(Clone, Debug)]
-pub(super) struct Durable(Arc<(AtomicU64, AtomicBool)>);
+pub(super) struct Durable(Arc<AtomicU64>);
 
 impl Durable {
     fn new(seq: Seq) -> Durable {
-        Durable(Arc::new((AtomicU64::new(seq.0), AtomicBool::new(false))))
+        Durable(Arc::new(AtomicU64::new(seq.0)))
     }
 
     pub(super) fn set(&self, seq: Seq) {
-        self.0.0.store(seq.0, Ordering::SeqCst);
+        self.0.store(seq.0, Ordering::Release);
     }
 
     pub(super) fn get(&self) -> Seq {
-        Seq(self.0.0.load(Ordering::SeqCst))
-    }
-
-    /// While it is held nothing more is made durable, not even by a clean end: the log has it all, and may have to be cut.
-    pub(super) fn hold(&self, held: bool) {
-        self.0.1.store(held, Ordering::SeqCst);
-    }
-
-    pub(super) fn is_held(&self) -> bool {
-        self.0.1.load(Ordering::SeqCst)
+        Seq(self.0.load(Ordering::Acquire))
     }
 }
 
@@ -149,7 +139,6 @@ impl Applier {
     /// Whether enough was applied, or long enough ago, to make it durable.
     pub fn checkpoint_due(&self) -> bool {
         self.applied > self.durable()
-            && !self.durable.is_held()
             && (self.log_bytes >= self.checkpoint_bytes
                 || self.base.dirty_bytes() >= limits::CHECKPOINT_DIRTY_BYTES
                 || self.since.elapsed() >= limits::CHECKPOINT_AGE)
@@ -227,14 +216,14 @@ impl Applier {
         Base::set_aside(&*self.disk, &self.dir)
     }
 
-    /// Closes the base; after a failure (`clean` false), or where it is held, without letting redb write anything more.
+    /// Closes the base; after a failure (`clean` false) without letting redb write anything more.
     ///
     /// # Errors
     /// The base's.
     pub fn close(self, clean: bool) -> Result<()> {
-        let Applier { base, disk, dir, durable, .. } = self;
+        let Applier { base, disk, dir, .. } = self;
         let damaged = base.is_damaged();
-        let ended = base.close(clean && !damaged && !durable.is_held());
+        let ended = base.close(clean && !damaged);
         if damaged || ended.as_ref().is_err_and(|error| error.kind() == Kind::Damaged) {
             Base::set_aside(&*disk, &dir)?;
         }

@@ -67,9 +67,7 @@ impl Core {
     /// # Errors
     /// `NoSpace`; `OutcomeUnknown`.
     pub async fn begin(&self, above: u32) -> Result<Position> {
-        let begun = self.order(Order::Begin(above)).await?;
-        self.hold_tables(false);
-        Ok(begun)
+        self.order(Order::Begin(above)).await
     }
 
     /// Takes no more writes: those that were asked before are done or refused. Returns the last position.
@@ -77,9 +75,7 @@ impl Core {
     /// # Errors
     /// `Unavailable` when the server stops.
     pub async fn give_way(&self, role: Role) -> Result<Position> {
-        let was = self.role();
-        self.hold_tables(true);
-        self.order(Order::Yield(role)).await.inspect_err(|_| self.hold_tables(was != Role::Primary))
+        self.order(Order::Yield(role)).await
     }
 
     async fn order(&self, order: Order) -> Result<Position> {

@@ -14,7 +14,6 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tokio::sync::{oneshot, watch};
 
-use super::applier::Durable;
 use super::ballast::has_headroom;
 use super::compaction::Compactor;
 use super::consumer::Ending;
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::disk::{Disk, DiskLock, Open};
 use crate::error::{Error, Kind, Result};
-use crate::id::{Position, Seq};
+use crate::id::Position;
 use crate::limits;
 use crate::log;
 use crate::model::command::{Command, Committed};
@@ -59,7 +58,6 @@ struct Shared {
     published: Arc<ArcSwap<Published>>,
     slots: Arc<Slots>,
     reader: log::Reader,
-    durable: Durable,
     leases: Leases,
     ending: Ending,
     poison: Poison,
@@ -113,9 +111,6 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         open(disk.clone(), dir, settings)?;
     let (poison, ending) = (Poison::new(), Ending::default());
     applier.count_into(writer.meters());
-    let durable = applier.durable_mark();
-    // Until it is known that the primary has what this log has.
-    durable.hold(settings.role != Role::Primary);
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
     let (command_in, command_out) = bounded(limits::WRITER_QUEUE);
@@ -134,7 +129,6 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         published: writer.published(),
         slots: writer.slots(),
         reader,
-        durable,
         leases: keeper.leases(),
         ending: ending.clone(),
         poison: poison.clone(),
@@ -288,17 +282,6 @@ impl Core {
 
     pub(super) fn orders(&self) -> (&Sender<Ordered>, &Receiver<Ordered>) {
         (&self.0.orders, &self.0.late_orders)
-    }
-
-    /// Up to where the tables' file has it whatever happens.
-    pub fn durable(&self) -> Seq {
-        self.0.durable.get()
-    }
-
-    /// Has the tables' file stay as it is durably, even at a clean end, or go on: what lies behind in the log may have to be
-    /// cut off as long as it is not known to be the primary's.
-    pub fn hold_tables(&self, held: bool) {
-        self.0.durable.hold(held);
     }
 
     /// Whether consumers were told to end.
@@ -519,8 +502,7 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
             if applier.checkpoint_due() {
                 applier.checkpoint()?;
             }
-            if !applier.durable_mark().is_held()
-                && let Some(moved) = compactor.tend(&mut applier)?
+            if let Some(moved) = compactor.tend(&mut applier)?
                 && flushed.send(moved).is_err()
             {
                 return Ok(());
