@@ -381,6 +381,15 @@ works("pb.backups", "restore", "the server goes back to what it was", async () =
   }
 });
 
+works("pb.crons", "getFullList run", "jobs with a schedule are listed and begun", async () => {
+  const job = { name: "tidy_up", schedule: "0 3 * * *", source: { collection: "posts", filter: "views < 0" }, task: { delete: {} } };
+  await pb.collection("_jobs").create(job);
+  const cron = (await pb.crons.getFullList()).find(({ id }) => id === job.name);
+  assert.deepEqual(cron, { id: job.name, expression: job.schedule });
+  assert.equal(await pb.crons.run(job.name), true);
+  await assert.rejects(pb.crons.run("nothing"), refused(404));
+});
+
 works("pb", "send collection createBatch autoCancellation cancelRequest cancelAllRequests", "requests by hand, and taken back", async () => {
   const health = await pb.send("/api/health", { query: { fields: "code" } });
   assert.equal(health.code, 200);
@@ -442,8 +451,6 @@ absent("pb.collections", "getScaffolds", () => pb.collections.getScaffolds());
 absent("pb.collections", "getAllOAuth2Providers", () => pb.collections.getAllOAuth2Providers());
 absent("pb.collections", "dryRunViewQuery", () => pb.collections.dryRunViewQuery("SELECT 1"));
 absent("pb.logs", "truncate", () => pb.logs.truncate());
-absent("pb.crons", "getFullList", () => pb.crons.getFullList());
-absent("pb.crons", "run", () => pb.crons.run("x"));
 absent("pb.settings", "getAll", () => pb.settings.getAll());
 absent("pb.settings", "update", () => pb.settings.update({}));
 absent("pb.settings", "testS3", () => pb.settings.testS3());
