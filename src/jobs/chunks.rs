@@ -6,6 +6,7 @@
 //! written in. As many chunks lie in memory as are worked on at once.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::run::{Over, Runner, Standing, record, source};
 use crate::core::Published;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::id::RecordId;
 use crate::limits;
 use crate::model::command::{Condition, Op, Refusal, Step, Write};
@@ -69,8 +70,9 @@ pub(super) fn next(
             records.push(found.clone());
         }
         // A range that was fixed before is read whole.
-        let is_full =
-            records.len() >= size || bytes >= limits::JOB_CHUNK_BYTES || looked % 256 == 0 && Instant::now() > until;
+        let is_full = records.len() >= size
+            || bytes >= limits::JOB_CHUNK_BYTES
+            || looked.is_multiple_of(256) && Instant::now() > until;
         Ok(to.is_some() || !is_full)
     })?;
     let through = match to {
@@ -106,7 +108,9 @@ pub(super) fn carry_out(runner: &Runner, mut standing: Standing) -> Result<(), O
 /// One of the threads.
 fn work(tasks: &Receiver<(u64, Chunk)>, done: &Sender<(u64, Result<Worked>)>, job: &Job, guard: &Guard) {
     for (number, chunk) in tasks {
-        let worked = worked_out(&chunk, job, guard);
+        let worked = catch_unwind(AssertUnwindSafe(|| worked_out(&chunk, job, guard)));
+        // Whoever waits for it has to hear of it.
+        let worked = worked.unwrap_or_else(|_| Err(Error::new(Kind::Unprocessable, "working out a chunk panicked")));
         if done.send((number, worked)).is_err() {
             return;
         }
@@ -114,7 +118,7 @@ fn work(tasks: &Receiver<(u64, Chunk)>, done: &Sender<(u64, Result<Worked>)>, jo
 }
 
 fn worked_out(chunk: &Chunk, job: &Job, guard: &Guard) -> Result<Worked> {
-    let missing = || Error::new(crate::error::Kind::NotFound, "the source is gone");
+    let missing = || Error::new(Kind::NotFound, "the source is gone");
     let collection = chunk.view.schema.get(job.source).ok_or_else(missing)?;
     let steps = chunk.records.iter().map(|record| step(&chunk.view, collection, job, guard, record, chunk.now));
     Ok(Worked { steps: steps.collect::<Result<_>>()?, through: chunk.through.clone() })

@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::core::{Core, Published};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::error::{Error, Kind, Result};
 use crate::id::RecordId;
 use crate::limits;
-use crate::model::job::{Form, Job, RUNS};
+use crate::model::job::{ACTIVE, Form, Job, RUNS};
 use crate::model::mask::Mask;
 use crate::model::pipeline;
 use crate::model::record::Record;
@@ -62,7 +63,7 @@ impl Files {
         run: &RecordId,
         (view, job, form): (&Published, &Job, Form),
         query: &crate::model::query::Query,
-        deadline: std::time::Instant,
+        deadline: Instant,
         mut came: impl FnMut(u64) -> Result<()>,
     ) -> Result<Written> {
         let missing = || Error::new(Kind::NotFound, "the source is gone");
@@ -83,21 +84,36 @@ impl Files {
             out.clear();
             Ok(at)
         };
-        state::query::each(&view.stack, &view.schema, query, deadline, |record: &Record| {
-            match form {
-                Form::Csv => pipeline::format_row(collection, record, &mask, &mut out),
-                Form::Ndjson => {
-                    pipeline::format_record(collection, record, &mask, &mut out);
-                    out.push(b'\n');
+        // In stretches of one view, so that it can be ended where little is found.
+        let mut after = None;
+        loop {
+            let (until, mut looked) = (Instant::now() + limits::JOB_TICK, 0u32);
+            let went = |_: &RecordId, found: Option<&Record>| {
+                if let Some(record) = found {
+                    match form {
+                        Form::Csv => pipeline::format_row(collection, record, &mask, &mut out),
+                        Form::Ndjson => {
+                            pipeline::format_record(collection, record, &mask, &mut out);
+                            out.push(b'\n');
+                        }
+                    }
+                    records += 1;
+                    if out.len() >= limits::SPOOL_PIECE_BYTES {
+                        flush(&mut out)?;
+                    }
                 }
+                looked += 1;
+                Ok(!looked.is_multiple_of(256) || Instant::now() < until)
+            };
+            after = state::query::each_behind(&view.stack, &view.schema, query, after.as_ref(), went)?;
+            came(records)?;
+            if after.is_none() {
+                break;
             }
-            records += 1;
-            if out.len() >= limits::SPOOL_PIECE_BYTES {
-                flush(&mut out)?;
-                came(records)?;
+            if Instant::now() > deadline {
+                return Err(Error::new(Kind::Timeout, "it took longer than it may").code("timeout"));
             }
-            Ok(())
-        })?;
+        }
         let bytes: Result<u64> = flush(&mut out);
         let bytes = bytes?;
         file.sync_data().map_err(io)?;
@@ -114,10 +130,10 @@ impl Files {
         };
         for name in names {
             let run = name.split('.').next().and_then(|run| RecordId::new(run).ok());
-            let stays = match run {
-                Some(run) => state::exists(&view.stack, runs, &run)?,
-                None => false,
-            };
+            let run = run.map(|run| state::record(&view.stack, runs, &run)).transpose()?.flatten();
+            let is_under_way =
+                |run: &Record| runs.field(ACTIVE).is_some_and(|field| !run.fields.get(field.id).is_null());
+            let stays = run.is_some_and(|run| !name.ends_with(PART) || is_under_way(&run));
             if !stays {
                 self.remove(&self.dir.join(&name))?;
             }

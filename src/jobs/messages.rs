@@ -105,12 +105,17 @@ fn letters(runner: &Runner, standing: &mut Standing, job: &Job, view: &Arc<Publi
     let (now, mut looked) = (runner.core.clock().now(), standing.through());
     let (_, query) = source(&view.schema, job, &runner.means, now)?;
     while ends.len() < job.parallel {
+        runner.goes_on(standing)?;
         let after = ends.last().or(looked.as_ref()).cloned();
         let chunk = chunks::next(view, &query, after.as_ref(), None, (job.chunk, now))?;
         match (chunk.records.last(), chunk.through) {
             (Some(last), _) => ends.push(last.id.clone()),
             // A stretch where nothing is meant.
-            (None, Some(through)) if ends.is_empty() => looked = Some(through),
+            (None, Some(through)) if ends.is_empty() => {
+                let sets = standing.sets([("through", Value::text(through.as_str()))]);
+                standing.run = runner.say(standing, sets)?;
+                looked = Some(through);
+            }
             _ => break,
         }
     }
@@ -237,7 +242,7 @@ fn settle(runner: &Runner, standing: &mut Standing, job: &Job, letter: &Letter, 
         }
         sets.extend(standing.sets([("faults", Value::Json(Json::from(faults).to_string().into()))]));
         if job.stop_on_error {
-            sets.extend(runner.ending(standing, "failed"));
+            sets.extend(runner.ended(standing, "failed"));
             sets.extend(standing.sets([("error", Value::text(format!("chunk {}: {why}", letter.number)))]));
         }
     }

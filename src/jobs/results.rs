@@ -144,12 +144,16 @@ pub(super) fn export(runner: &Runner, standing: &Standing, job: &Job, form: Form
     };
     let (mut said, mut over) = (Instant::now(), None);
     let came = |records: u64| {
+        if let Err(why) = runner.goes_on(&now) {
+            over = Some(why);
+            return Err(Error::internal("the export is over"));
+        }
         if said.elapsed() < SAY_PAUSE {
             return Ok(());
         }
         said = Instant::now();
         let sets = now.sets([("done", Value::Int(records as i64))]);
-        match runner.goes_on(&now).and_then(|()| runner.say(&now, sets)) {
+        match runner.say(&now, sets) {
             Ok(run) => now.run = run,
             Err(Over::Anew) if now.number("done") == records as i64 => {}
             Err(why) => {

@@ -250,7 +250,8 @@ impl Runner {
         sets: Vec<(FieldId, Value)>,
     ) -> Result<Committed, Over> {
         let (stops, ends) = match &standing.job {
-            Ok(job) => (job.stop_on_error, self.ending(standing, "failed")),
+            // It is closed behind that, as one that was cancelled.
+            Ok(job) => (job.stop_on_error, self.ended(standing, "failed")),
             Err(_) => (false, Vec::new()),
         };
         let (run, version) = (self.run.clone(), standing.run.version);
@@ -261,10 +262,15 @@ impl Runner {
         Ok(self.core.send_when_room(command).and_then(|awaited| awaited.wait())?)
     }
 
-    /// What is set when the run ends: nobody is told of the end of a job without `notify`, so it is closed then.
-    pub(super) fn ending(&self, standing: &Standing, state: &str) -> Vec<(FieldId, Value)> {
+    /// What is set when the run ends.
+    pub(super) fn ended(&self, standing: &Standing, state: &str) -> Vec<(FieldId, Value)> {
         let now = self.core.clock().now();
-        let mut sets = standing.sets([("state", Value::text(state)), ("finished", Value::Date(now))]);
+        standing.sets([("state", Value::text(state)), ("finished", Value::Date(now))])
+    }
+
+    /// The same where nothing is to be done behind that: nobody is told of the end of a job without `notify`, so it is closed then.
+    pub(super) fn ending(&self, standing: &Standing, state: &str) -> Vec<(FieldId, Value)> {
+        let mut sets = self.ended(standing, state);
         if standing.job.as_ref().is_ok_and(|job| job.notify.is_none()) {
             sets.extend(standing.sets([(ACTIVE, Value::Null), ("open", Value::Null)]));
         }
@@ -331,20 +337,44 @@ impl Runner {
         let Some(((job_field, active), created)) = job_field.zip(active).zip(runs.field("created")) else {
             return Ok(());
         };
-        let (all, _) = state::next_records(&view.stack, runs, None, usize::MAX, usize::MAX)?;
-        let ended = |run: &&Record| run.fields.get(job_field.id) == own && run.fields.get(active.id).is_null();
-        let mut ended: Vec<&Record> = all.iter().filter(ended).collect();
-        let made = |run: &Record| match run.fields.get(created.id) {
-            Value::Date(at) => at.0,
-            _ => 0,
-        };
-        ended.sort_by(|a, b| made(b).cmp(&made(a)).then_with(|| b.id.cmp(&a.id)));
-        let many: Vec<&Record> = ended.into_iter().skip(job.keep).collect();
-        let delete = |run: &&Record| Write {
+        // Of each run only what tells whether it goes: records of runs may be long.
+        let (mut ended, mut gone, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let (page, last) = state::next_records(
+                &view.stack,
+                runs,
+                after.as_ref(),
+                limits::ENTRY_CHANGES_PIECE,
+                limits::JOB_CHUNK_BYTES,
+            )?;
+            for run in &page {
+                let of = run.fields.get(job_field.id);
+                if !run.fields.get(active.id).is_null() {
+                    continue;
+                }
+                let made = match run.fields.get(created.id) {
+                    Value::Date(at) => at.0,
+                    _ => 0,
+                };
+                if of == own {
+                    ended.push((made, run.id.clone()));
+                } else if !self.has_job(&view, of)? {
+                    gone.push(run.id.clone());
+                }
+            }
+            after = page.last().map(|run| run.id.clone()).or(after);
+            if last {
+                break;
+            }
+        }
+        ended.sort_unstable_by(|a, b| b.cmp(a));
+        let many = ended.into_iter().skip(job.keep).map(|(_, id)| id);
+        let many: Vec<RecordId> = many.chain(gone).take(limits::ENTRY_CHANGES_PIECE).collect();
+        let delete = |run: &RecordId| Write {
             collection: runs.id,
             schema: runs.version,
             guard: self.means.guard.clone(),
-            op: Op::Delete { id: run.id.clone(), if_match: None },
+            op: Op::Delete { id: run.clone(), if_match: None },
         };
         if !many.is_empty() {
             match self.submit(Command::Write(many.iter().map(delete).collect())) {
@@ -354,6 +384,12 @@ impl Runner {
             }
         }
         Ok(self.files.tidy(&self.core.view())?)
+    }
+
+    fn has_job(&self, view: &Published, id: &Value) -> Result<bool> {
+        let jobs = view.schema.find(JOBS);
+        let id = id.as_text().and_then(|text| RecordId::new(text).ok());
+        jobs.zip(id).map_or(Ok(false), |(jobs, id)| state::exists(&view.stack, jobs, &id))
     }
 
     /// Waits, unless the thread is to end.

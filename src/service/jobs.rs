@@ -13,7 +13,7 @@ use crate::id::RecordId;
 use crate::jobs::{Adding, Files, Means, new_run};
 use crate::limits;
 use crate::model::aggregate::Aggregation;
-use crate::model::command::{Command, Committed, Op, Piece, Write, Written};
+use crate::model::command::{Command, Committed, Condition, Op, Piece, STALE_SCHEMA, Write, Written};
 use crate::model::job::{JOBS, Job, RUNS};
 use crate::model::mask::Mask;
 use crate::model::pipeline;
@@ -62,13 +62,27 @@ impl Service {
             Error::new(Kind::Unprocessable, error.message().to_owned()).faults(error.field_faults().to_vec())
         })?;
         let id = ids::record_id(self.core().clock().now())?;
-        let op = Op::Create { id, fields: new_run(runs, &job.id, &read.name, None) };
-        let write = Write { collection: runs.id, schema: runs.version, guard: access::for_server(), op };
-        let committed = self.core().submit(Command::Write(vec![write])).await.map_err(|error| {
-            if error.kind() != Kind::Conflict {
-                return error;
+        let make = Op::Create { id, fields: new_run(runs, &job.id, &read.name, None) };
+        // On condition that the job is what it was: no run is made of one that has gone meanwhile.
+        let stays = Op::Merge {
+            id: job.id,
+            patch: Vec::new(),
+            merges: Vec::new(),
+            adjusts: Vec::new(),
+            if_match: Some(Condition::Versions(vec![job.version])),
+        };
+        let write =
+            |of: &Collection, op| Write { collection: of.id, schema: of.version, guard: access::for_server(), op };
+        let command = Command::Write(vec![write(jobs, stays), write(runs, make)]);
+        let committed = self.core().submit(command).await.map_err(|error| match error.kind() {
+            Kind::Conflict if error.code_str() != STALE_SCHEMA => {
+                Error::new(Kind::Conflict, "a run of the job is under way").code("run_active")
             }
-            Error::new(Kind::Conflict, "a run of the job is under way").code("run_active")
+            Kind::NotFound => Error::new(Kind::NotFound, "there is no such job"),
+            Kind::Conflict | Kind::Precondition => {
+                Error::new(Kind::Conflict, "the job has changed meanwhile: try it again").code("job_moved")
+            }
+            _ => error,
         })?;
         shown(runs, committed)
     }
@@ -164,7 +178,7 @@ fn named(view: &Published, jobs: &Collection, name: &str) -> Result<Record> {
 }
 
 fn shown(runs: &Collection, committed: Committed) -> Result<Vec<u8>> {
-    match committed.writes.first() {
+    match committed.writes.last() {
         Some(Written::Created(run) | Written::Updated(run)) => Ok(written(runs, run)),
         _ => Err(Error::internal("a run was not made")),
     }

@@ -5,7 +5,7 @@
 //! from when it was last changed, and only ever further on.
 
 use super::records::{self, seen};
-use super::{Draft, TOO_COSTLY};
+use super::{Draft, TOO_COSTLY, too_many_changes};
 use crate::error::{Error, Kind, Result};
 use crate::id::{FieldId, RecordId};
 use crate::limits;
@@ -34,6 +34,13 @@ pub(super) fn judge(
 ) -> Result<()> {
     if !is_jobs(collection) {
         return Ok(());
+    }
+    // The time that was given last goes only further on, whoever replaces the record.
+    if let Some(field) = collection.field("scheduled")
+        && let Some(Value::Date(was)) = before.map(|before| before.get(field.id).clone())
+        && !matches!(after.get(field.id), Value::Date(is) if *is >= was)
+    {
+        after.set(field.id, Value::Date(was));
     }
     let changed: Vec<&str> = match before {
         Some(before) => {
@@ -170,19 +177,25 @@ fn one(draft: &mut Draft<'_>, write: Result<&Write, &Refusal>) -> Result<Judged>
         Err(refusal) => return Ok(Judged::Refused(refusal.clone())),
     };
     let (changes, bytes) = (draft.changes.len(), draft.bytes);
+    let (doubled, against) = (draft.doubled.clone(), draft.against.clone());
     let error = match records::one(draft, write) {
+        // The run's own record has to go into the entry as well.
+        Ok(_) if draft.changes.len() >= limits::ENTRY_CHANGES_MAX => too_many_changes(),
         Ok(_) => return Ok(Judged::Done),
         Err(error) => error,
     };
     // A deletion may have come some way.
     draft.changes.truncate(changes);
     draft.bytes = bytes;
+    (draft.doubled, draft.against) = (doubled, against);
     if draft.seen > changes {
         (draft.state, draft.seen) = (Overlay::new(draft.stack), 0);
     }
     match (error.kind(), error.code_str()) {
         (_, STALE_SCHEMA) => Err(error),
         (_, TOO_COSTLY) => Ok(Judged::Full),
+        // What the others take of the entry is no fault of this one: it comes first in the next.
+        (Kind::TooLarge, _) if changes > 0 => Ok(Judged::Full),
         (Kind::NotFound, _) => Ok(Judged::Gone),
         (Kind::Precondition, _) => Ok(Judged::Changed),
         _ => Ok(Judged::Refused(Refusal::of(seen(draft, write, error))?)),
