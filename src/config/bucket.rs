@@ -54,6 +54,11 @@ impl FromStr for Bucket {
     fn from_str(text: &str) -> Result<Bucket> {
         let bad = |why: &str| Error::invalid(format!("{why}: it is as in s3://BUCKET/PREFIX?endpoint=URL&region=NAME"));
         let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+        // As it is written: a URL's reader takes such parts for steps in the path.
+        let written = text.split(['?', '#']).next().unwrap_or_default();
+        if written.contains('%') || written.split('/').any(|part| matches!(part, "." | "..")) {
+            return Err(bad("a prefix has parts of A-Z a-z 0-9 @ _ - . between slashes"));
+        }
         if url.scheme() != "s3" || !url.username().is_empty() || url.password().is_some() || url.port().is_some() {
             return Err(bad("no bucket's address"));
         }

@@ -47,8 +47,9 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
         assert_eq!(answer.status, 201, "{}", answer.text());
     };
     post("/api/collections", json!({"name": "notes", "fields": []}));
-    post("/api/collections", json!({"name": "copies", "fields": []}));
-    let copy = json!({"name": "copy", "kind": "collection", "collections": ["notes"], "target": "copies", "set": {}});
+    post("/api/collections", json!({"name": "copies", "fields": [{"name": "of", "type": "text"}]}));
+    let copy = json!({"name": "copy", "kind": "collection", "collections": ["notes"], "target": "copies",
+        "set": {"of": "id"}});
     post("/api/collections/_handlers/records", copy);
     post("/api/collections/notes/records", json!({}));
     let follower = Running::start_with(tempfile::tempdir().expect("a folder"), |settings| {
