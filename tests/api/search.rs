@@ -58,7 +58,10 @@ impl World {
 
     fn ask(&mut self, token: &str, query: &str) -> Json {
         let target = format!("/api/collections/notes/records?{query}");
-        let mut headers = vec![("millpond-min-seq", self.last.as_str())];
+        let mut headers = Vec::new();
+        if !self.last.is_empty() {
+            headers.push(("millpond-min-seq", self.last.as_str()));
+        }
         if !token.is_empty() {
             headers.push(("authorization", token));
         }
