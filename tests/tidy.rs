@@ -166,6 +166,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "core/tests/",
             "live/tests",
             "handlers/tests",
+            "jobs/tests",
             "search/tests",
         ],
     ),
