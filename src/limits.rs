@@ -351,6 +351,9 @@ pub const TOTALS_CHANGES_MAX: usize = 1_000;
 pub const TOTALS_READ_BYTES_MAX: usize = 1 << 20;
 /// Time a query may take on the request's own thread before it goes to the scan pool.
 pub const INLINE_TIME_MAX: Duration = Duration::from_millis(2);
+/// Time that the related records of one event may take, beside their number: far more than that takes, so that what a
+/// listener is told does not hang on how busy the machine is.
+pub const EVENT_RELATED_TIME_MAX: Duration = Duration::from_millis(250);
 /// Time a read waits for `Millpond-Min-Seq`.
 pub const MIN_SEQ_WAIT: Duration = Duration::from_secs(5);
 

@@ -5,6 +5,7 @@
 //! out of outlook is named and nothing more; a change that moves nothing which the caller sees is not told.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -12,6 +13,7 @@ use super::target::Subscription;
 use crate::core::{Published, RecordChange, Slot};
 use crate::error::{Error, Kind, Result};
 use crate::id::{CollectionId, RecordId, Seq};
+use crate::limits;
 use crate::live::{Happened, Lens, Of, Told};
 use crate::model::expr::Row;
 use crate::model::guard::{Action, Guard};
@@ -250,7 +252,8 @@ impl Terms {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let start = out.len();
-        let mut allowance = Allowance::inline();
+        let deadline = Instant::now() + limits::EVENT_RELATED_TIME_MAX;
+        let mut allowance = Allowance::new(limits::INLINE_ROWS_MAX, deadline);
         match self.look.write(collection, record, &mut Relations::new(view, asker, &mut allowance), out) {
             Err(error) if error.kind() == Kind::Unprocessable => {
                 out.truncate(start);
