@@ -214,9 +214,20 @@ impl Settings {
     /// Reads a TOML file's text; what it does not name keeps its default.
     ///
     /// # Errors
-    /// `Invalid` with the place, for bad TOML, an unknown setting or a wrong type.
+    /// `Invalid` with the line, for bad TOML, an unknown setting or a wrong type; without any value, which may be a secret.
     pub fn from_toml(text: &str) -> Result<Settings> {
-        toml::from_str(text).map_err(|error| Error::invalid(format!("the settings can't be read: {error}")))
+        toml::from_str(text).map_err(|error| {
+            // Never the line itself, nor a value: it may be a secret.
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count() + 1);
+            let why = match error.message().split_once(", expected") {
+                Some((value, expected)) if value.starts_with("invalid") => format!("expected{expected}"),
+                _ => error.message().to_owned(),
+            };
+            Error::invalid(format!("the settings can't be read: line {line}: {why}"))
+        })
     }
 
     /// # Errors
@@ -425,6 +436,19 @@ mod tests {
         assert_eq!(Settings::from_toml("").expect("nothing set"), settings);
         let text = toml_of(&settings);
         assert_eq!(Settings::from_toml(&text).expect("own text"), settings);
+    }
+
+    #[test]
+    fn a_mistake_is_told_by_its_line_and_shows_no_secret() {
+        for text in [
+            "dev = true\nbackup_store_secert = \"sesame\"",
+            "dev = true\ntoken = sesame",
+            "dev = true\nbackup_hours = \"sesame\"",
+            "dev = true\nl2_cache = redis://:sesame@localhost",
+        ] {
+            let error = Settings::from_toml(text).expect_err(text).to_string();
+            assert!(error.contains("line 2") && !error.contains("sesame"), "{error}");
+        }
     }
 
     fn toml_of(settings: &Settings) -> String {

@@ -42,7 +42,7 @@
 //! | 1 model | [`model`] | values, schema, changes, commands, guards, queries, the input pipeline: pure |
 //! | 2 engines | [`log`] [`state`] [`journal`] [`outbound`] | frames and segments · layers, indexes, the redb base, queries, aggregates, snapshots · lines about requests · connections to others, a Redis among them; mutually unknown |
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
-//! | 4 flows | [`live`] [`handlers`] [`jobs`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · what is done with many records by those of `_jobs` · the same log on another server · snapshots and the log in files, and folders made of them · the indexes of words, kept with the log |
+//! | 4 flows | [`live`] [`handlers`] [`jobs`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · what is done with many records by those of `_jobs` · the same log on another server · snapshots in a folder or a bucket, the log in files, and folders made of them · the indexes of words, kept with the log |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those, in memory and shared |
 //! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop, TLS · the admin page's files |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |

@@ -3,22 +3,21 @@
 use std::time::{Duration, Instant};
 
 use crate::histogram::Histogram;
+use crate::quiet::{CONNECTIONS, Quiet};
 use crate::report::{Limit, Row, thousands};
 use crate::{Bench, LARGE, Outcome, SMALL, answer};
 
-const CONNECTIONS: usize = 64;
 const COLLECTION: &str = "/api/collections/orders";
 /// Time that a build may take.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Length of one stretch of creates.
-const STRETCH: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
     let records = if bench.quick { SMALL } else { LARGE };
     let server = bench.server(records)?;
     let address = server.process.address;
     // What the load costs by itself, before and after.
-    let (before, _) = server.create(CONNECTIONS, STRETCH, u64::MAX)?;
+    let mut without = Quiet::default();
+    without.stretch(server)?;
     let held = server.acknowledged();
     let mut wanted: serde_json::Value = serde_json::from_slice(&answer::must(address, "GET", COLLECTION, "")?)?;
     let mut indexes = wanted["indexes"].take();
@@ -39,11 +38,8 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
         stretches += 1.0;
     }
     let seconds = began.elapsed().as_secs_f64();
-    let (after, _) = server.create(CONNECTIONS, STRETCH, u64::MAX)?;
-    let quiet_creates = before.per_second().midpoint(after.per_second());
-    let mut without = before.latency;
-    without.add(&after.latency);
-    let quiet = without.within_ms(0.99);
+    without.stretch(server)?;
+    let (quiet_creates, quiet) = (without.per_second(), without.latency.within_ms(0.99));
     bench.report.add(Row::new(format!("index built on {} records under load", thousands(held)), seconds, "s"));
     bench.report.add(Row::new("  its PATCH was answered in", announced.as_secs_f64() * 1e3, "ms"));
     if stretches > 0.0 {
@@ -54,7 +50,7 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
         bench.report.add(Row::new("  p99 over that without", p99 / quiet, "").limit(Limit::AtMost(2.0)));
         bench.report.add(Row::new("  p99 in the worst second", worst_p99, "ms").against("without", quiet));
         let row = Row::new("  worst create meanwhile", meanwhile.worst_ms(), "ms");
-        bench.report.add(row.against("without", without.worst_ms()));
+        bench.report.add(row.against("without", without.latency.worst_ms()));
     }
     Ok(())
 }

@@ -5,20 +5,19 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::histogram::Histogram;
+use crate::quiet::{CONNECTIONS, Quiet};
 use crate::report::{Limit, Row, thousands};
 use crate::{Bench, LARGE, Outcome, SMALL, answer};
 
-const CONNECTIONS: usize = 64;
 /// Time that the job may take.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// Length of one stretch of creates.
-const STRETCH: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
     let records = if bench.quick { SMALL } else { LARGE };
     let server = bench.server(records)?;
     let address = server.process.address;
-    let (before, _) = server.create(CONNECTIONS, STRETCH, u64::MAX)?;
+    let mut without = Quiet::default();
+    without.stretch(server)?;
     let job = json!({"name": "touch", "source": {"collection": "orders"}, "task": {"update": {"total": "total + 1"}}});
     answer::must(address, "POST", "/api/collections/_jobs/records", &job.to_string())?;
     let alone = updated(address, || Ok(()))?;
@@ -30,16 +29,13 @@ pub(crate) fn run(bench: &mut Bench) -> Outcome<()> {
         stretches += 1.0;
         Ok(())
     })?;
-    let (after, _) = server.create(CONNECTIONS, STRETCH, u64::MAX)?;
-    let quiet_creates = before.per_second().midpoint(after.per_second());
-    let mut without = before.latency;
-    without.add(&after.latency);
-    let (quiet, p99) = (without.within_ms(0.99), meanwhile.within_ms(0.99));
+    without.stretch(server)?;
+    let (quiet, p99) = (without.latency.within_ms(0.99), meanwhile.within_ms(0.99));
     let what = format!("records updated by a job, of {}", thousands(alone.records));
     bench.report.add(Row::new(what, alone.per_second(), "1/s"));
     bench.report.add(Row::new("  while 64 clients create", job.per_second(), "1/s"));
     let row = Row::new("  creates meanwhile", creates / stretches, "1/s");
-    bench.report.add(row.against("without", quiet_creates));
+    bench.report.add(row.against("without", without.per_second()));
     bench.report.add(Row::new("  p99 of a create meanwhile", p99, "ms").against("without", quiet));
     bench.report.add(Row::new("  p99 over that without", p99 / quiet, "").limit(Limit::AtMost(2.0)));
     Ok(())

@@ -26,6 +26,7 @@ mod orders;
 mod pairs;
 mod process;
 mod queries;
+mod quiet;
 mod reads;
 mod redis;
 mod replay;

@@ -44,7 +44,7 @@ pub use keeper::Keeper;
 pub use leases::{Lease, Leases};
 pub use meters::{Figures, Meters};
 pub use open::{Identity, Opened, Settings, log_dir, open};
-pub use plant::{Dump, incoming, sow};
+pub use plant::{Dump, incoming, is_sown, sow};
 pub use poison::Poison;
 pub use published::Published;
 pub use reign::Reign;

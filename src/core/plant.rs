@@ -111,6 +111,14 @@ pub(super) fn go_on(
     Ok(Some(note))
 }
 
+/// Whether the next start makes a folder of a snapshot, in the place of what is there.
+///
+/// # Errors
+/// The disk's.
+pub fn is_sown(disk: &dyn Disk, dir: &Path) -> Result<bool> {
+    disk.exists(&dir.join(NOTE)).map_err(note_error)
+}
+
 /// The folder is made.
 pub(super) fn done(disk: &dyn Disk, dir: &Path) -> Result<()> {
     disk.remove(&dir.join(NOTE)).and_then(|()| disk.sync_dir(dir)).map_err(note_error)

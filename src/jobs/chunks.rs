@@ -93,8 +93,8 @@ pub(super) fn carry_out(runner: &Runner, mut standing: Standing) -> Result<(), O
     let (done, outcomes) = bounded::<(u64, Result<Worked>)>(job.parallel);
     std::thread::scope(|scope| {
         for _ in 0..job.parallel {
-            let (tasks, done, job, guard) = (tasks.clone(), done.clone(), &job, &runner.means.guard);
-            scope.spawn(move || work(&tasks, &done, job, guard));
+            let (tasks, done, job) = (tasks.clone(), done.clone(), &job);
+            scope.spawn(move || work(&tasks, &done, job, runner));
         }
         drop((tasks, done));
         let mut reading = Reading { runner, job: &job, schema, at: standing.through(), ended: false, sent: 0 };
@@ -106,9 +106,9 @@ pub(super) fn carry_out(runner: &Runner, mut standing: Standing) -> Result<(), O
 }
 
 /// One of the threads.
-fn work(tasks: &Receiver<(u64, Chunk)>, done: &Sender<(u64, Result<Worked>)>, job: &Job, guard: &Guard) {
+fn work(tasks: &Receiver<(u64, Chunk)>, done: &Sender<(u64, Result<Worked>)>, job: &Job, runner: &Runner) {
     for (number, chunk) in tasks {
-        let worked = catch_unwind(AssertUnwindSafe(|| worked_out(&chunk, job, guard)));
+        let worked = catch_unwind(AssertUnwindSafe(|| worked_out(&chunk, job, runner)));
         // Whoever waits for it has to hear of it.
         let worked = worked.unwrap_or_else(|_| Err(Error::new(Kind::Unprocessable, "working out a chunk panicked")));
         if done.send((number, worked)).is_err() {
@@ -117,11 +117,17 @@ fn work(tasks: &Receiver<(u64, Chunk)>, done: &Sender<(u64, Result<Worked>)>, jo
     }
 }
 
-fn worked_out(chunk: &Chunk, job: &Job, guard: &Guard) -> Result<Worked> {
+fn worked_out(chunk: &Chunk, job: &Job, runner: &Runner) -> Result<Worked> {
     let missing = || Error::new(Kind::NotFound, "the source is gone");
     let collection = chunk.view.schema.get(job.source).ok_or_else(missing)?;
-    let steps = chunk.records.iter().map(|record| step(&chunk.view, collection, job, guard, record, chunk.now));
-    Ok(Worked { steps: steps.collect::<Result<_>>()?, through: chunk.through.clone() })
+    let mut steps = Vec::with_capacity(chunk.records.len());
+    for record in &chunk.records {
+        if runner.ends() {
+            return Err(Error::new(Kind::Unavailable, "the server is stopping").code("stopping"));
+        }
+        steps.push(step(&chunk.view, collection, job, &runner.means.guard, record, chunk.now)?);
+    }
+    Ok(Worked { steps, through: chunk.through.clone() })
 }
 
 /// What is done with one record.

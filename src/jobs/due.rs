@@ -52,7 +52,7 @@ impl Due {
         self.known.retain(|id, _| records.iter().any(|record| record.id == *id));
         let mut active = Vec::new();
         for record in &records {
-            match active_run(&view, &runs, &record.id)? {
+            match state::found_as(&view.stack, &runs, ACTIVE, Value::text(record.id.as_str()))? {
                 Some(run) => active.push(run),
                 None => active.extend(self.begin_if_due(&view, &jobs, &runs, record)?),
             }
@@ -121,12 +121,4 @@ pub fn new_run(runs: &Collection, job: &RecordId, name: &str, slot: Option<Milli
         ("chunks", Value::Int(0)),
     ];
     values.into_iter().filter_map(|(name, value)| Some((runs.field(name)?.id, value))).collect()
-}
-
-/// The run of a job that is under way.
-pub(super) fn active_run(view: &Published, runs: &Collection, job: &RecordId) -> Result<Option<RecordId>> {
-    let (field, index) = (runs.field(ACTIVE), runs.indexes.iter().find(|index| &*index.name == ACTIVE));
-    let Some((field, index)) = field.zip(index) else { return Ok(None) };
-    let fields: Fields = [(field.id, Value::text(job.as_str()))].into_iter().collect();
-    state::found_by(&view.stack, runs, index, &fields)
 }

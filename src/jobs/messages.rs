@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::chunks;
 use super::run::{Over, Runner, Standing, source};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::id::RecordId;
 use crate::limits;
 use crate::model::handler::Webhook;
-use crate::model::job::Job;
+use crate::model::job::{Job, cut, with_faults};
 use crate::model::json::write_text;
 use crate::model::mask::Mask;
 use crate::model::pipeline;
@@ -232,15 +232,9 @@ fn settle(runner: &Runner, standing: &mut Standing, job: &Job, letter: &Letter, 
         (name, Value::Int(standing.number(name) + sent.records as i64)),
     ]);
     if let Some(why) = &sent.failed {
-        let mut faults: Vec<Json> = match standing.get("faults") {
-            Value::Json(text) => serde_json::from_str(text).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        if faults.len() < limits::JOB_FAULTS_MAX {
-            let why: String = why.chars().take(limits::JOB_FAULT_CHARS_MAX).collect();
-            faults.push(json!({"chunk": letter.number, "code": "not_delivered", "message": why}));
-        }
-        sets.extend(standing.sets([("faults", Value::Json(Json::from(faults).to_string().into()))]));
+        let fault = json!({"chunk": letter.number, "code": "not_delivered", "message": cut(why)});
+        let faults = with_faults(standing.get("faults"), [fault]);
+        sets.extend(faults.map_or(Vec::new(), |faults| standing.sets([("faults", faults)])));
         if job.stop_on_error {
             sets.extend(runner.ended(standing, "failed"));
             sets.extend(standing.sets([("error", Value::text(format!("chunk {}: {why}", letter.number)))]));

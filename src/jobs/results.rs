@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use super::run::{Over, Runner, Standing, told};
+use super::run::{Over, Runner, Standing, source, told};
 use crate::core::Published;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
@@ -133,7 +133,7 @@ fn writes(runner: &Runner, view: &Published, store: Store, rows: &[Json]) -> Res
 }
 
 pub(super) fn export(runner: &Runner, standing: &Standing, job: &Job, form: Form) -> Result<(), Over> {
-    let (_, query) = standing.query(job, &runner.means, runner.core.clock().now())?;
+    let (_, query) = source(&standing.view.schema, job, &runner.means, runner.core.clock().now())?;
     let deadline = Instant::now() + time_left(runner, standing);
     let mut now = Standing {
         view: standing.view.clone(),

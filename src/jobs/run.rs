@@ -14,10 +14,11 @@ use crate::core::{Core, Published, Role};
 use crate::error::{Error, Kind, Result};
 use crate::id::{FieldId, RecordId};
 use crate::limits;
-use crate::model::command::{Command, Committed, Op, Piece, STALE_SCHEMA, Step, Write};
+use crate::model::command::{Command, Committed, Condition, Op, Piece, STALE_SCHEMA, Step, Write, Written};
+use crate::model::expr::{Program, Scope};
 use crate::model::job::{ACTIVE, JOBS, Job, RUNS, Task};
 use crate::model::predicate::{Predicate, Request, Sight};
-use crate::model::query::Query;
+use crate::model::query::{Operand, Query, SortKey};
 use crate::model::record::Record;
 use crate::model::schema::{Collection, Schema};
 use crate::model::value::{NULL, Value};
@@ -99,25 +100,21 @@ impl Standing {
     pub(super) fn sets<const N: usize>(&self, values: [(&str, Value); N]) -> Vec<(FieldId, Value)> {
         values.into_iter().filter_map(|(name, value)| Some((self.runs.field(name)?.id, value))).collect()
     }
+}
 
-    /// The source in a view, and what of it is meant.
-    ///
-    /// # Errors
-    /// That it is gone.
-    pub(super) fn query(&self, job: &Job, means: &Means, now: Millis) -> Result<(Arc<Collection>, Query)> {
-        source(&self.view.schema, job, means, now)
-    }
+/// A condition of the server's own: it sees all.
+fn predicate(program: Arc<Program>, now: Millis) -> Predicate {
+    Predicate { program, request: Arc::new(Request::at(now)), sight: Sight::All }
 }
 
 /// The source of a job, and what of it is meant.
+///
+/// # Errors
+/// That it is gone.
 pub(super) fn source(schema: &Schema, job: &Job, means: &Means, now: Millis) -> Result<(Arc<Collection>, Query)> {
     let missing = || Error::new(Kind::NotFound, "the source is gone");
     let collection = schema.get(job.source).ok_or_else(missing)?.clone();
-    let filter = job.filter.as_ref().map(|program| Predicate {
-        program: program.clone(),
-        request: Arc::new(Request::at(now)),
-        sight: Sight::All,
-    });
+    let filter = job.filter.as_ref().map(|program| predicate(program.clone(), now));
     let query = Query::of_all(&collection, means.guard.clone(), filter);
     Ok((collection, query))
 }
@@ -129,11 +126,12 @@ impl Runner {
             match self.step() {
                 Ok(()) | Err(Over::Anew) => {}
                 Err(Over::Ended) => return,
-                Err(Over::Failed(error)) => {
-                    if let Err(Over::Later(error)) = self.failed(&error) {
-                        self.pause(&error);
-                    }
-                }
+                Err(Over::Failed(error)) => match self.failed(&error) {
+                    Ok(true) => {}
+                    Ok(false) => self.pause(&error),
+                    Err(Over::Later(error)) => self.pause(&error),
+                    Err(_) => {}
+                },
                 Err(Over::Later(error)) => self.pause(&error),
             }
         }
@@ -200,14 +198,14 @@ impl Runner {
 
     fn begin(&self, standing: &Standing, job: &Job) -> Result<(), Over> {
         let now = self.core.clock().now();
-        let (collection, query) = standing.query(job, &self.means, now)?;
+        let (collection, query) = source(&standing.view.schema, job, &self.means, now)?;
         let counted = match &query.filter {
             None => {
                 let tally = state::tally(&standing.view.stack, collection.id, collection.generation)?;
                 Some(tally.count as i64)
             }
             Some(_) => {
-                let mut budget = state::query::Budget::new(usize::MAX, Instant::now() + limits::QUERY_TIME_MAX);
+                let mut budget = state::query::Budget::new(usize::MAX, Instant::now() + limits::JOB_COUNT_TIME);
                 let query = Query { limit: 1, count: true, ..query };
                 let page = state::query::list(&standing.view.stack, &standing.view.schema, &query, &mut budget);
                 // It is for whoever looks on: where counting takes too long, the run goes without.
@@ -284,7 +282,7 @@ impl Runner {
             patch: sets,
             merges: Vec::new(),
             adjusts: Vec::new(),
-            if_match: Some(crate::model::command::Condition::Versions(vec![standing.run.version])),
+            if_match: Some(Condition::Versions(vec![standing.run.version])),
         };
         let (collection, schema) = (standing.runs.id, standing.runs.version);
         Write { collection, schema, guard: self.means.guard.clone(), op }
@@ -298,15 +296,17 @@ impl Runner {
         self.tidy(standing)
     }
 
-    fn failed(&self, error: &Error) -> Result<(), Over> {
-        let Some(standing) = self.standing()? else { return Ok(()) };
+    /// Whether it was the work that failed, and not what comes behind its end.
+    fn failed(&self, error: &Error) -> Result<bool, Over> {
+        let Some(standing) = self.standing()? else { return Ok(false) };
         if !matches!(standing.state(), "queued" | "running") {
-            return Ok(());
+            return Ok(false);
         }
         let mut sets = self.ending(&standing, "failed");
         sets.extend(standing.sets([("error", Value::text(told(error)))]));
         self.say(&standing, sets)?;
-        self.tidy(&standing)
+        self.tidy(&standing)?;
+        Ok(true)
     }
 
     /// The run has failed, for a reason of the server's.
@@ -328,56 +328,19 @@ impl Runner {
         self.tidy(standing)
     }
 
-    /// Removes the oldest runs of the job that are too many, with their files.
+    /// Removes the oldest runs of the job that are too many, with the files of all that are gone.
     pub(super) fn tidy(&self, standing: &Standing) -> Result<(), Over> {
         let Ok(job) = &standing.job else { return Ok(()) };
-        let view = self.core.view();
-        let (runs, own) = (&standing.runs, standing.get("job"));
-        let (job_field, active) = (runs.field("job"), runs.field(ACTIVE));
-        let Some(((job_field, active), created)) = job_field.zip(active).zip(runs.field("created")) else {
-            return Ok(());
-        };
-        // Of each run only what tells whether it goes: records of runs may be long.
-        let (mut ended, mut gone, mut after) = (Vec::new(), Vec::new(), None);
-        loop {
-            let (page, last) = state::next_records(
-                &view.stack,
-                runs,
-                after.as_ref(),
-                limits::ENTRY_CHANGES_PIECE,
-                limits::JOB_CHUNK_BYTES,
-            )?;
-            for run in &page {
-                let of = run.fields.get(job_field.id);
-                if !run.fields.get(active.id).is_null() {
-                    continue;
-                }
-                let made = match run.fields.get(created.id) {
-                    Value::Date(at) => at.0,
-                    _ => 0,
-                };
-                if of == own {
-                    ended.push((made, run.id.clone()));
-                } else if !self.has_job(&view, of)? {
-                    gone.push(run.id.clone());
-                }
-            }
-            after = page.last().map(|run| run.id.clone()).or(after);
-            if last {
-                break;
-            }
-        }
-        ended.sort_unstable_by(|a, b| b.cmp(a));
-        let many = ended.into_iter().skip(job.keep).map(|(_, id)| id);
-        let many: Vec<RecordId> = many.chain(gone).take(limits::ENTRY_CHANGES_PIECE).collect();
-        let delete = |run: &RecordId| Write {
+        let (view, runs) = (self.core.view(), &standing.runs);
+        let delete = |run: Record| Write {
             collection: runs.id,
             schema: runs.version,
             guard: self.means.guard.clone(),
-            op: Op::Delete { id: run.clone(), if_match: None },
+            op: Op::Delete { id: run.id, if_match: None },
         };
+        let many: Vec<Write> = self.ended_behind(&view, standing, job.keep)?.into_iter().map(delete).collect();
         if !many.is_empty() {
-            match self.submit(Command::Write(many.iter().map(delete).collect())) {
+            match self.submit(Command::Write(many)) {
                 // Somebody deleted one meanwhile: the next run looks again.
                 Err(Over::Failed(error)) if error.kind() == Kind::NotFound => {}
                 other => other.map(drop)?,
@@ -386,10 +349,23 @@ impl Runner {
         Ok(self.files.tidy(&self.core.view())?)
     }
 
-    fn has_job(&self, view: &Published, id: &Value) -> Result<bool> {
-        let jobs = view.schema.find(JOBS);
-        let id = id.as_text().and_then(|text| RecordId::new(text).ok());
-        jobs.zip(id).map_or(Ok(false), |(jobs, id)| state::exists(&view.stack, jobs, &id))
+    /// The runs of the job that have ended, but for so many of the newest; a page of them.
+    fn ended_behind(&self, view: &Published, standing: &Standing, keep: usize) -> Result<Vec<Record>> {
+        let (runs, schema) = (&standing.runs, &view.schema);
+        let Some((id, created)) = standing.get("job").as_text().zip(runs.field("created")) else {
+            return Ok(Vec::new());
+        };
+        let scope = Scope { schema, collection: runs, callers: schema.callers(), sees_hidden: true };
+        let filter = Program::condition(scope, &format!("job = '{id}' && {ACTIVE} = null"));
+        let filter = filter.map_err(|fault| Error::internal(format!("the ends of runs: {}", fault.message)))?;
+        let query = Query {
+            sort: vec![SortKey { operand: Operand::Field(created.id), descending: true }],
+            offset: keep,
+            limit: limits::PAGE_MAX,
+            ..Query::of_all(runs, self.means.guard.clone(), Some(predicate(Arc::new(filter), self.core.clock().now())))
+        };
+        let mut budget = state::query::Budget::new(usize::MAX, Instant::now() + limits::QUERY_TIME_MAX);
+        Ok(state::query::list(&view.stack, schema, &query, &mut budget)?.records)
     }
 
     /// Waits, unless the thread is to end.
@@ -408,7 +384,7 @@ impl Runner {
 /// The run's record as it was left.
 pub(super) fn record(committed: Committed) -> Result<Record, Over> {
     match committed.writes.into_iter().next_back() {
-        Some(crate::model::command::Written::Updated(record)) => Ok(record),
+        Some(Written::Updated(record)) => Ok(record),
         // Nothing changed.
         _ => Err(Over::Anew),
     }

@@ -23,6 +23,8 @@ pub const JOB_ROWS_PIECE: usize = 100;
 pub const JOB_TIMEOUT_SECONDS_MAX: u64 = 7 * 24 * 3_600;
 /// How long an aggregate of a job may take where the job does not say.
 pub const JOB_AGGREGATE_TIME: Duration = Duration::from_secs(600);
+/// How long the records that a run is for are counted: it is for whoever looks on, and the run goes without where it takes longer.
+pub const JOB_COUNT_TIME: Duration = Duration::from_secs(2);
 /// Runs that are kept of a job, unless it says otherwise.
 pub const JOB_KEEP: usize = 50;
 /// The most it may say.

@@ -153,7 +153,11 @@ impl Due {
         if newest.as_ref().is_some_and(|newest| (&last_due..=&name).contains(&newest)) {
             return Ok(());
         }
-        let mut own: Vec<String> = store.list()?.into_iter().map(|backup| backup.key).collect();
+        // Another one is being made: then soon.
+        let Some(_place) = places.take() else { return Ok(()) };
+        // A bucket may have those of other databases, which are theirs to make and to remove.
+        let own = store.list()?.into_iter().filter(|backup| backup.database == core.identity().database);
+        let mut own: Vec<String> = own.map(|backup| backup.key).collect();
         // A clock that was ahead once must not hold back those to come.
         own.retain(|key| key.starts_with(BY_CLOCK) && *key <= name);
         own.sort_unstable();
@@ -161,8 +165,6 @@ impl Due {
         if own.last().is_some_and(|last| *last > last_due) {
             return Ok(());
         }
-        // Another one is being made: then soon.
-        let Some(_place) = places.take() else { return Ok(()) };
         let made = store.take(core, &name, ends)?;
         tracing::info!(key = made.key, position = %made.position, bytes = made.bytes, "a backup is made");
         own.push(name.clone());
@@ -354,9 +356,10 @@ impl Service {
             return Err(Error::new(Kind::Unprocessable, message).code("other_database"));
         }
         let place = self.0.backups.place()?;
-        let (core, store, key) = (self.core().clone(), self.0.backups.store.clone(), key.to_owned());
+        let (service, store, key) = (self.clone(), self.0.backups.store.clone(), key.to_owned());
+        // All of it, also where the caller hangs up meanwhile: what is half done would be left to nobody.
         blocking(move || {
-            let _place = place;
+            let (_place, core) = (place, service.core());
             let (disk, dir) = core.folder();
             store.copy(&key, &core::incoming(dir))?;
             // From here on no write is answered that would not be there after it.
@@ -366,12 +369,12 @@ impl Service {
                 // Nothing has changed: it takes writes again, in an epoch of its own as it has said that it takes none.
                 block_on(core.begin(0))?;
             }
-            sown.map(drop)
+            sown?;
+            tracing::warn!(key, position = %backup.position, "a backup takes the place of what was there");
+            service.start_again_now();
+            Ok(())
         })
-        .await?;
-        tracing::warn!(key = backup.key, position = %backup.position, "a backup takes the place of what was there");
-        self.start_again_now();
-        Ok(())
+        .await
     }
 
     /// How far the archive of the log has come, if there is one.

@@ -13,8 +13,8 @@ use crate::id::RecordId;
 use crate::jobs::{Adding, Files, Means, new_run};
 use crate::limits;
 use crate::model::aggregate::Aggregation;
-use crate::model::command::{Command, Committed, Condition, Op, Piece, STALE_SCHEMA, Write, Written};
-use crate::model::job::{JOBS, Job, RUNS};
+use crate::model::command::{Command, Committed, Op, Piece, STALE_SCHEMA, Write, Written};
+use crate::model::job::{ACTIVE, JOBS, Job, RUNS};
 use crate::model::mask::Mask;
 use crate::model::pipeline;
 use crate::model::predicate::Request;
@@ -62,26 +62,14 @@ impl Service {
             Error::new(Kind::Unprocessable, error.message().to_owned()).faults(error.field_faults().to_vec())
         })?;
         let id = ids::record_id(self.core().clock().now())?;
-        let make = Op::Create { id, fields: new_run(runs, &job.id, &read.name, None) };
-        // On condition that the job is what it was: no run is made of one that has gone meanwhile.
-        let stays = Op::Merge {
-            id: job.id,
-            patch: Vec::new(),
-            merges: Vec::new(),
-            adjusts: Vec::new(),
-            if_match: Some(Condition::Versions(vec![job.version])),
-        };
-        let write =
-            |of: &Collection, op| Write { collection: of.id, schema: of.version, guard: access::for_server(), op };
-        let command = Command::Write(vec![write(jobs, stays), write(runs, make)]);
-        let committed = self.core().submit(command).await.map_err(|error| match error.kind() {
+        let op = Op::Create { id, fields: new_run(runs, &job.id, &read.name, None) };
+        let write = Write { collection: runs.id, schema: runs.version, guard: access::for_server(), op };
+        let committed = self.core().submit(Command::Write(vec![write])).await.map_err(|error| match error.kind() {
             Kind::Conflict if error.code_str() != STALE_SCHEMA => {
                 Error::new(Kind::Conflict, "a run of the job is under way").code("run_active")
             }
-            Kind::NotFound => Error::new(Kind::NotFound, "there is no such job"),
-            Kind::Conflict | Kind::Precondition => {
-                Error::new(Kind::Conflict, "the job has changed meanwhile: try it again").code("job_moved")
-            }
+            // A run is of a job that is there: it has gone meanwhile.
+            Kind::Unprocessable => Error::new(Kind::NotFound, "there is no such job"),
             _ => error,
         })?;
         shown(runs, committed)
@@ -104,7 +92,11 @@ impl Service {
                 return Ok(written(runs, &run));
             }
             let now = Value::Date(self.core().clock().now());
-            let sets = [("state", Value::text("cancelled")), ("finished", now)];
+            let mut sets = vec![("state", Value::text("cancelled")), ("finished", now)];
+            if !self.tells(&view, field("job"))? {
+                // Nobody waits for its end: the job is free at once.
+                sets.push((ACTIVE, Value::Null));
+            }
             let sets = sets.into_iter().filter_map(|(name, value)| Some((runs.field(name)?.id, value))).collect();
             let (version, steps, ends) = (run.version, Vec::new(), Vec::new());
             let piece = Piece { run: id.clone(), version, steps, sets, stops: false, ends };
@@ -114,6 +106,15 @@ impl Service {
             }
         }
         Err(Error::new(Kind::Unavailable, "the run comes along too fast to be cancelled: try it again").code("busy"))
+    }
+
+    /// Whether somebody is told of the ends of a job's runs.
+    fn tells(&self, view: &Published, job: &Value) -> Result<bool> {
+        let (jobs, _) = own(view)?;
+        let Some(id) = job.as_text().and_then(|id| RecordId::new(id).ok()) else { return Ok(false) };
+        let job = state::record(&view.stack, jobs, &id)?;
+        let notify = job.zip(jobs.field("notify")).map(|(job, field)| job.fields.get(field.id).clone());
+        Ok(notify.is_some_and(|notify| !notify.is_null()))
     }
 
     /// All that is done by the clock, as PocketBase lists it: `[{"id", "expression"}]`.
@@ -170,15 +171,12 @@ fn own(view: &Published) -> Result<(&Arc<Collection>, &Arc<Collection>)> {
 
 fn named(view: &Published, jobs: &Collection, name: &str) -> Result<Record> {
     let missing = || Error::new(Kind::NotFound, "there is no such job");
-    let (field, index) = (jobs.field("name"), jobs.indexes.iter().find(|index| &*index.name == "name"));
-    let (field, index) = field.zip(index).ok_or_else(missing)?;
-    let fields = [(field.id, Value::text(name))].into_iter().collect();
-    let id = state::found_by(&view.stack, jobs, index, &fields)?.ok_or_else(missing)?;
+    let id = state::found_as(&view.stack, jobs, "name", Value::text(name))?.ok_or_else(missing)?;
     state::record(&view.stack, jobs, &id)?.ok_or_else(missing)
 }
 
 fn shown(runs: &Collection, committed: Committed) -> Result<Vec<u8>> {
-    match committed.writes.last() {
+    match committed.writes.first() {
         Some(Written::Created(run) | Written::Updated(run)) => Ok(written(runs, run)),
         _ => Err(Error::internal("a run was not made")),
     }

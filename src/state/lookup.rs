@@ -106,6 +106,17 @@ pub fn unique_holder(
     first_holder(read, collection, index, fields, Some(own))
 }
 
+/// The record that has a value in the index over one field alone which bears that field's name; none where the collection has
+/// no such index.
+///
+/// # Errors
+/// As [`record`].
+pub fn found_as(read: &dyn Read, collection: &Collection, name: &str, value: Value) -> Result<Option<RecordId>> {
+    let index = collection.indexes.iter().find(|index| &*index.name == name);
+    let Some((field, index)) = collection.field(name).zip(index) else { return Ok(None) };
+    found_by(read, collection, index, &[(field.id, value)].into_iter().collect())
+}
+
 /// The record that has these values in an index; none if one of the values is null.
 ///
 /// # Errors

@@ -44,7 +44,7 @@ pub use history::{ended, epoch_of, knows};
 pub use key::Key;
 pub use layer::Layer;
 pub use lookup::{
-    all_referrers, exists, found_by, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder,
+    all_referrers, exists, found_as, found_by, garbage, reclaimable, record, referrers, schema_of, tally, unique_holder,
 };
 pub use related::{Related, holds, permits};
 pub use stack::{Overlay, Pair, Read, Scan, Stack};

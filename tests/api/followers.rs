@@ -5,7 +5,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use millpond::config::Settings;
 use millpond::disk::RealDisk;
@@ -15,8 +14,8 @@ use tempfile::TempDir;
 
 use crate::support::http::{Answer, Client};
 use crate::support::server::Running;
+use crate::support::until::until;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const NOTES: &str = "/api/collections/notes/records";
 const ADA: (&str, &str) = ("ada@example.com", "a long password");
 
@@ -124,16 +123,6 @@ impl Node {
 
     fn stop(self) -> TempDir {
         self.server.stop().1
-    }
-}
-
-/// Waits for something.
-#[track_caller]
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "it never comes: {what}");
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::support::http::{Answer, Client};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::server::Running;
 use crate::support::stream::Events;
+use crate::support::until::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
@@ -58,15 +59,6 @@ fn define(client: &mut Client, name: &str, more: Value) -> Answer {
 fn made(client: &mut Client, name: &str, more: Value) {
     let answer = define(client, name, more);
     assert_eq!(answer.status, 201, "{}", answer.text());
-}
-
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "it never comes: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn begin(client: &mut Client, name: &str) -> String {
@@ -321,11 +313,15 @@ fn a_job_has_one_run_at_once_and_a_cancelled_one_ends_where_it_is() {
     assert_eq!(gone.status, 409);
     let cancelled = ask(&mut client, "POST", &format!("/api/runs/{id}/cancel"), &json!({}));
     assert_eq!((cancelled.status, &cancelled.json()["state"]), (200, &json!("cancelled")), "{}", cancelled.text());
-    let run = ended(&mut client, &id);
+    let run = run(&mut client, &id);
     assert_eq!((&run["state"], &run["done"]), (&json!("cancelled"), &json!(0)), "{run}");
+    assert!(run["active"].is_null(), "nobody waits for its end: the job is free");
     let twice = ask(&mut client, "POST", &format!("/api/runs/{id}/cancel"), &json!({}));
     assert_eq!((twice.status, &twice.json()["state"]), (200, &json!("cancelled")));
     assert_eq!(ask(&mut client, "POST", "/api/runs/none/cancel", &json!({})).status, 404);
+    let gone = client.request("DELETE", &format!("{JOBS}/slow"), &[], None).expect("an answer");
+    assert_eq!(gone.status, 204, "{}", gone.text());
+    assert_eq!(client.get(&format!("{RUNS}/{id}")).expect("an answer").status, 404, "its runs go with it");
     assert_eq!(ask(&mut client, "POST", "/api/jobs/none/run", &json!({})).status, 404);
 }
 

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::followers::until;
 use crate::support::http::{Answer, Client};
 use crate::support::proxy::Proxy;
 use crate::support::redis::{self, Redis};
 use crate::support::rng::Rng;
 use crate::support::server::Running;
+use crate::support::until::until;
 
 const USERS: &str = "/api/collections/users/records";
 const ORDERS: &str = "/api/collections/orders/records";
@@ -99,6 +99,17 @@ fn until_up(client: &mut Client) {
     until("it is connected to", || figures(client)["up"] == true);
 }
 
+/// Writes and asks from a number on until the tier has had so many faults; the last number.
+fn until_given_up(client: &mut Client, from: u64, faults: u64) -> u64 {
+    let mut n = from;
+    until("it is given up", || {
+        n += 1;
+        write_and_see(client, n);
+        figures(client)["faults"].as_u64() >= Some(faults)
+    });
+    n
+}
+
 /// Starts a server anew, with nothing in its memory.
 fn again(server: Running, redis: &str) -> (Running, Client) {
     let (server, mut client) = started(server.stop().1, redis);
@@ -147,12 +158,7 @@ fn a_redis_that_dies_hangs_or_comes_back_is_nobodys_fault() {
     until_up(&mut client);
     write_and_see(&mut client, 100);
     redis.hang();
-    let mut n = 101;
-    until("it is given up", || {
-        n += 1;
-        write_and_see(&mut client, n);
-        figures(&mut client)["faults"].as_u64() >= Some(1)
-    });
+    let n = until_given_up(&mut client, 101, 1);
     let late = figures(&mut client)["late"].as_u64();
     (0..5).for_each(|more| write_and_see(&mut client, n + more));
     assert_eq!(figures(&mut client)["late"].as_u64(), late, "nobody waits for one that hangs, once that is known");
@@ -292,12 +298,7 @@ fn a_server_that_is_no_redis_is_nobodys_fault() {
     for (kind, says) in kinds {
         let babbler = Babbler::start(says);
         let (_server, mut client) = filled(&format!("redis://{}", babbler.address));
-        let mut n = 100;
-        until(kind, || {
-            n += 1;
-            write_and_see(&mut client, n);
-            figures(&mut client)["faults"].as_u64() >= Some(3)
-        });
+        until_given_up(&mut client, 100, 3);
         write_and_see(&mut client, 2_000);
         assert_eq!(figures(&mut client)["hits"], 0, "{kind}");
     }
@@ -313,12 +314,7 @@ fn a_slow_redis_is_not_waited_for_again_and_again() {
     let (_server, mut client) = filled(&format!("redis://{}", proxy.address));
     until_up(&mut client);
     proxy.delay(std::time::Duration::from_millis(40));
-    let mut n = 100;
-    until("it is given up", || {
-        n += 1;
-        write_and_see(&mut client, n);
-        figures(&mut client)["faults"].as_u64() >= Some(2)
-    });
+    let n = until_given_up(&mut client, 100, 2);
     let late = figures(&mut client)["late"].as_u64();
     (0..20).for_each(|more| write_and_see(&mut client, n + more));
     assert_eq!(figures(&mut client)["late"].as_u64(), late, "a probe finds out how slow it is, no request does");

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use millpond::config::Settings;
 
-use crate::followers::{Node, address, folder, level, until};
+use crate::followers::{Node, address, folder, level};
 use crate::support::http::{Answer, Client};
 use crate::support::redis::{self, Redis};
 use crate::support::results;
 use crate::support::rng::Rng;
+use crate::support::until::until;
 
 const COUNTERS: &str = "/api/collections/counters/records";
 const RECORDS: usize = 6;

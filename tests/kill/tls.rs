@@ -2,16 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::server::{Folder, Server, run};
 use crate::support::http::Client;
+use crate::support::until::until;
 use crate::support::wire::{connect, tls_file, trust};
 
-/// Time after which what does not come fails the test.
-const PATIENCE: Duration = Duration::from_secs(60);
 const NOTES: &str = "/api/collections/notes/records";
 
 /// The settings for a certificate and its key in a folder.
@@ -26,14 +24,6 @@ fn put(folder: &Path, cert: &str, key: &str) {
         let new = folder.join(format!("{to}.new"));
         fs::copy(tls_file(from), &new).expect("a copy");
         fs::rename(&new, folder.join(to)).expect("in its place");
-    }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

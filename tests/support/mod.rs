@@ -13,4 +13,5 @@ pub mod s3;
 pub mod script;
 pub mod server;
 pub mod stream;
+pub mod until;
 pub mod wire;

@@ -101,7 +101,7 @@ impl Bucket {
             let ended = self.wire.ask(&end, ends)?;
             // It begins its answer before it knows.
             match answer::element(&ended.body, "Error") {
-                None => Ok(()),
+                None => answer::element(&ended.body, "CompleteMultipartUploadResult").map(drop).ok_or_else(strange),
                 Some(error) => Err(self.wire.refused(ended.status, error.get("Code").map_or("", |code| code))),
             }
         };

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::id::{FieldId, RecordId};
 use crate::limits;
 use crate::model::command::{Loaded, Piece, Refusal, STALE_SCHEMA, Write, Written};
-use crate::model::job::{ACTIVE, JOBS, Job, RUNS, is_enabled};
+use crate::model::job::{ACTIVE, JOBS, Job, RUNS, cut, is_enabled, with_faults};
 use crate::model::schema::{Collection, Field};
 use crate::model::value::{Fields, Value};
 use crate::state::{self, Overlay};
@@ -81,7 +81,7 @@ pub(super) fn may_go(draft: &mut Draft<'_>, collection: &Collection, id: &Record
     let is_active = match &*collection.name {
         JOBS => {
             let Some(runs) = draft.schema.find(RUNS).cloned() else { return Ok(()) };
-            active(draft, &runs, id)?
+            state::found_as(draft.state()?, &runs, ACTIVE, Value::text(id.as_str()))?.is_some()
         }
         RUNS => collection.field(ACTIVE).is_some_and(|field| !fields.get(field.id).is_null()),
         _ => false,
@@ -91,15 +91,6 @@ pub(super) fn may_go(draft: &mut Draft<'_>, collection: &Collection, id: &Record
         return Err(Error::new(Kind::Conflict, message).code("run_active"));
     }
     Ok(())
-}
-
-fn active(draft: &mut Draft<'_>, runs: &Collection, job: &RecordId) -> Result<bool> {
-    let (Some(field), Some(index)) = (runs.field(ACTIVE), runs.indexes.iter().find(|index| &*index.name == ACTIVE))
-    else {
-        return Ok(false);
-    };
-    let fields: Fields = [(field.id, Value::text(job.as_str()))].into_iter().collect();
-    Ok(state::found_by(draft.state()?, runs, index, &fields)?.is_some())
 }
 
 /// A run comes further, with what it writes on the way. Each write is judged by itself: one that is refused leaves nothing,
@@ -234,27 +225,17 @@ fn count(runs: &Collection, fields: &mut Fields, name: &str, more: usize) {
 
 /// Why records were refused: `[{"id", "code", "message"}]`, the first of them.
 fn tell<'a>(runs: &Collection, fields: &mut Fields, failed: impl Iterator<Item = (&'a RecordId, &'a Refusal)>) {
-    let Some(field) = runs.field("faults") else { return };
-    let mut faults: Vec<serde_json::Value> = match fields.get(field.id) {
-        Value::Json(text) => serde_json::from_str(text).unwrap_or_default(),
-        _ => Vec::new(),
-    };
-    let left = limits::JOB_FAULTS_MAX.saturating_sub(faults.len());
-    let before = faults.len();
-    faults.extend(failed.take(left).map(|(id, refusal)| {
+    let told = |(id, refusal): (&RecordId, &Refusal)| {
         let why = refusal.faults.first().map_or_else(
             || refusal.message.to_string(),
             |fault| format!("{}: {}: {}", refusal.message, fault.field, fault.message),
         );
         serde_json::json!({"id": id.as_str(), "code": refusal.code, "message": cut(&why)})
-    }));
-    if faults.len() > before {
-        fields.set(field.id, Value::Json(serde_json::Value::from(faults).to_string().into()));
+    };
+    let Some(field) = runs.field("faults") else { return };
+    if let Some(faults) = with_faults(fields.get(field.id), failed.map(told)) {
+        fields.set(field.id, faults);
     }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(limits::JOB_FAULT_CHARS_MAX).collect()
 }
 
 fn run_moved() -> Error {

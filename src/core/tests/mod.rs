@@ -15,6 +15,7 @@ mod gate;
 mod handlers;
 mod histories;
 mod indexes;
+mod jobs;
 mod loads;
 mod once;
 mod replicas;

@@ -5,7 +5,7 @@ use crate::limits;
 
 /// Where jobs lie.
 pub const JOBS: &str = "_jobs";
-/// Where their runs lie. Only the server makes and changes them; who may see them may delete one that has ended.
+/// Where their runs lie; they go with their job. Only the server makes and changes them; who may see them may delete one that has ended.
 pub const RUNS: &str = "_runs";
 /// The unique index of `_runs` over `active`: a job has one run at once, whoever begins it.
 pub const ACTIVE: &str = "active";
@@ -37,7 +37,7 @@ pub fn definitions() -> [String; 2] {
         ),
         format!(
             r#"{{"name":"{RUNS}","fields":[
-            {{"name":"job","type":"text","required":true,"max":100}},
+            {{"name":"job","type":"relation","collection":"{JOBS}","required":true,"onDelete":"cascade"}},
             {{"name":"name","type":"text","required":true,"max":100}},
             {{"name":"{ACTIVE}","type":"text","max":100}},
             {{"name":"slot","type":"date"}},

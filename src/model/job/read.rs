@@ -100,21 +100,9 @@ fn source<'a>(schema: &'a Schema, stored: Stored<'_>, faults: &mut Faults) -> Op
         return None;
     };
     known(&object, "source.", &["collection", "filter"], faults);
-    let collection = match text(&object, "collection").map(|name| named(schema, name)) {
-        None => {
-            faults.add("source.collection", "required", "is the name of a collection");
-            return None;
-        }
-        Some(None) => {
-            faults.add("source.collection", "unknown_collection", "there is no such collection");
-            return None;
-        }
-        Some(Some(found)) if found.id.is_own() => {
-            faults.add("source.collection", "not_here", "the server's own collections are no source");
-            return None;
-        }
-        Some(Some(found)) => found,
-    };
+    let fits = |found: &Collection| !found.id.is_own();
+    let collection =
+        collection(schema, &object, "source", faults, (fits, "the server's own collections are no source"))?;
     let filter = match object.get("filter") {
         None | Some(Json::Null) => None,
         Some(Json::String(filter)) if filter.trim().is_empty() => None,
@@ -128,6 +116,24 @@ fn source<'a>(schema: &'a Schema, stored: Stored<'_>, faults: &mut Faults) -> Op
         }
     };
     Some((collection, filter))
+}
+
+/// The collection that an object names, if it is one that fits; else why not.
+fn collection<'a>(
+    schema: &'a Schema,
+    object: &Map<String, Json>,
+    path: &str,
+    faults: &mut Faults,
+    (fits, why): (impl Fn(&Collection) -> bool, &str),
+) -> Option<&'a Collection> {
+    let path = format!("{path}.collection");
+    match text(object, "collection").map(|name| named(schema, name)) {
+        None => faults.add(path, "required", "is the name of a collection"),
+        Some(None) => faults.add(path, "unknown_collection", "there is no such collection"),
+        Some(Some(found)) if !fits(found) => faults.add(path, "not_here", why),
+        Some(found) => return found,
+    }
+    None
 }
 
 /// What is in an object beside these is a fault.
@@ -333,22 +339,9 @@ impl Reader<'_> {
             return None;
         }
         known(&object, "store.", &["collection", "key"], faults);
-        let target = match text(&object, "collection").map(|name| named(self.schema, name)) {
-            None => {
-                faults.add("store.collection", "required", "is the name of a collection");
-                return None;
-            }
-            Some(None) => {
-                faults.add("store.collection", "unknown_collection", "there is no such collection");
-                return None;
-            }
-            Some(Some(found)) if found.id.is_own() || found.kind != CollectionKind::Base => {
-                let message = "a job writes into no auth collection and none of the server's own";
-                faults.add("store.collection", "not_here", message);
-                return None;
-            }
-            Some(Some(found)) => found,
-        };
+        let fits = |found: &Collection| !found.id.is_own() && found.kind == CollectionKind::Base;
+        let why = "a job writes into no auth collection and none of the server's own";
+        let target = collection(self.schema, &object, "store", faults, (fits, why))?;
         let Some(key) = text(&object, "key") else { return Some(Store { collection: target.id, key: None }) };
         let Some(field) = target.field(key) else {
             faults.add("store.key", "unknown_field", format!("{} has no such field", target.name));

@@ -187,7 +187,8 @@ impl Second {
     /// Whether what was made at a position can be what a view gives.
     fn is_of(&self, view: &Published, needs: &[Slot], made: Position) -> bool {
         // A server that is ahead shows what this one will: by the key, what both have is the same.
-        made.seq > view.position.seq || (view.knows(made).unwrap_or(false) && self.slots.hold(needs, made.seq))
+        let is_ahead = made.seq > view.position.seq && made.epoch == view.position.epoch;
+        is_ahead || (view.knows(made).unwrap_or(false) && self.slots.hold(needs, made.seq))
     }
 
     /// Keeps an answer behind its caller's back, if it is the one that was looked for.

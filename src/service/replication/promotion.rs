@@ -14,7 +14,7 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::core::{Reign, Role};
+use crate::core::{Reign, Role, is_sown};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Epoch, NodeId, Position};
 use crate::limits;
@@ -72,6 +72,11 @@ impl Service {
             let message = "another server has become the primary: with force this one becomes it all the same";
             return Err(conflict("fenced", message));
         }
+        let (disk, dir) = self.core().folder();
+        if is_sown(&**disk, dir)? {
+            let message = "the server is about to start again on a backup or a snapshot: wait for that";
+            return Err(conflict("follower_not_whole", message));
+        }
         self.serves().map_err(|error| conflict("follower_not_whole", error.message()))?;
         let others = self.0.replication.standing.as_ref().map(|standing| standing.fleet()).unwrap_or_default();
         if !force {
@@ -79,7 +84,6 @@ impl Service {
                 self.ask_follower(url).await?;
             }
         }
-        let (disk, dir) = self.core().folder();
         let noted = Reign::load(&**disk, dir)?.map_or(0, |known| known.epoch);
         let above = self.core().view().position.epoch.counter.max(noted);
         let primary = self.writes_go_to();
