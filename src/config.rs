@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 
 pub use self::bucket::{Bucket, Hidden};
 use crate::error::{Error, Result};
@@ -28,6 +29,12 @@ pub struct Settings {
     pub tls_cert: Option<PathBuf>,
     /// File of its key, in PEM.
     pub tls_key: Option<PathBuf>,
+    /// Names that this server is reached by from everywhere, at port 443: an authority is asked for a certificate of them.
+    pub acme_domains: Vec<String>,
+    /// The mail address that it is told.
+    pub acme_contact: Option<String>,
+    /// Where it is: the URL of its ACME directory. Whoever asks it agrees to its terms of service.
+    pub acme_directory: String,
     /// How long a browser is told to come by TLS only (`Strict-Transport-Security`), seconds; 0 is not told.
     pub tls_hsts_seconds: u32,
     /// Every caller on loopback is a superuser.
@@ -168,6 +175,9 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8090)),
             tls_cert: None,
             tls_key: None,
+            acme_domains: Vec::new(),
+            acme_contact: None,
+            acme_directory: limits::ACME_DIRECTORY.to_owned(),
             tls_hsts_seconds: 0,
             dev: false,
             log_format: LogFormat::Text,
@@ -217,16 +227,17 @@ impl Settings {
     /// `Invalid` with the line, for bad TOML, an unknown setting or a wrong type; without any value, which may be a secret.
     pub fn from_toml(text: &str) -> Result<Settings> {
         toml::from_str(text).map_err(|error| {
-            // Never the line itself, nor a value: it may be a secret.
-            let line = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count() + 1);
+            // Of the line its setting's name at most, and never a value: it may be a secret.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let key = text.lines().nth(line - 1).and_then(|line| Some(line.split_once('=')?.0.trim()));
+            let key = key.filter(|key| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+            let key = key.map_or(String::new(), |key| format!("{key}: "));
             let why = match error.message().split_once(", expected") {
                 Some((value, expected)) if value.starts_with("invalid") => format!("expected{expected}"),
                 _ => error.message().to_owned(),
             };
-            Error::invalid(format!("the settings can't be read: line {line}: {why}"))
+            Error::invalid(format!("the settings can't be read: line {line}: {key}{why}"))
         })
     }
 
@@ -253,6 +264,7 @@ impl Settings {
                 return Err(Error::invalid(format!("{name}: {other} needs it")));
             }
         }
+        self.validate_acme()?;
         at_most("tls_hsts_seconds", self.tls_hsts_seconds as usize, limits::TLS_HSTS_SECONDS_MAX as usize)?;
         at_least("body_bytes_max", self.body_bytes_max, 1_024)?;
         at_most("body_bytes_max", self.body_bytes_max, limits::ENTRY_BYTES_MAX)?;
@@ -304,9 +316,29 @@ impl Settings {
         self.validate_origins()
     }
 
+    fn validate_acme(&self) -> Result<()> {
+        if self.acme_domains.is_empty() {
+            return Ok(());
+        }
+        if cfg!(not(feature = "acme")) {
+            return Err(Error::invalid("acme_domains: this server was built without the feature acme"));
+        }
+        if self.tls_cert.is_some() {
+            return Err(Error::invalid("acme_domains: not with tls_cert: the certificate is one or the other"));
+        }
+        at_most("acme_domains", self.acme_domains.len(), limits::ACME_DOMAINS_MAX)?;
+        let is_domain =
+            |name: &str| matches!(Host::parse(name), Ok(Host::Domain(host)) if host == name.to_ascii_lowercase());
+        match self.acme_domains.iter().find(|name| !is_domain(name) || name.contains('*')) {
+            Some(name) => Err(Error::invalid(format!("acme_domains: {name:?} is no name of a server"))),
+            None if Url::parse(&self.acme_directory).is_ok_and(|url| url.scheme() == "https") => Ok(()),
+            None => Err(Error::invalid("acme_directory: it must begin with https://")),
+        }
+    }
+
     /// Whether clients are spoken to by TLS.
     pub fn is_secure(&self) -> bool {
-        self.tls_cert.is_some() && self.tls_key.is_some()
+        self.tls_cert.is_some() && self.tls_key.is_some() || !self.acme_domains.is_empty()
     }
 
     /// How the addresses of this server begin.
@@ -544,6 +576,11 @@ mod tests {
             ("tls_cert = 'cert.pem'", "tls_key:"),
             ("tls_key = 'key.pem'", "tls_cert:"),
             ("tls_hsts_seconds = 60", "tls_cert:"),
+            ("acme_domains = ['a.example']\ntls_cert = 'a'\ntls_key = 'b'", "acme_domains:"),
+            ("acme_domains = ['https://a.example']", "acme_domains:"),
+            ("acme_domains = ['*.a.example']", "acme_domains:"),
+            ("acme_domains = ['10.0.0.1']", "acme_domains:"),
+            ("acme_domains = ['a.example']\nacme_directory = 'http://a.example/'", "acme_directory:"),
             ("tls_cert = 'a'\ntls_key = 'b'\ntls_hsts_seconds = 99999999", "tls_hsts_seconds:"),
             ("dev = true\ntrusted_proxies = ['10.0.0.0/8']", "trusted_proxies: not with dev"),
             ("trusted_proxies = ['proxy']", "trusted_proxies:"),

@@ -212,6 +212,10 @@ pub const ANSWER_KEPT_BYTES_MAX: usize = 4 << 20;
 pub const ANSWER_BYTES_MIN: usize = 512;
 /// Answers past their age that go with one that comes: more than one, so that they become fewer.
 pub const ANSWERS_FORGOTTEN: usize = 8;
+/// The same of those that go by the clock, when none comes.
+pub const ANSWERS_FORGOTTEN_PIECE: usize = 500;
+/// How often it is looked for some.
+pub const ANSWERS_FORGOTTEN_EVERY: Duration = Duration::from_secs(60);
 
 // What changed when.
 

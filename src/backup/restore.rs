@@ -74,8 +74,8 @@ pub fn restore(disk: &Arc<dyn Disk>, dir: &Path, settings: &core::Settings, what
         return Err(Error::invalid(message).code("before_the_backup"));
     }
     let note = |role, epoch| {
-        let (fleet, broken) = (Vec::new(), false);
-        Reign { role, epoch, followed: None, primary: None, fleet, broken }.store(&**disk, dir)
+        let (fleet, broken, rejoined) = (Vec::new(), false, None);
+        Reign { role, epoch, followed: None, primary: None, fleet, broken, rejoined }.store(&**disk, dir)
     };
     note(Role::Fenced, applied.position.epoch.counter)?;
     copy(&**disk, &what.backup, &core::incoming(dir))?;

@@ -218,6 +218,15 @@ pub(super) struct Flags {
     /// File of its key, in PEM.
     #[arg(long, value_name = "FILE", env = "MILLPOND_TLS_KEY")]
     tls_key: Option<PathBuf>,
+    /// Names of this server, for which a certificate is asked of an authority (ACME) and renewed; it is reached at port 443.
+    #[arg(long, value_name = "NAME", env = "MILLPOND_ACME_DOMAINS", value_delimiter = ',')]
+    acme_domains: Option<Vec<String>>,
+    /// Mail address that the authority is told.
+    #[arg(long, value_name = "ADDRESS", env = "MILLPOND_ACME_CONTACT")]
+    acme_contact: Option<String>,
+    /// The authority's directory, whose terms of service are agreed to. [default: Let's Encrypt's]
+    #[arg(long, value_name = "URL", env = "MILLPOND_ACME_DIRECTORY")]
+    acme_directory: Option<String>,
     /// Time that browsers are told to come by TLS only (Strict-Transport-Security), seconds. [default: 0]
     #[arg(long, value_name = "SECONDS", env = "MILLPOND_TLS_HSTS_SECONDS")]
     tls_hsts_seconds: Option<u32>,
@@ -492,7 +501,7 @@ impl Flags {
         lay!(settings, self, log_keep_hours, log_max_bytes, scrub_hours, password_memory_kib);
         lay!(settings, self, ready_lag_s, sync_followers, sync_followers_ms, backup_hours, backups_keep);
         lay!(settings, self, connections_per_address, request_log_lines, request_log_hours, request_log_level);
-        lay!(settings, self, tls_hsts_seconds);
+        lay!(settings, self, acme_domains, acme_directory, tls_hsts_seconds);
         lay!(
             settings,
             self,
@@ -513,12 +522,14 @@ impl Flags {
         settings.archive = given_path(&self.archive, settings.archive);
         settings.tls_cert = given_path(&self.tls_cert, settings.tls_cert);
         settings.tls_key = given_path(&self.tls_key, settings.tls_key);
+        settings.acme_contact = given(&self.acme_contact, settings.acme_contact);
         settings.follow = given(&self.follow, settings.follow);
         settings.token = given(&self.token, settings.token);
         settings.l2_cache = given(&self.l2_cache, settings.l2_cache);
         settings.advertise = given(&self.advertise, settings.advertise);
         settings.backup_store = given(&self.backup_store, settings.backup_store);
         self.store_keys.over(&mut settings);
+        settings.acme_domains.retain(|name| !name.is_empty());
         settings.cors_origins.retain(|origin| !origin.is_empty());
         settings.trusted_proxies.retain(|net| !net.is_empty());
         settings.validate()?;

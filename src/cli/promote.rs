@@ -52,7 +52,7 @@ fn folder(promote: &Promote) -> Result<()> {
             format!("{} is no follower's folder; with --force it begins an epoch all the same", dir.display());
         return Err(Error::new(Kind::Conflict, message).code("not_a_follower"));
     }
-    let open = core::Settings { role: Role::Follower, ..core::Settings::of(&settings) };
+    let open = core::Settings { role: Role::Fenced, ..core::Settings::of(&settings) };
     let (core, threads) = core::start(Arc::new(RealDisk), dir, &open, Clock::System)?;
     let begun = begin(&core, known);
     drop(core);

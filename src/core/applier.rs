@@ -5,9 +5,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::chores::Chores;
 use super::compaction::{Followed, Growth};
 use super::names::Names;
 use super::pace::Pace;
@@ -40,21 +41,31 @@ pub struct Flushed {
     pub folded: bool,
 }
 
-/// The last entry that a crash can't take from the base, as others see it; clones are the same.
+/// The last entry that a crash can't take from the base, as others see it, and whether it has to stay so; clones are the
+/// same.
 #[derive(Clone, Debug)]
-pub(super) struct Durable(Arc<AtomicU64>);
+pub(super) struct Durable(Arc<(AtomicU64, AtomicBool)>);
 
 impl Durable {
     fn new(seq: Seq) -> Durable {
-        Durable(Arc::new(AtomicU64::new(seq.0)))
+        Durable(Arc::new((AtomicU64::new(seq.0), AtomicBool::new(false))))
     }
 
     pub(super) fn set(&self, seq: Seq) {
-        self.0.store(seq.0, Ordering::Release);
+        self.0.0.store(seq.0, Ordering::SeqCst);
     }
 
     pub(super) fn get(&self) -> Seq {
-        Seq(self.0.load(Ordering::Acquire))
+        Seq(self.0.0.load(Ordering::SeqCst))
+    }
+
+    /// While it is held nothing more is made durable, not even by a clean end: the log has it all, and may have to be cut.
+    pub(super) fn hold(&self, held: bool) {
+        self.0.1.store(held, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.0.1.load(Ordering::SeqCst)
     }
 }
 
@@ -76,6 +87,7 @@ pub struct Applier {
     /// A smaller file that is being filled, to be moved to.
     pub(super) copy: Option<Followed>,
     pub(super) scrub: ScrubPlace,
+    chores: Chores,
     pace: Pace,
     meters: Arc<Meters>,
 }
@@ -104,6 +116,7 @@ impl Applier {
             growth: Growth::new(settings.compact),
             copy: None,
             scrub: ScrubPlace::default(),
+            chores: Chores::default(),
             pace: Pace::new(settings.scrub),
             meters: Arc::default(),
         }
@@ -139,6 +152,7 @@ impl Applier {
     /// Whether enough was applied, or long enough ago, to make it durable.
     pub fn checkpoint_due(&self) -> bool {
         self.applied > self.durable()
+            && !self.durable.is_held()
             && (self.log_bytes >= self.checkpoint_bytes
                 || self.base.dirty_bytes() >= limits::CHECKPOINT_DIRTY_BYTES
                 || self.since.elapsed() >= limits::CHECKPOINT_AGE)
@@ -170,6 +184,12 @@ impl Applier {
 
     /// Verifies what is due of the base. What is found is as if a reader had met it.
     pub fn scrub_due(&mut self) {
+        if self.chores.scrubs_tables() {
+            if self.scrub(limits::SCRUB_STEP_BYTES_MAX as usize) {
+                self.chores.tables_scrubbed();
+            }
+            return;
+        }
         // Once as it lies and once by its keys.
         let all = 2 * self.base.file_bytes();
         let (least, most) = (limits::SCRUB_STEP_BYTES_MIN, limits::SCRUB_STEP_BYTES_MAX);
@@ -198,6 +218,11 @@ impl Applier {
         self.durable.clone()
     }
 
+    /// What it and the keeper are asked to do.
+    pub(super) fn chores(&self) -> Chores {
+        self.chores.clone()
+    }
+
     /// Gives names in the data folder.
     pub(super) fn names(&self) -> Names {
         self.names.clone()
@@ -216,14 +241,14 @@ impl Applier {
         Base::set_aside(&*self.disk, &self.dir)
     }
 
-    /// Closes the base; after a failure (`clean` false) without letting redb write anything more.
+    /// Closes the base; after a failure (`clean` false), or where it is held, without letting redb write anything more.
     ///
     /// # Errors
     /// The base's.
     pub fn close(self, clean: bool) -> Result<()> {
-        let Applier { base, disk, dir, .. } = self;
+        let Applier { base, disk, dir, durable, .. } = self;
         let damaged = base.is_damaged();
-        let ended = base.close(clean && !damaged);
+        let ended = base.close(clean && !damaged && !durable.is_held());
         if damaged || ended.as_ref().is_err_and(|error| error.kind() == Kind::Damaged) {
             Base::set_aside(&*disk, &dir)?;
         }

@@ -113,7 +113,8 @@ fn what(position: Position, change: &Change) -> Option<What<'_>> {
         | Change::Progressed { .. }
         // No handler's way is another's business: else they would wake each other for ever.
         | Change::Advanced { .. }
-        | Change::Began { .. } => return None,
+        | Change::Began { .. }
+        | Change::Forgotten { .. } => return None,
     };
     Some(What::Record(RecordChange { collection, generation, id, position, change }))
 }

@@ -3,6 +3,7 @@
 //! Invariants: it waits only for the disk and, when the layers are full, for the applier, never for a reader; every
 //! command that was queued gets an answer, also those that come while it ends.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::order::Ordered;
 use super::{Flush, Flushed, Outcome, Poison, Writer};
+use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::limits;
 use crate::model::command::Command;
@@ -54,6 +56,8 @@ pub(super) struct Desk {
     pub(super) flushed: Receiver<Flushed>,
     pub(super) poison: Poison,
     pub(super) clock: Clock,
+    /// Where the log lies.
+    pub(super) folder: (Arc<dyn Disk>, PathBuf),
 }
 
 /// What the writer's thread does when there is nothing to do, and when.
@@ -66,6 +70,8 @@ struct Idle {
     worked: Instant,
     /// Whether a client wrote since then.
     busy: bool,
+    /// When to look for answers past their age.
+    forget_at: Instant,
 }
 
 impl Idle {
@@ -128,7 +134,7 @@ impl Desk {
 
     fn serve(&self, writer: &mut Writer) -> Result<()> {
         let now = Instant::now();
-        let mut idle = Idle { mark_at: None, work_at: Some(now), worked: now, busy: false };
+        let mut idle = Idle { mark_at: None, work_at: Some(now), worked: now, busy: false, forget_at: now };
         loop {
             match self.wake(idle.wait()) {
                 Woke::Command(first) => {
@@ -136,7 +142,7 @@ impl Desk {
                     idle.wrote(writer.may_have_work());
                 }
                 Woke::Order(ordered) => {
-                    ordered.obey(writer, self.clock.now())?;
+                    ordered.obey(writer, self.clock.now(), (&*self.folder.0, &self.folder.1))?;
                     idle.wrote(writer.may_have_work());
                 }
                 Woke::Flushed(flushed) => writer.adopt(flushed),
@@ -151,6 +157,9 @@ impl Desk {
             }
             if idle.work_at.is_some_and(|at| at <= now) {
                 self.work(writer, &mut idle)?;
+            }
+            if idle.forget_at <= now {
+                self.forget(writer, &mut idle)?;
             }
             self.hand_over(writer, false)?;
         }
@@ -217,6 +226,18 @@ impl Desk {
             }
         }
         idle.worked(began, pause);
+        Ok(())
+    }
+
+    /// One piece of the answers that are past their age. The next is due soon, and when there is none, as late as it may be.
+    fn forget(&self, writer: &mut Writer, idle: &mut Idle) -> Result<()> {
+        let now = self.clock.now();
+        let mut pause = limits::ANSWERS_FORGOTTEN_EVERY;
+        if writer.has_old_answers(now)? && writer.commit(&[Command::Forget], now)?.iter().all(Result::is_ok) {
+            pause = WORK_GAP_MAX;
+            idle.mark_at = Some(Instant::now() + limits::MARK_IDLE);
+        }
+        idle.forget_at = Instant::now() + pause;
         Ok(())
     }
 

@@ -24,6 +24,12 @@ impl Writer {
         if self.role() != Role::Follower {
             return Ok(Err(not_a_follower()));
         }
+        if self.is_leaving() {
+            return Ok(Err(Error::new(
+                Kind::Unavailable,
+                "the server is about to start again on its log's older part",
+            )));
+        }
         if !self.has_headroom() {
             return Ok(Err(Error::new(Kind::NoSpace, "the disk is full: the primary is followed when there is room")));
         }
@@ -76,6 +82,7 @@ impl Writer {
         // Whoever sees the entry finds the role.
         let was = self.role();
         self.set_role(Role::Primary);
+        self.set_leaving(false);
         let begun = self.finish(now, &[Staged { entry, payload }])?;
         if begun.is_err() {
             self.set_role(was);
@@ -86,6 +93,20 @@ impl Writer {
     /// Is no primary from here on. Returns the last position.
     pub fn give_way(&mut self, role: Role) -> Result<Position> {
         self.set_role(role);
+        Ok(self.position())
+    }
+
+    /// Logs nothing from here on, once it is `noted` that the next start cuts the log; beginning an epoch takes that back.
+    /// Returns the last position.
+    ///
+    /// # Errors
+    /// `Conflict` with code `not_a_follower`; what the note ends with: then nothing has changed.
+    pub(super) fn leave(&mut self, noted: impl FnOnce() -> Result<()>) -> Result<Position> {
+        if self.role() != Role::Follower {
+            return Err(not_a_follower());
+        }
+        noted()?;
+        self.set_leaving(true);
         Ok(self.position())
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::applier::Durable;
+use super::chores::Chores;
 use super::leases::Leases;
 use super::local::{self, Snapshot};
 use super::names::Names;
@@ -39,6 +40,7 @@ pub struct Keeper {
     published: Arc<ArcSwap<Published>>,
     durable: Durable,
     leases: Leases,
+    chores: Chores,
     snapshot: Option<Snapshot>,
     scrub: log::Scrub,
     pace: Pace,
@@ -75,6 +77,7 @@ impl Keeper {
             published: writer.published(),
             durable: applier.durable_mark(),
             leases: Leases::default(),
+            chores: applier.chores(),
             snapshot,
             scrub,
             pace: Pace::new(settings.scrub),
@@ -97,11 +100,12 @@ impl Keeper {
     /// # Errors
     /// The log or a folder can no longer be trusted: the process has to end.
     pub fn step(&mut self, now: Millis, ends: &dyn Fn() -> bool) -> Result<bool> {
-        if self.rest_until.is_some_and(|until| Instant::now() < until) {
+        let asked = self.chores.take_trim();
+        if !asked && self.rest_until.is_some_and(|until| Instant::now() < until) {
             return Ok(false);
         }
         self.rest_until = None;
-        match self.try_step(now, ends) {
+        match self.try_step(now, asked, ends) {
             Err(error) if error.kind() == Kind::OutcomeUnknown => Err(error),
             Err(error) => {
                 if !ends() {
@@ -114,7 +118,11 @@ impl Keeper {
         }
     }
 
-    fn try_step(&mut self, now: Millis, ends: &dyn Fn() -> bool) -> Result<bool> {
+    fn try_step(&mut self, now: Millis, asked: bool, ends: &dyn Fn() -> bool) -> Result<bool> {
+        // What goes follows in the next steps.
+        if asked && self.take_snapshot(ends)? {
+            return Ok(true);
+        }
         let segments = self.trimmer.segments()?;
         let safe = self.snapshot.map_or(Seq::ZERO, |snapshot| snapshot.seq.min(self.durable.get()));
         let handlers = handlers_floor(&self.published.load())?;
@@ -126,6 +134,12 @@ impl Keeper {
             return Ok(true);
         }
         if retention::snapshot_due(&segments, &self.keep, self.snapshot.as_ref()) && self.take_snapshot(ends)? {
+            return Ok(true);
+        }
+        if self.chores.scrubs_log() {
+            if self.scrub(ends) {
+                self.chores.log_scrubbed();
+            }
             return Ok(true);
         }
         // A segment or the snapshot at a time.

@@ -12,6 +12,7 @@
 mod applier;
 mod ballast;
 mod changed;
+mod chores;
 mod compaction;
 mod consumer;
 pub mod decide;
@@ -30,6 +31,7 @@ mod poison;
 mod published;
 mod rebuild;
 mod reign;
+mod rejoin;
 mod retention;
 mod role;
 mod slots;
@@ -47,11 +49,11 @@ pub use open::{Identity, Opened, Settings, log_dir, open};
 pub use plant::{Dump, incoming, is_sown, sow};
 pub use poison::Poison;
 pub use published::Published;
-pub use reign::Reign;
+pub use reign::{Reign, Rejoined};
 pub use retention::Keep;
 pub use role::Role;
 pub use slots::{Slot, Slots};
-pub use threads::{Awaited, Core, Threads, start};
+pub use threads::{Awaited, Core, KEEPER_TICK, Threads, start};
 pub use writer::{Outcome, Writer};
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ballast::Ballast;
 use super::decide::Pieces;
-use super::plant;
 use super::rebuild::Folder;
 use super::writer::Start;
 use super::{Applier, Compact, Keep, Keeper, Published, Role, Writer};
+use super::{plant, rejoin};
 use crate::config;
 use crate::disk::{self, Disk, DiskLock};
 use crate::error::{Error, Kind, Result};
@@ -134,6 +134,12 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let log_dir = log_dir(dir);
     disk.create_dir_all(&log_dir).map_err(|error| Error::io("the log's folder", error))?;
     let planted = plant::go_on(&*disk, dir, settings, || identity(&*disk, dir, settings.genesis))?;
+    match (&planted, settings.role) {
+        (None, Role::Follower) => rejoin::go_on(&*disk, dir, settings)?,
+        // Until it begins an epoch, or follows, it is as it was.
+        (None, Role::Fenced) => {}
+        (Some(_), _) | (_, Role::Primary) => rejoin::forget(&*disk, dir)?,
+    }
     let identity = identity(&*disk, dir, settings.genesis)?;
 
     let mut ballast = Ballast::new(disk.clone(), dir, settings.ballast_bytes)?;

@@ -1,14 +1,18 @@
 //! Orders to the writer that are no client's commands: to log what another server has logged, to begin an epoch, to take no
-//! more writes.
+//! more writes, to have the log cut at the next start.
 //!
 //! Invariant: an order is carried out between two batches and answered when it is on disk, as commands are.
+
+use std::path::Path;
 
 use tokio::sync::oneshot;
 
 use super::desk::{outcome_unknown, refuse_orders, stopping};
-use super::{Core, Role, Writer};
+use super::{Core, Role, Writer, rejoin};
+use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
+use crate::log;
 use crate::time::Millis;
 
 /// What is asked of the writer.
@@ -20,6 +24,8 @@ pub(super) enum Order {
     Begin(u32),
     /// To log nothing of its own any more.
     Yield(Role),
+    /// To log nothing more, as the next start cuts the log behind this entry.
+    Cut(log::Origin),
 }
 
 /// An order waiting for its outcome.
@@ -34,11 +40,17 @@ impl Ordered {
     ///
     /// # Errors
     /// The log can no longer be trusted: the outcome is unknown.
-    pub(super) fn obey(self, writer: &mut Writer, now: Millis) -> Result<()> {
+    pub(super) fn obey(self, writer: &mut Writer, now: Millis, folder: (&dyn Disk, &Path)) -> Result<()> {
+        let (disk, dir) = folder;
         let done = match self.order {
             Order::Ingest(frames) => writer.ingest(&frames),
-            Order::Begin(above) => writer.begin(above, now),
+            // What goes on from the log as it is must not find it cut.
+            Order::Begin(above) => match rejoin::forget(disk, dir) {
+                Ok(()) => writer.begin(above, now),
+                Err(error) => Ok(Err(error)),
+            },
             Order::Yield(role) => Ok(writer.give_way(role)),
+            Order::Cut(last) => Ok(writer.leave(|| rejoin::sow(disk, dir, last))),
         };
         let (outcome, fatal) = match done {
             Ok(outcome) => (outcome, None),
@@ -67,7 +79,9 @@ impl Core {
     /// # Errors
     /// `NoSpace`; `OutcomeUnknown`.
     pub async fn begin(&self, above: u32) -> Result<Position> {
-        self.order(Order::Begin(above)).await
+        let begun = self.order(Order::Begin(above)).await?;
+        self.hold_tables(false);
+        Ok(begun)
     }
 
     /// Takes no more writes: those that were asked before are done or refused. Returns the last position.
@@ -75,10 +89,12 @@ impl Core {
     /// # Errors
     /// `Unavailable` when the server stops.
     pub async fn give_way(&self, role: Role) -> Result<Position> {
-        self.order(Order::Yield(role)).await
+        let was = self.role();
+        self.hold_tables(true);
+        self.order(Order::Yield(role)).await.inspect_err(|_| self.hold_tables(was != Role::Primary))
     }
 
-    async fn order(&self, order: Order) -> Result<Position> {
+    pub(super) async fn order(&self, order: Order) -> Result<Position> {
         let (answer, outcome) = oneshot::channel();
         let mut ordered = Ordered { order, answer };
         let (orders, late) = self.orders();

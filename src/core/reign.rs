@@ -31,6 +31,29 @@ pub struct Reign {
     /// Its tables are known not to be its primary's.
     #[serde(default)]
     pub broken: bool,
+    /// How it came back last, after it had left its primary's history.
+    #[serde(default)]
+    pub rejoined: Option<Rejoined>,
+}
+
+/// How a server comes back into a history that it has left. What only it had is set aside before, either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rejoined {
+    /// From its own tables: its log was cut where it had left.
+    Cut,
+    /// From a snapshot of its primary.
+    Bootstrap,
+}
+
+impl Rejoined {
+    /// Its word in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Rejoined::Cut => "cut",
+            Rejoined::Bootstrap => "bootstrap",
+        }
+    }
 }
 
 impl Reign {
@@ -101,8 +124,9 @@ impl Reign {
     pub fn note(core: &Core, role: Role, epoch: u32, followed: Option<String>, primary: Option<String>) -> Result<()> {
         let (disk, dir) = core.folder();
         let known = Reign::load(&**disk, dir)?.filter(|known| (known.role, role) == (Role::Follower, Role::Follower));
-        let (fleet, broken) = known.map_or((Vec::new(), false), |known| (known.fleet, known.broken));
-        Reign { role, epoch, followed, primary, fleet, broken }.store(&**disk, dir)
+        let (fleet, broken, rejoined) =
+            known.map_or((Vec::new(), false, None), |known| (known.fleet, known.broken, known.rejoined));
+        Reign { role, epoch, followed, primary, fleet, broken, rejoined }.store(&**disk, dir)
     }
 
     /// Keeps what a follower has found out.
@@ -125,7 +149,7 @@ mod tests {
     fn a_server_that_was_promoted_stays_so_until_it_is_told_to_follow_another() {
         let reign = |role, followed: &str, primary: Option<&str>| {
             let (followed, primary) = (Some(followed.to_owned()), primary.map(str::to_owned));
-            Some(Reign { role, epoch: 2, followed, primary, fleet: Vec::new(), broken: false })
+            Some(Reign { role, epoch: 2, followed, primary, fleet: Vec::new(), broken: false, rejoined: None })
         };
         let follows = |url: &str| (Role::Follower, Some(url.to_owned()));
         for (what, known, follow, expected) in [

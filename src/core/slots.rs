@@ -121,6 +121,7 @@ impl Slots {
                 | Change::Progressed { .. }
                 | Change::Advanced { .. }
                 | Change::Began { .. }
+                | Change::Forgotten { .. }
                 | Change::Remembered(_) => {}
                 // A collection came, changed, was emptied or went. So does anything that is not told apart here: too
                 // much is unlearnt rather than too little.

@@ -14,7 +14,9 @@ use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use tokio::sync::{oneshot, watch};
 
+use super::applier::Durable;
 use super::ballast::has_headroom;
+use super::chores::Chores;
 use super::compaction::Compactor;
 use super::consumer::Ending;
 use super::desk::{Desk, Pending, Queue, outcome_unknown, queue_full, refuse_all, stopping};
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::disk::{Disk, DiskLock, Open};
 use crate::error::{Error, Kind, Result};
-use crate::id::Position;
+use crate::id::{Position, Seq};
 use crate::limits;
 use crate::log;
 use crate::model::command::{Command, Committed};
@@ -40,7 +42,7 @@ pub(super) const ROOM_TICK: Duration = Duration::from_millis(5);
 /// How often a preparer without work looks whether it shall end.
 const PREPARER_TICK: Duration = Duration::from_millis(250);
 /// How often a keeper without work looks for some.
-const KEEPER_TICK: Duration = Duration::from_millis(250);
+pub const KEEPER_TICK: Duration = Duration::from_millis(250);
 
 /// The handle: cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -58,6 +60,8 @@ struct Shared {
     published: Arc<ArcSwap<Published>>,
     slots: Arc<Slots>,
     reader: log::Reader,
+    durable: Durable,
+    chores: Chores,
     leases: Leases,
     ending: Ending,
     poison: Poison,
@@ -111,6 +115,9 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         open(disk.clone(), dir, settings)?;
     let (poison, ending) = (Poison::new(), Ending::default());
     applier.count_into(writer.meters());
+    let durable = applier.durable_mark();
+    // Until it is known that the primary has what this log has.
+    durable.hold(settings.role != Role::Primary);
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
     let (command_in, command_out) = bounded(limits::WRITER_QUEUE);
@@ -129,6 +136,8 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         published: writer.published(),
         slots: writer.slots(),
         reader,
+        durable,
+        chores: applier.chores(),
         leases: keeper.leases(),
         ending: ending.clone(),
         poison: poison.clone(),
@@ -164,6 +173,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         flushed: flushed_out,
         poison: poison.clone(),
         clock,
+        folder: (disk.clone(), dir.to_owned()),
     };
     let writer = spawn("writer", move || Held(desk.run(writer), lock))?;
     Ok((core, Threads { stop: stop_in, end: End(end), writer, applier, preparer, keeper, ending, poison }))
@@ -284,6 +294,17 @@ impl Core {
         (&self.0.orders, &self.0.late_orders)
     }
 
+    /// Up to where the tables' file has it whatever happens.
+    pub fn durable(&self) -> Seq {
+        self.0.durable.get()
+    }
+
+    /// Has the tables' file stay as it is durably, even at a clean end, or go on: what lies behind in the log may have to be
+    /// cut off as long as it is not known to be the primary's.
+    pub fn hold_tables(&self, held: bool) {
+        self.0.durable.hold(held);
+    }
+
     /// Whether consumers were told to end.
     pub fn is_stopping(&self) -> bool {
         self.0.ending.is_told()
@@ -307,6 +328,10 @@ impl Core {
     /// To keep the log for a consumer.
     pub fn leases(&self) -> &Leases {
         &self.0.leases
+    }
+
+    pub(super) fn chores(&self) -> &Chores {
+        &self.0.chores
     }
 
     /// Tells every consumer to end: they come before the core at a stop.
@@ -502,7 +527,8 @@ fn run_applier(mut applier: Applier, flush: &Receiver<Flush>, flushed: &Sender<F
             if applier.checkpoint_due() {
                 applier.checkpoint()?;
             }
-            if let Some(moved) = compactor.tend(&mut applier)?
+            if !applier.durable_mark().is_held()
+                && let Some(moved) = compactor.tend(&mut applier)?
                 && flushed.send(moved).is_err()
             {
                 return Ok(());

@@ -54,6 +54,8 @@ pub struct Writer {
     meters: Arc<Meters>,
     roles: Roles,
     node: NodeId,
+    /// The next start cuts the log: what is logged now would go.
+    leaving: bool,
 }
 
 /// A filling that is no longer read, or an index of one.
@@ -106,6 +108,7 @@ impl Writer {
             meters: Arc::default(),
             roles: Roles::new(role.0),
             node: role.1,
+            leaving: false,
         }
     }
 
@@ -121,6 +124,14 @@ impl Writer {
     pub(super) fn set_role(&mut self, role: Role) {
         self.roles.set(role);
         self.moved = true;
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    pub(super) fn set_leaving(&mut self, leaving: bool) {
+        self.leaving = leaving;
     }
 
     pub(super) fn node(&self) -> NodeId {
@@ -379,6 +390,19 @@ impl Writer {
         Ok(if self.builds_first { build.or(reclaim) } else { reclaim.or(build) })
     }
 
+    /// Whether there are answers past their age, to be forgotten.
+    ///
+    /// # Errors
+    /// The state's.
+    pub fn has_old_answers(&self, now: Millis) -> Result<bool> {
+        if self.role() != Role::Primary {
+            return Ok(false);
+        }
+        let oldest = state::answers(&self.stack)?.oldest;
+        let line = state::lines(&self.stack, oldest)?.next().transpose()?;
+        Ok(line.is_some_and(|line| state::is_over_age(line.time, now)))
+    }
+
     fn build(&self) -> Result<Option<Command>> {
         let building = state::building(&self.stack)?;
         Ok(building.map(|(collection, generation, index)| {
@@ -417,7 +441,7 @@ impl Writer {
 fn frees_space(command: &Command) -> bool {
     match command.deed() {
         Command::Write(writes) => writes.iter().all(|write| matches!(write.op, Op::Delete { .. })),
-        Command::Drop(_) | Command::Truncate(_) | Command::Reclaim { .. } => true,
+        Command::Drop(_) | Command::Truncate(_) | Command::Reclaim { .. } | Command::Forget => true,
         Command::Define(_)
         | Command::Redefine(_)
         | Command::Load { .. }

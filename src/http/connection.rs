@@ -108,6 +108,9 @@ impl<A: Answer> Connection<A> {
                 let refusing = Connection { answer: PlainRefused, peer, limits, stopped, traffic, tls: None };
                 refusing.served(Wire::Plain(stream), place).await;
             }
+            Ok(Greeting::Challenged) => {
+                tracing::debug!(peer = %self.peer, "an authority looks whether a name leads here");
+            }
             Err(error) => {
                 self.traffic.handshakes_failed.add(1);
                 tracing::debug!(peer = %self.peer, %error, "no TLS");

@@ -1,8 +1,8 @@
 //! TLS on the connections that are accepted: the certificate and its key from their files, the handshake and its bounds.
 //!
 //! Invariants: whatever becomes of the files, there is a good certificate to show: what can't be taken is told in the log
-//! and the one before it stays. A connection is let through with its handshake done in time, or it ends; one that says
-//! nothing takes none of the places that there are for handshakes.
+//! and the one before it stays. A connection is let through with its handshake done in time, or it ends; none waits for
+//! another's.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,17 +10,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WantsServerCert;
+use rustls::server::{Acceptor, ClientHello};
+use rustls::{ConfigBuilder, ServerConfig};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::Settings;
@@ -32,17 +36,24 @@ use crate::http::problem;
 use crate::http::request::request_id;
 use crate::limits;
 
+#[cfg(feature = "acme")]
+mod acme;
+
 /// What clients are offered (RFC 7301), the first that they know too.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// The first byte of a handshake (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// What is shown to clients, and the turns that their handshakes take.
+/// What is shown to clients.
 #[derive(Debug)]
 pub struct Tls {
     files: Files,
-    now: ArcSwap<ServerConfig>,
-    turns: Semaphore,
+    /// `None` until there is a certificate.
+    now: ArcSwapOption<ServerConfig>,
+    /// There is something new in the files.
+    changed: Notify,
+    #[cfg(feature = "acme")]
+    acme: Option<acme::Acme>,
 }
 
 /// Where certificate and key lie.
@@ -64,26 +75,61 @@ pub(super) enum Greeting {
     Secured(Box<TlsStream<TcpStream>>),
     /// A request without TLS.
     Plain(TcpStream),
+    /// An authority has seen what it came for.
+    Challenged,
 }
 
 impl Tls {
-    /// By the settings' files; `None` where they name none.
+    /// By the settings' files, or by what an authority gives; `None` where they name none.
     ///
     /// # Errors
     /// `Invalid`, naming the setting and the file, for what can't be read or doesn't fit.
     pub fn open(settings: &Settings) -> Result<Option<Arc<Tls>>> {
+        if let Some(tls) = Tls::by_authority(settings) {
+            return Ok(Some(Arc::new(tls)));
+        }
         let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) else { return Ok(None) };
         let files = Files { cert: cert.clone(), key: key.clone() };
         let config = config(files.read().map_err(Error::invalid)?).map_err(Error::invalid)?;
-        Ok(Some(Arc::new(Tls {
+        Ok(Some(Arc::new(Tls::new(files, Some(config)))))
+    }
+
+    fn new(files: Files, config: Option<ServerConfig>) -> Tls {
+        Tls {
             files,
-            now: ArcSwap::from_pointee(config),
-            turns: Semaphore::new(limits::TLS_HANDSHAKES_MAX),
-        })))
+            now: ArcSwapOption::new(config.map(Arc::new)),
+            changed: Notify::new(),
+            #[cfg(feature = "acme")]
+            acme: None,
+        }
+    }
+
+    #[cfg(feature = "acme")]
+    fn by_authority(settings: &Settings) -> Option<Tls> {
+        let acme = acme::Acme::of(settings)?;
+        let files = Files { cert: acme.file(), key: acme.file() };
+        // What it gave before; without that nobody is answered until it gives one.
+        let config = files.read().and_then(config).ok();
+        Some(Tls { acme: Some(acme), ..Tls::new(files, config) })
+    }
+
+    #[cfg(not(feature = "acme"))]
+    fn by_authority(_settings: &Settings) -> Option<Tls> {
+        None
+    }
+
+    /// Shows what is in the files, looked at every `interval`, and sees to it that there is something, where it comes from an
+    /// authority; never returns.
+    pub(super) async fn renewed(&self, interval: Duration, traffic: &Traffic) {
+        #[cfg(feature = "acme")]
+        if let Some(acme) = &self.acme {
+            tokio::join!(self.watched(interval, traffic), acme.keep(|| self.changed.notify_one(), traffic));
+        }
+        self.watched(interval, traffic).await;
     }
 
     /// Looks at the files every `interval`, and takes what has changed; never returns.
-    pub(super) async fn renewed(&self, interval: Duration, traffic: &Traffic) {
+    async fn watched(&self, interval: Duration, traffic: &Traffic) {
         // What was there at the start is taken once more: between then and now it may have changed.
         let mut seen = None;
         loop {
@@ -94,12 +140,14 @@ impl Tls {
                 let taken = found.as_ref().map_err(String::clone).and_then(|pair| config(pair.copy()));
                 match taken {
                     Ok(config) => {
-                        self.now.store(Arc::new(config));
-                        if seen.is_some() {
+                        let is_new = self.now.swap(Some(Arc::new(config))).is_none() || seen.is_some();
+                        if is_new {
                             traffic.renewals.add(1);
                             tracing::info!(file = %self.files.cert.display(), "a new certificate is shown from here on");
                         }
                     }
+                    // None has been given yet.
+                    Err(_) if self.now.load().is_none() => {}
                     Err(error) => {
                         traffic.renewals_failed.add(1);
                         tracing::warn!(%error, "the certificate's files are not taken; the one before is shown on");
@@ -107,7 +155,7 @@ impl Tls {
                 }
                 seen = Some(found);
             }
-            sleep(interval).await;
+            let _ = timeout(interval, self.changed.notified()).await;
         }
     }
 
@@ -129,9 +177,27 @@ impl Tls {
             _ if first[0] != HANDSHAKE => return Err(io::Error::new(io::ErrorKind::InvalidData, "no handshake")),
             _ => {}
         }
-        let _turn = self.turns.acquire().await.map_err(io::Error::other)?;
-        let stream = TlsAcceptor::from(self.now.load_full()).accept(stream).await?;
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        if let Some(challenge) = self.challenge(&begun.client_hello()) {
+            begun.into_stream(challenge).await?.shutdown().await?;
+            return Ok(Greeting::Challenged);
+        }
+        let none = || io::Error::new(io::ErrorKind::NotConnected, "there is no certificate yet");
+        let stream = begun.into_stream(self.now.load_full().ok_or_else(none)?).await?;
         Ok(Greeting::Secured(Box::new(stream)))
+    }
+
+    /// What an authority is shown that looks whether a name leads here; `None` for everybody else.
+    #[cfg(feature = "acme")]
+    fn challenge(&self, hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        let acme = self.acme.as_ref()?;
+        let looks = hello.alpn()?.eq([acme::PROTOCOL]);
+        looks.then(|| acme.shown(hello.server_name())).flatten()
+    }
+
+    #[cfg(not(feature = "acme"))]
+    fn challenge(&self, _hello: &ClientHello<'_>) -> Option<Arc<ServerConfig>> {
+        None
     }
 }
 
@@ -163,19 +229,26 @@ impl Pair {
     }
 }
 
-/// TLS 1.2 and 1.3 with a certificate and its key.
+/// What clients are shown: a certificate and its key.
 ///
 /// # Errors
 /// Why it can't be shown, for people.
 fn config(Pair { chain, key }: Pair) -> std::result::Result<ServerConfig, String> {
     let bad = |error: rustls::Error| format!("tls_cert and tls_key: {error}");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(bad)?;
-    let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(bad)?;
+    let builder = builder(&Arc::new(rustls::crypto::ring::default_provider())).map_err(bad)?;
+    let mut config = builder.with_single_cert(chain, key).map_err(bad)?;
     config.alpn_protocols = PROTOCOLS.map(Vec::from).into();
     // What a client that comes again needs is kept by itself, so that there is no store to fill.
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(bad)?;
     Ok(config)
+}
+
+/// TLS 1.2 and 1.3, with any client.
+fn builder(
+    provider: &Arc<CryptoProvider>,
+) -> std::result::Result<ConfigBuilder<ServerConfig, WantsServerCert>, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    Ok(builder.with_no_client_auth())
 }
 
 /// What answers requests that come without TLS where it is spoken.

@@ -10,6 +10,7 @@
 //! Invariants: only what a sync covered is ever visible; seqs have no gaps; an error of the disk while a batch is
 //! written poisons the writer for good; the log never reads a clock nor knows what an entry means.
 
+mod cut;
 mod frame;
 mod reader;
 mod recovery;
@@ -33,6 +34,7 @@ use crate::limits;
 use crate::model::change::Entry;
 use crate::time::Millis;
 
+pub use cut::cut;
 pub use reader::Reader;
 pub use recovery::{Origin, Recovery, open, plant};
 pub use scan::{Scan, Scanned, What, first_seq, scan, scan_from};

@@ -187,7 +187,7 @@ fn examine(disk: &dyn Disk, dir: &Path, names: &[String], witness: Seq) -> Resul
     Ok(Found { headers, tail, tail_bytes, chain_at_witness, time })
 }
 
-fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<()> {
+pub(super) fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<()> {
     let listed = disk.list(dir).map_err(|error| Error::io(format_args!("listing {}", dir.display()), error))?;
     for name in listed.iter().filter(|name| spare::is_leftover(name)) {
         disk.remove(&dir.join(name)).map_err(|error| Error::io(format_args!("removing {name}"), error))?;
@@ -196,7 +196,7 @@ fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<()> {
 }
 
 /// Puts the last segment's entries into a new synced file of its name, whose header says that they are durable.
-fn rewrite(disk: &dyn Disk, dir: &Path, header: Header, frames: &[&[u8]]) -> std::io::Result<writer::Tail> {
+pub(super) fn rewrite(disk: &dyn Disk, dir: &Path, header: Header, frames: &[&[u8]]) -> std::io::Result<writer::Tail> {
     let path = dir.join(segment::name_of(header.first));
     let tmp = path.with_extension("tmp");
     let at = segment::HEADER as u64 + frames.iter().map(|piece| piece.len() as u64).sum::<u64>();

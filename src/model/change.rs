@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CollectionId, FieldId, Generation, IndexId, Mark, Position, RecordId, Seq};
-use crate::model::once::Remembered;
+use crate::model::once::{Fingerprint, Remembered};
 use crate::model::value::{Fields, Value};
 
 /// One transaction: all of its changes, or none.
@@ -160,5 +160,14 @@ pub enum Change {
     Began {
         /// The last entry of the epoch before.
         before: Position,
+    },
+    /// Answers are kept no more, and none comes in their place.
+    Forgotten {
+        /// The entries that kept them, and their keys.
+        answers: Vec<(Seq, Fingerprint)>,
+        /// All that was ever kept, bytes.
+        bytes: u64,
+        /// The entry with the oldest answer that is kept now; this one where there is none.
+        oldest: Seq,
     },
 }

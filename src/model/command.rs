@@ -68,6 +68,8 @@ pub enum Command {
         /// The last key that went before, if it is known: the keys up to it are gone.
         after: Option<Vec<u8>>,
     },
+    /// The server's own: forget a bounded number of answers that were kept for their idempotency keys and are past their age.
+    Forget,
     /// The server's own: a handler has come further in the log, with all that it writes on the way.
     Advance(Box<Advance>),
     /// The server's own: a run of a job comes further, with all that it writes on the way.
@@ -351,6 +353,7 @@ impl Command {
             | Command::Reshape { .. }
             | Command::Backfill { .. }
             | Command::Rewind(_)
+            | Command::Forget
             | Command::Reclaim { .. } => OP_BYTES,
             Command::Work(piece) => {
                 let steps = piece.steps.iter().filter_map(|step| step.write.as_ref().ok());

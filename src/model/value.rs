@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::FieldId;
 use crate::time::Millis;
@@ -25,12 +25,51 @@ pub enum Value {
     Text(Box<str>),
     /// `date`, `autodate`.
     Date(Millis),
-    /// `select` and `relation` with `maxSelect` over 1.
-    List(Vec<Value>),
+    /// `select` and `relation` with `maxSelect` over 1. What is stored has no list in it.
+    List(#[serde(deserialize_with = "items")] Vec<Value>),
     /// `json`: its compact text. JSON's `null` is [`Value::Null`].
     Json(Box<str>),
     /// `geoPoint`: longitude and latitude, degrees.
     Point(f64, f64),
+}
+
+/// What a stored list holds, by the numbers of [`Value`]: bytes that go deeper are malformed, so that none can go so deep
+/// that reading them ends the process.
+#[derive(Deserialize)]
+enum Item {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Number(f64),
+    Text(Box<str>),
+    Date(Millis),
+    List(Nothing),
+    Json(Box<str>),
+    Point(f64, f64),
+}
+
+#[derive(Deserialize)]
+enum Nothing {}
+
+fn items<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
+    let items = Vec::<Item>::deserialize(from)?;
+    Ok(items.into_iter().map(Value::from).collect())
+}
+
+impl From<Item> for Value {
+    fn from(item: Item) -> Value {
+        match item {
+            Item::Null => Value::Null,
+            Item::Bool(bool) => Value::Bool(bool),
+            Item::Int(int) => Value::Int(int),
+            Item::Number(number) => Value::Number(number),
+            Item::Text(text) => Value::Text(text),
+            Item::Date(date) => Value::Date(date),
+            Item::List(nothing) => match nothing {},
+            Item::Json(text) => Value::Json(text),
+            Item::Point(longitude, latitude) => Value::Point(longitude, latitude),
+        }
+    }
 }
 
 /// The one null, to be lent.
@@ -214,6 +253,27 @@ impl FromIterator<(FieldId, Value)> for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_read_as_it_was_stored_and_no_bytes_go_deeper() {
+        let all = vec![
+            Value::Null,
+            Value::Bool(true),
+            Value::Int(-7),
+            Value::Number(0.5),
+            Value::text("a"),
+            Value::Date(Millis(9)),
+            Value::Json("[1]".into()),
+            Value::Point(1.0, 2.0),
+        ];
+        let list = Value::List(all);
+        let bytes = postcard::to_stdvec(&list).unwrap();
+        assert_eq!(postcard::from_bytes::<Value>(&bytes).unwrap(), list);
+        // A list of one list of one list …
+        for depth in [2, 1_000_000] {
+            assert!(postcard::from_bytes::<Value>(&[6, 1].repeat(depth)).is_err(), "{depth}");
+        }
+    }
 
     #[test]
     fn a_before_image_leads_back() {

@@ -66,6 +66,9 @@ pub struct Head {
     /// The last entry that the follower has in common with the primary, where it stands in another history: nothing comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fork: Option<Seq>,
+    /// What tokens are signed with, at a fork: whoever goes on from there needs the primary's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// Where the primary is, where it is another server: nothing comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<String>,
@@ -120,8 +123,8 @@ pub(super) fn differ(ours: &Digests, theirs: &Digests) -> Option<Difference> {
 impl Head {
     /// That of an answer without frames.
     pub fn new(now: Position, time: Millis) -> Head {
-        let (packed, bytes, digests, fork, moved, fleet) = (false, 0, None, None, None, Vec::new());
-        Head { format: FORMAT, now, time, packed, bytes, digests, fork, moved, fleet }
+        let (packed, bytes, digests, fork, secret, moved, fleet) = (false, 0, None, None, None, None, Vec::new());
+        Head { format: FORMAT, now, time, packed, bytes, digests, fork, secret, moved, fleet }
     }
 }
 

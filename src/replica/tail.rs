@@ -21,7 +21,7 @@ use super::message::{FORMAT, Pull, Pulled, differ};
 use super::shipper::{self, TRIMMED};
 use super::standing::State;
 use super::{Link, Standing, aside, bootstrap};
-use crate::core::{Core, Reign, Role};
+use crate::core::{Core, Reign, Rejoined, Role};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Position, Seq};
 use crate::limits;
@@ -115,12 +115,20 @@ enum Trouble {
     Later(Error),
     /// What the primary keeps begins behind this server.
     Behind,
-    /// This server's history, or its tables, are not the primary's; up to where they are.
-    Diverged(String, Option<Seq>),
+    /// This server's history, or its tables, are not the primary's.
+    Diverged(String, Option<Fork>),
     /// It can't go on until somebody does something.
     Lost(String),
     /// Another server is the primary.
     Moved(String),
+}
+
+/// Where this server has left the primary's history.
+struct Fork {
+    /// The last entry that both have.
+    seq: Seq,
+    /// What the primary signs tokens with.
+    secret: Option<String>,
 }
 
 impl Follower {
@@ -222,12 +230,27 @@ impl Follower {
                 tracing::error!(why, "this follower is made anew");
                 self.standing.set(State::Diverged(why));
                 // A start in between must not forget it.
-                Reign::amend(&self.core, |known| known.broken = true)?;
-                fork
+                let mut was_broken = false;
+                Reign::amend(&self.core, |known| was_broken = std::mem::replace(&mut known.broken, true))?;
+                // Tables that are not what they should be are no place to go on from.
+                fork.map(|fork| (fork, was_broken))
             }
         };
-        if let Some(fork) = fork {
-            aside::set_aside(&self.core, fork)?;
+        if let Some((Fork { seq, secret }, was_broken)) = fork {
+            aside::set_aside(&self.core, seq)?;
+            if let Some(secret) = secret.filter(|_| !was_broken) {
+                (self.means.keep_secret)(&secret)?;
+                Reign::amend(&self.core, |known| known.rejoined = Some(Rejoined::Cut))?;
+                // The last of it: from then on nothing may be logged before the next start.
+                if self.core.sow_cut(seq).await? {
+                    tracing::warn!(
+                        fork = seq.0,
+                        "this server goes on from its own tables: its log is cut where it left"
+                    );
+                    return Ok(true);
+                }
+            }
+            Reign::amend(&self.core, |known| known.rejoined = Some(Rejoined::Bootstrap))?;
         }
         bootstrap::fetch(&self.core, &mut self.link, &self.means).await?;
         Ok(true)
@@ -302,10 +325,14 @@ impl Follower {
         }
         let (own, theirs) = (after.position.epoch, pulled.head.now.epoch);
         match pulled.head.fork {
-            None => Ok(pulled),
-            Some(fork) if own.counter < theirs.counter => {
+            None => {
+                // The primary has all that this server has: nothing of it will have to be cut off.
+                self.core.hold_tables(false);
+                Ok(pulled)
+            }
+            Some(seq) if own.counter < theirs.counter => {
                 let why = format!("entry {} of this server is not in the primary's history", after.position);
-                Err(Trouble::Diverged(why, Some(fork)))
+                Err(Trouble::Diverged(why, Some(Fork { seq, secret: pulled.head.secret })))
             }
             // It may be about to take this one's place: until it has begun an epoch, nothing here is given up.
             Some(_) if own.counter > theirs.counter || (own == theirs && after.position.seq > pulled.head.now.seq) => {

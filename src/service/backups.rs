@@ -58,9 +58,9 @@ impl Backups {
         self.archive.as_ref().map(Archive::archived)
     }
 
-    /// How often one is made by the clock, if it is.
-    pub(super) fn hours(&self) -> Option<u32> {
-        (self.hours > 0).then_some(self.hours)
+    /// How often one is made by the clock, hours; 0 for never.
+    pub(super) fn hours(&self) -> u32 {
+        self.hours
     }
 
     /// Begins one as the clock does.

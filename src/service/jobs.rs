@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value as Json, json};
 
-use crate::core::{Core, Published};
+use crate::core::{Core, KEEPER_TICK, Published};
 use crate::disk::DiskFile;
 use crate::error::{Error, Kind, Result};
 use crate::id::RecordId;
@@ -41,8 +41,11 @@ pub(super) fn means(core: &Core, dialer: Arc<Dialer>, lists: Arc<Kept>, hands: H
     Means { guard: access::for_server(), new_id: ids::record_id, adding: Adding(Arc::new(adding)), dialer }
 }
 
-/// The names of what the server does by the clock itself, as `GET /api/crons` lists them.
-pub const BACKUPS: &str = "__millpondBackups__";
+/// What the server does by the clock itself, by the names that `GET /api/crons` lists.
+const BACKUPS: &str = "__millpondBackups__";
+const TRIM_LOG: &str = "__millpondTrimLog__";
+const SCRUB: &str = "__millpondScrub__";
+const EXPIRED_KEYS: &str = "__millpondExpiredKeys__";
 
 /// Tries to change a run's record against its thread, which changes it too.
 const TRIES: usize = 20;
@@ -134,10 +137,17 @@ impl Service {
             .filter(|record| crate::model::job::is_enabled(jobs, &record.fields))
             .filter_map(|record| Some(json!({"id": text(record, "name")?, "expression": text(record, "schedule")?})))
             .collect();
-        if let Some(hours) = self.0.backups.hours() {
-            crons.push(json!({"id": BACKUPS, "expression": format!("@every {hours}h")}));
-        }
+        crons.extend(self.own_crons().map(|(id, every)| json!({"id": id, "expression": format!("@every {every}")})));
         Ok(Json::from(crons).to_string().into_bytes())
+    }
+
+    /// Those of the server itself, and how often each comes.
+    fn own_crons(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let hours = |name, hours: u32| (hours > 0).then(|| (name, format!("{hours}h")));
+        let trims = (TRIM_LOG, format!("{}ms", KEEPER_TICK.as_millis()));
+        let forgets = (EXPIRED_KEYS, format!("{}s", limits::ANSWERS_FORGOTTEN_EVERY.as_secs()));
+        let (backups, scrub) = (hours(BACKUPS, self.0.backups.hours()), hours(SCRUB, self.0.scrub_hours));
+        [backups, scrub, Some(trims), Some(forgets)].into_iter().flatten()
     }
 
     /// Does now what is done by the clock; answered when it is begun.
@@ -145,11 +155,21 @@ impl Service {
     /// # Errors
     /// As [`Service::run_job`], and [`Service::make_backup`].
     pub async fn run_cron(&self, caller: Caller, name: &str) -> Result<()> {
-        if name != BACKUPS {
-            return self.run_job(caller, name).await.map(drop);
+        access::superuser(&caller)?;
+        match name {
+            BACKUPS => self.0.backups.make_now(self.core()),
+            TRIM_LOG => {
+                self.core().trim_now();
+                Ok(())
+            }
+            SCRUB => {
+                self.core().scrub_now();
+                Ok(())
+            }
+            // What is left of them goes by the clock.
+            EXPIRED_KEYS => self.core().submit(Command::Forget).await.map(drop),
+            job => self.run_job(caller, job).await.map(drop),
         }
-        access::superuser(caller)?;
-        self.0.backups.make_now(self.core())
     }
 
     /// The file that a run exported, with its name.

@@ -91,6 +91,8 @@ struct Inner {
     handlers: Handlers,
     replication: Replication,
     backups: Backups,
+    /// Time that a round of looking all over takes; 0 for never.
+    scrub_hours: u32,
     /// So does its thread.
     search: Search,
     streams: listen::Streams,
@@ -153,6 +155,7 @@ impl Service {
             cache,
             replication: Replication::start(&core, settings, &secret)?,
             backups: Backups::start(&core, settings)?,
+            scrub_hours: settings.scrub_hours,
             secret,
             streams: listen::Streams::new(limits::STREAMS_MAX, settings.connections_per_address),
             imports: Places::new(limits::IMPORTS_MAX),

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::config::Settings;
 pub use crate::core::Role;
-use crate::core::{Core, Reign};
+use crate::core::{Core, Reign, Rejoined};
 use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Position, Seq};
@@ -218,8 +218,8 @@ impl Service {
     }
 
     /// How this server stands: `role`, `epoch`, `position`, `seq`, `chain`, `digest` (of all rows), `archive` if the log is copied out, on a primary
-    /// `followers`, each with `acked` and its lag in `records`, `bytes` and `seconds`; on a follower `primary`, `state` and
-    /// its own lag.
+    /// `followers`, each with `acked` and its lag in `records`, `bytes` and `seconds`; on a follower `primary`, `state`,
+    /// its own lag, and `rejoined`: how it came back last after it had left the primary's history (`cut`, `bootstrap`).
     ///
     /// # Errors
     /// `Unauthenticated`, `Forbidden`; the state's.
@@ -249,6 +249,9 @@ impl Service {
             status["why"] = json!(state.why());
             status["lag"] = json!({"records": lag.records, "seconds": lag.time.as_secs_f64()});
             status["fleet"] = json!(standing.fleet());
+            let (disk, dir) = core.folder();
+            let rejoined = Reign::load(&**disk, dir)?.and_then(|known| known.rejoined);
+            status["rejoined"] = json!(rejoined.map(Rejoined::word));
         } else {
             status["followers"] = self.followers(position)?;
         }
@@ -305,7 +308,9 @@ impl Service {
             let head = Head { moved, ..Head::new(core.view().position, core.clock().now()) };
             return Pulled { head, frames: Vec::new() }.write();
         }
-        shipper::pull(core, &self.0.replication.fleet, pull).await?.write()
+        let mut pulled = shipper::pull(core, &self.0.replication.fleet, pull).await?;
+        pulled.head.secret = pulled.head.fork.map(|_| self.0.secret.told());
+        pulled.write()
     }
 
     /// Takes a snapshot for a follower.

@@ -136,6 +136,7 @@ fn part(version: Position, change: &Change) -> Option<Part> {
         | Change::Progressed { .. }
         | Change::Advanced { .. }
         | Change::Began { .. }
+        | Change::Forgotten { .. }
         | Change::Remembered(_) => None,
     }
 }

@@ -9,9 +9,9 @@ mod reshape;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, FieldId, Generation, Mark, Position, RecordId};
+use crate::id::{CollectionId, FieldId, Generation, Mark, Position, RecordId, Seq};
 use crate::model::change::{Change, Entry};
-use crate::model::once::Remembered;
+use crate::model::once::{Fingerprint, Remembered};
 use crate::model::schema::{Collection, Schema};
 use crate::model::value::{Fields, Value};
 use crate::state::answers::{self, Answers};
@@ -115,6 +115,9 @@ impl Work<'_> {
             }
             Change::Advanced { handler, through } => self.advanced(handler, *through),
             Change::Began { before } => self.began(*before),
+            Change::Forgotten { answers, bytes, oldest } => {
+                self.answers_go(answers, Answers { bytes: *bytes, oldest: *oldest })
+            }
         }
     }
 
@@ -285,20 +288,25 @@ impl Work<'_> {
 
     /// The answers that go go first: one of them may have had the same key.
     fn remembered(&mut self, this: &Remembered, earlier: &[Change]) -> Result<()> {
-        let entry = self.position.seq;
-        if this.oldest > entry || this.forgotten.iter().any(|(gone, _)| *gone >= entry) {
-            return Err(self.contradicts("it forgets answers that are not there yet"));
-        }
         let answer = answers::made(self.position, this, earlier);
         let answer = answer.ok_or_else(|| self.contradicts("it keeps an answer to what it does not do"))?;
-        for (gone, key) in &this.forgotten {
+        let all = Answers { bytes: this.before.saturating_add(this.bytes), oldest: this.oldest };
+        self.answers_go(&this.forgotten, all)?;
+        self.put(&key::answer(this.key), Some(answers::encode(&answer)?));
+        self.put(&key::kept(self.position.seq), Some(answers::line_value(this)));
+        Ok(())
+    }
+
+    fn answers_go(&mut self, gone: &[(Seq, Fingerprint)], left: Answers) -> Result<()> {
+        let entry = self.position.seq;
+        if left.oldest > entry || gone.iter().any(|(gone, _)| *gone >= entry) {
+            return Err(self.contradicts("it forgets answers that are not there yet"));
+        }
+        for (gone, key) in gone {
             self.put(&key::kept(*gone), None);
             self.put(&key::answer(*key), None);
         }
-        self.put(&key::answer(this.key), Some(answers::encode(&answer)?));
-        self.put(&key::kept(entry), Some(answers::line_value(this)));
-        let all = Answers { bytes: this.before.saturating_add(this.bytes), oldest: this.oldest };
-        self.put(key::ANSWERS, Some(answers::answers_value(all)));
+        self.put(key::ANSWERS, Some(answers::answers_value(left)));
         Ok(())
     }
 }

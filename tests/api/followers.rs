@@ -327,11 +327,56 @@ fn what_only_the_old_primary_had_is_set_aside_when_it_comes_back() {
     let mut old = Node::start(old_kept, old_at, Some(&key), |_| {});
     level(&mut new, &mut old);
     assert!(old.has("elsewhere") && old.has("shared") && !old.has("unshared"));
+    assert_eq!(old.status()["rejoined"], "bootstrap", "its end made the tables durable past the fork");
     let aside = diverged(&data);
     assert_eq!(aside.len(), 1, "{aside:?}");
     let scanned = millpond::log::scan(std::sync::Arc::new(RealDisk), &aside[0].join("log")).expect("a log");
     let entries = scanned.filter(|found| matches!(found.as_ref().expect("whole").what, millpond::log::What::Entry(_)));
     assert_eq!(entries.count(), 2, "just what it did not share");
+}
+
+/// The same of one that was cut off, and hears of it before its tables are durably past where it left.
+#[test]
+fn an_old_primary_whose_tables_are_not_past_the_fork_goes_on_from_them() {
+    let (old_at, new_at) = (address(), address());
+    let mut old = Node::primary(old_at);
+    let mut new = Node::follower(&old, folder(), new_at);
+    old.note("shared");
+    level(&mut old, &mut new);
+    let kept = new.stop();
+    // Nobody is there.
+    let nowhere = format!("http://{}", address());
+    let key = old.key.clone();
+    let mut new = Node::start(kept, new_at, Some(&key), |settings| settings.follow = Some(nowhere));
+    let data = old.server.folder.path().join("data");
+    for n in 0..3 {
+        old.note(&format!("unshared{n}"));
+    }
+    let promoted = new.json("POST", "/api/replication/promote", r#"{"force":true}"#);
+    assert_eq!(promoted.status, 200, "{}", promoted.text());
+    new.note("elsewhere");
+    let status = new.status();
+    let node = u32::from_str_radix(status["node"].as_str().expect("a name"), 16).expect("a number");
+    let told = json!({"database": status["database"], "epoch": status["epoch"], "node": node, "url": new.url()});
+    let fenced = old.json("POST", "/api/replication/fence", &told.to_string());
+    assert_eq!(fenced.status, 200, "{}", fenced.text());
+    until("it has come back", || {
+        old.client = Client::new(old_at);
+        let bearer = format!("Bearer {}", old.key);
+        let status = old.client.request("GET", "/api/replication", &[("authorization", &bearer)], None);
+        status.is_ok_and(|status| status.status == 200 && status.json()["rejoined"] == "cut")
+    });
+    level(&mut new, &mut old);
+    assert!(old.has("elsewhere") && old.has("shared") && !old.has("unshared0"));
+    let aside = diverged(&data);
+    assert_eq!(aside.len(), 1, "{aside:?}");
+    // What it goes on with is whole, now and after another start.
+    old.note("passed");
+    let (key, kept) = (old.key.clone(), old.stop());
+    let url = new.url();
+    let mut old = Node::start(kept, old_at, Some(&key), |settings| settings.follow = Some(url));
+    level(&mut new, &mut old);
+    assert_eq!(old.status()["rejoined"], "cut");
 }
 
 #[test]

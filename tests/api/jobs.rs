@@ -371,16 +371,37 @@ fn a_schedule_makes_runs_and_crons_are_listed_as_pocketbase_does() {
     let slots: Vec<&str> = runs.iter().map(|run| run["slot"].as_str().expect("a slot")).collect();
     assert!(slots.is_sorted_by(|a, b| a < b), "{slots:?}");
     assert!(runs.iter().all(|run| run["name"] == "ticks"));
-    let crons = client.get("/api/crons").expect("an answer").json();
-    assert_eq!(crons, json!([{"id": "ticks", "expression": "* * * * * *"}]));
+    let own = json!([
+        {"id": "__millpondScrub__", "expression": "@every 24h"},
+        {"id": "__millpondTrimLog__", "expression": "@every 250ms"},
+        {"id": "__millpondExpiredKeys__", "expression": "@every 60s"},
+    ]);
+    let mut all = own.clone();
+    all.as_array_mut().expect("a list").insert(0, json!({"id": "ticks", "expression": "* * * * * *"}));
+    assert_eq!(client.get("/api/crons").expect("an answer").json(), all);
     ask(&mut client, "PATCH", &format!("{JOBS}/ticks"), &json!({"enabled": false}));
-    assert_eq!(client.get("/api/crons").expect("an answer").json(), json!([]));
+    assert_eq!(client.get("/api/crons").expect("an answer").json(), own);
     // By hand it runs whatever its schedule says, as soon as none is under way.
     let began = Instant::now();
     while ask(&mut client, "POST", "/api/crons/ticks", &json!({})).status != 204 {
         assert!(began.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn what_the_server_does_by_the_clock_is_done_when_it_is_asked_for() {
+    let (server, mut client) = started(10);
+    let snapshot = server.folder.path().join("data/snapshot");
+    assert!(!snapshot.exists(), "so little is worth none");
+    until("the log is trimmed to what a snapshot has not", || {
+        assert_eq!(ask(&mut client, "POST", "/api/crons/__millpondTrimLog__", &json!({})).status, 204);
+        snapshot.exists()
+    });
+    for name in ["__millpondScrub__", "__millpondExpiredKeys__", "__millpondBackups__"] {
+        assert_eq!(ask(&mut client, "POST", &format!("/api/crons/{name}"), &json!({})).status, 204, "{name}");
+    }
+    until("a backup is there", || client.get("/api/backups").expect("an answer").json()[0].is_object());
 }
 
 #[test]

@@ -229,6 +229,8 @@ fn an_answered_write_survives_that_a_follower_takes_the_primarys_place() {
         assert_eq!(made.expect("an answer").status, 201);
         let old = follow(&folders[0], &to_new);
         faults.extend(level(follower.address, old.address));
+        let way = status(old.address)["rejoined"].clone();
+        eprintln!("F9: the old primary came back by {way}");
         drop((old, follower));
         faults.extend(kept(folders, &faults));
         (1, faults)

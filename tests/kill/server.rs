@@ -188,9 +188,11 @@ impl Drop for Server {
 fn spawn(folder: &Folder, settings: &[&str]) -> (Child, PathBuf) {
     let said = folder.0.join("stderr");
     let log = File::options().create(true).append(true).open(&said).expect("a file for its log");
+    let listen: &[&str] = if settings.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
     let child = Command::new(BINARY)
-        .args(["serve", "--listen", "127.0.0.1:0", "--dev", "--data"])
+        .args(["serve", "--dev", "--data"])
         .arg(folder.data())
+        .args(listen)
         .args(settings)
         .env("SSL_CERT_FILE", AUTHORITY)
         .stdin(Stdio::null())

@@ -442,6 +442,7 @@ fn told(schema: &mut Schema, change: &Change) -> String {
             None => format!("ended handler {handler}"),
         },
         Change::Remembered(remembered) => format!("remembered the answer to {}", remembered.kept.len()),
+        Change::Forgotten { answers, .. } => format!("forgot {} answers", answers.len()),
         Change::Began { before } => format!("began an epoch behind {before}"),
     }
 }

@@ -107,6 +107,7 @@ fn act(draft: &mut Draft<'_>, command: &Command) -> Result<()> {
         Command::Advance(advance) => handlers::advance(draft, advance)?,
         Command::Rewind(rewind) => handlers::rewind(draft, rewind)?,
         Command::Work(piece) => jobs::work(draft, piece)?,
+        Command::Forget => once::forget(draft)?,
         Command::Once(..) => return Err(Error::internal("a command is to be done once in two ways")),
     }
     indexes::fail_doubled(draft)?;
@@ -226,6 +227,7 @@ fn bytes_at_least(change: &Change) -> usize {
         }
         Change::Backfilled { keys, .. } => keys.iter().map(Vec::len).sum(),
         Change::Remembered(remembered) => once::bytes_at_least(remembered),
+        Change::Forgotten { answers, .. } => once::forgotten_bytes(answers),
         Change::Defined { .. }
         | Change::Dropped { .. }
         | Change::Reclaimed { .. }

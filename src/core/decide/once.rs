@@ -109,6 +109,22 @@ fn make_room(
     Ok(room)
 }
 
+/// Forgets a bounded number of answers past their age, the oldest first.
+pub(super) fn forget(draft: &mut Draft<'_>) -> Result<()> {
+    let (state, now) = (draft.state.below(), draft.now);
+    let all = state::answers(state)?;
+    let (mut answers, mut oldest) = (Vec::new(), draft.position.seq);
+    for line in state::lines(state, all.oldest)? {
+        let line = line?;
+        if !state::is_over_age(line.time, now) || answers.len() == limits::ANSWERS_FORGOTTEN_PIECE {
+            oldest = line.entry;
+            break;
+        }
+        answers.push((line.entry, line.key));
+    }
+    if answers.is_empty() { Ok(()) } else { draft.push(Change::Forgotten { answers, bytes: all.bytes, oldest }) }
+}
+
 /// What an answer counts for.
 fn answer_bytes(draft: &Draft<'_>, keep: &Keep, kept: &[Kept]) -> usize {
     let writes = if *keep == Keep::All { &draft.committed.writes[..] } else { &[] };
@@ -136,7 +152,12 @@ pub(super) fn bytes_at_least(remembered: &Remembered) -> usize {
         Kept::Definition(_, _, text) | Kept::Told(text) => text.len(),
         Kept::Change(_) | Kept::Gone(_) | Kept::Counts(..) => 0,
     });
-    kept.sum::<usize>() + remembered.forgotten.len() * size_of::<Fingerprint>()
+    kept.sum::<usize>() + forgotten_bytes(&remembered.forgotten)
+}
+
+/// What answers that go take in an entry, at least.
+pub(super) fn forgotten_bytes(answers: &[(Seq, Fingerprint)]) -> usize {
+    size_of::<Fingerprint>() * answers.len()
 }
 
 #[cfg(test)]

@@ -174,6 +174,39 @@ fn an_answer_is_kept_for_a_day() {
 }
 
 #[test]
+fn old_answers_go_by_the_clock_when_none_comes() {
+    let mut core = filled();
+    let many = limits::ANSWERS_FORGOTTEN_PIECE as u64 + 3;
+    for key in 0..many {
+        core.submit(add(&core, key)).unwrap();
+    }
+    core.now = Millis(NOW.0 + 1);
+    core.submit(add(&core, many)).unwrap();
+    core.now = Millis(NOW.0 + DAY_MS - 1);
+    assert!(!core.writer.has_old_answers(core.now).unwrap());
+    let position = core.view().position;
+    core.submit(Command::Forget).unwrap();
+    assert_eq!(core.view().position, position, "there is nothing to forget");
+
+    core.now = Millis(NOW.0 + DAY_MS);
+    let mut pieces = 0;
+    while core.writer.has_old_answers(core.now).unwrap() {
+        core.submit(Command::Forget).unwrap();
+        pieces += 1;
+    }
+    assert_eq!((pieces, kept(&core).len()), (2, 1), "the last one is a millisecond younger");
+    assert!(core.submit(add(&core, many)).unwrap().replayed.is_some());
+    core.assert_one_state(Seq(many));
+    core.now = Millis(NOW.0 + DAY_MS + 1);
+    core.submit(Command::Forget).unwrap();
+    assert!(kept(&core).is_empty() && !core.writer.has_old_answers(core.now).unwrap());
+    // What comes then is as the first.
+    core.submit(add(&core, 0)).unwrap();
+    assert_eq!(kept(&core).len(), 1);
+    core.assert_one_state(Seq(many));
+}
+
+#[test]
 fn old_answers_go_as_new_ones_come() {
     let mut core = filled();
     for key in 0..20 {

@@ -3,11 +3,14 @@
 
 use std::path::Path;
 
-use super::fixture::{DIR, Stepped, follower_settings, judge, sow};
-use crate::core::{self, Role};
+use tokio::sync::oneshot;
+
+use super::fixture::{DIR, Keys, Stepped, follower_settings, judge, sow};
+use crate::core::order::{Order, Ordered};
+use crate::core::{self, Role, rejoin};
 use crate::disk::sim::{Rng, SimDisk};
-use crate::error::Kind;
-use crate::id::{Epoch, NodeId, Position, Seq};
+use crate::error::{Kind, Result};
+use crate::id::{Chain, DatabaseId, Epoch, NodeId, Position, Seq};
 use crate::log;
 
 const NOTES: &str =
@@ -208,6 +211,132 @@ fn a_folder_is_made_of_a_snapshot_or_stays_as_it_was_whenever_the_power_goes() {
             }
         }
         assert!(kept > 3 && made > 10, "{kept} stayed, {made} were made");
+    }
+}
+
+/// A server that has logged what its primary's history has not: its folder after a crash, the fork, and its keys there and
+/// at its end. The tables are durably before the fork, or past it.
+fn left_behind(past: bool) -> (SimDisk, log::Witness, Keys, Keys, Stepped) {
+    let mut old = Stepped::with(&[NOTES]);
+    note(&mut old, "first");
+    old.flush();
+    old.applier.checkpoint().unwrap();
+    (0..5).for_each(|n| note(&mut old, &format!("both{n}")));
+    let (fork, at_fork) = (old.view().witness(), old.keys());
+    // The history that goes on elsewhere.
+    let mut primary = Stepped::planted(&SimDisk::new(5), &old.snapshot(), Some(1)).unwrap();
+    (0..5).for_each(|n| note(&mut primary, &format!("theirs{n}")));
+    let long = "x".repeat(900);
+    for n in 0..220 {
+        old.fill(&[("notes", &format!(r#"{{"id":"own{n}","text":"{long}"}}"#))]);
+    }
+    // In the tables, and not durably, unless it is wanted so.
+    old.flush();
+    if past {
+        old.applier.checkpoint().unwrap();
+    }
+    let (own, disk) = (old.keys(), old.disk.clone());
+    old.abandon();
+    (disk.crash(1), fork, at_fork, own, primary)
+}
+
+#[test]
+fn a_log_is_cut_where_it_left_or_stays_as_it_was_whenever_the_power_goes() {
+    let (template, fork, at_fork, own, primary) = left_behind(false);
+    let last = log::Origin { database: DatabaseId(7), position: fork.position, chain: fork.chain };
+    let (mut kept, mut cut) = (0, 0);
+    for op in 1.. {
+        let disk = template.fork(op);
+        disk.freeze_at_op(disk.ops() + op);
+        let opened =
+            rejoin::sow(&disk, Path::new(DIR), last).and_then(|()| Stepped::open_set(&disk, &follower_settings()));
+        let beyond = !disk.is_frozen();
+        assert!(!beyond || opened.is_ok());
+        drop(opened);
+        let mut rng = Rng::new(op);
+        // Twice: the second start may be cut short as well.
+        let disk = disk.crash(rng.u64());
+        disk.freeze_at_op(disk.ops() + rng.below(60));
+        drop(Stepped::open_set(&disk, &follower_settings()));
+        let mut core = Stepped::open_set(&disk.crash(rng.u64()), &follower_settings()).unwrap();
+        judge(&core.view());
+        if core.keys() == own {
+            kept += 1;
+            assert!(!beyond && cut == 0, "operation {op}: cut once, it stays so");
+        } else {
+            cut += 1;
+            assert_eq!((core.view().position, core.view().chain), (fork.position, fork.chain), "operation {op}");
+            assert_eq!(core.keys(), at_fork, "operation {op}");
+            core.follow(&primary.reader, 2_000).unwrap();
+            assert_eq!(core.keys(), primary.keys(), "operation {op}");
+        }
+        if beyond {
+            break;
+        }
+    }
+    assert!(kept > 2 && cut > 10, "{kept} stayed, {cut} were cut");
+}
+
+#[test]
+fn tables_that_are_past_the_fork_or_another_history_are_never_cut_under() {
+    let (disk, fork, _, own, _) = left_behind(true);
+    let last = log::Origin { database: DatabaseId(7), position: fork.position, chain: fork.chain };
+    rejoin::sow(&disk, Path::new(DIR), last).unwrap();
+    let core = Stepped::open_set(&disk, &follower_settings()).unwrap();
+    assert_eq!(core.keys(), own, "it is as it was, and the note is gone");
+    core.abandon();
+    assert_eq!(Stepped::open_set(&disk.crash(1), &follower_settings()).unwrap().keys(), own);
+
+    let (disk, fork, at_fork, own, _) = left_behind(false);
+    let other = log::Origin { chain: Chain(fork.chain.0 ^ 1), ..last };
+    rejoin::sow(&disk, Path::new(DIR), other).unwrap();
+    let core = Stepped::open_set(&disk, &follower_settings()).unwrap();
+    assert!(core.keys() == own && own != at_fork, "nothing of it was touched");
+}
+
+/// Has the writer carry out an order, as its thread does.
+fn obeyed(core: &mut Stepped, order: Order) -> Result<Position> {
+    let (answer, mut outcome) = oneshot::channel();
+    let disk = core.disk.clone();
+    Ordered { order, answer }.obey(&mut core.writer, core.now, (&disk, Path::new(DIR))).unwrap();
+    outcome.try_recv().unwrap()
+}
+
+/// Whoever is to be cut logs nothing that would go with it, and whoever becomes the primary is not cut.
+#[test]
+fn nothing_is_logged_behind_a_cut_but_by_a_server_that_begins_an_epoch_and_that_one_stays_whole() {
+    for begins in [false, true] {
+        let (disk, fork, at_fork, own, primary) = left_behind(false);
+        let last = log::Origin { database: DatabaseId(7), position: fork.position, chain: fork.chain };
+        let alone = core::Settings { role: Role::Primary, ..follower_settings() };
+        let mut core = Stepped::open_set(&disk.fork(1), &alone).unwrap();
+        assert_eq!(obeyed(&mut core, Order::Cut(last)).expect_err("it follows none").code_str(), "not_a_follower");
+        assert_eq!(Stepped::open_set(&core.close(), &follower_settings()).unwrap().keys(), own, "nothing was noted");
+
+        let mut core = Stepped::open_set(&disk.crash(2), &follower_settings()).unwrap();
+        obeyed(&mut core, Order::Cut(last)).unwrap();
+        let frames = primary.reader.ship(fork.position.seq, usize::MAX).unwrap().frames;
+        let refused = obeyed(&mut core, Order::Ingest(frames)).expect_err("it would go");
+        assert_eq!(refused.kind(), Kind::Unavailable);
+        if begins {
+            obeyed(&mut core, Order::Begin(4)).unwrap();
+            note(&mut core, "answered");
+            let (keys, disk) = (core.keys(), core.disk.crash(3));
+            for role in [Role::Primary, Role::Follower] {
+                let settings = core::Settings { role, ..follower_settings() };
+                assert_eq!(Stepped::open_set(&disk.fork(1), &settings).unwrap().keys(), keys, "{role:?}");
+            }
+        } else {
+            // Started as a primary it goes on from what it has, and is cut by no later start.
+            let disk = core.disk.crash(3);
+            assert_eq!(Stepped::open_set(&disk.fork(1), &follower_settings()).unwrap().keys(), at_fork);
+            for role in [Role::Fenced, Role::Primary, Role::Follower] {
+                let settings = core::Settings { role, ..follower_settings() };
+                let again = Stepped::open_set(&disk, &settings).unwrap();
+                assert_eq!(again.keys(), own, "{role:?}");
+                again.abandon();
+            }
+        }
     }
 }
 

@@ -404,6 +404,36 @@ fn a_copy_is_given_up_when_the_base_is_written_faster_or_there_is_little_to_win(
 }
 
 #[test]
+fn a_trim_and_a_look_at_all_come_when_they_are_asked_for() {
+    let mut core = start();
+    overwrite(&mut core, LOG_MAX_BYTES as usize / 4);
+    settle(&mut core);
+    let disk = core.close();
+    assert!(!disk.exists(Path::new(SNAPSHOT)).unwrap(), "so little is worth none");
+    let settings = core::Settings { scrub: Duration::ZERO, ..small() };
+    let clock = crate::time::Clock::manual(NOW);
+    let (core, threads) = core::start(Arc::new(disk.clone()), Path::new(DIR), &settings, clock).unwrap();
+    let wait = |what: &str, holds: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < super::gate::PATIENCE, "it never comes: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    core.trim_now();
+    wait("the snapshot", &|| disk.exists(Path::new(SNAPSHOT)).unwrap());
+    wait("the trim", &|| core.log().first_seq() > Seq(1));
+    core.scrub_now();
+    wait("the end of the round", &|| !core.has_chores());
+    assert!(core.poison().cause().is_none());
+    (8..len(&disk, BASE) / 4096).for_each(|block| flip(&disk, BASE, block * 4096 + 50));
+    core.scrub_now();
+    wait("the damage", &|| core.poison().cause().is_some_and(|(kind, _)| kind == Kind::Damaged));
+    drop(core);
+    threads.stop().unwrap_err();
+}
+
+#[test]
 fn threads_keep_the_files_small_while_clients_write() {
     let disk = start().close();
     let settings = core::Settings { compact: core::Compact { bytes_min: 0, ..small().compact }, ..small() };

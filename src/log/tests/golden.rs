@@ -112,6 +112,10 @@ fn later() -> Vec<(Change, &'static str)> {
         (Change::Advanced { handler: id.clone(), through: Some(mark(Some(3))) }, "010b0261620102babe02ac020103"),
         (Change::Advanced { handler: id, through: None }, "010b02616200"),
         (Change::Began { before: version }, "010c02babe02ac02"),
+        (
+            Change::Forgotten { answers: vec![(Seq(8), fingerprint(0xcc))], bytes: 500, oldest: Seq(300) },
+            "010d0108ccccccccccccccccccccccccccccccccf403ac02",
+        ),
     ]
 }
 
@@ -145,6 +149,7 @@ fn every_kind_of_change_has_its_bytes_here() {
             Change::Progressed { .. } => 10,
             Change::Advanced { .. } => 11,
             Change::Began { .. } => 12,
+            Change::Forgotten { .. } => 13,
         }
     }
     let all =
@@ -152,7 +157,7 @@ fn every_kind_of_change_has_its_bytes_here() {
     let mut numbers: Vec<usize> = all.map(|change| number(&change)).collect();
     numbers.sort_unstable();
     numbers.dedup();
-    assert_eq!(numbers, (0..13).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..14).collect::<Vec<_>>());
 }
 
 #[test]
