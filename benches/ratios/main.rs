@@ -32,6 +32,7 @@ mod redis;
 mod replay;
 mod report;
 mod search;
+mod second;
 mod stalls;
 mod start;
 mod template;
@@ -85,6 +86,7 @@ const ALL: &[(&str, Run)] = &[
     ("imports", imports::run),
     ("followers", followers::run),
     ("search", search::run),
+    ("second", second::run),
     ("replay", replay::run),
 ];
 

@@ -1,4 +1,4 @@
-//! The reference for durable writes: Redis, where the machine has one, syncing before each answer.
+//! Redis, where the machine has one: the reference for durable writes, syncing before each answer; and a cache's second tier.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
@@ -23,14 +23,25 @@ pub(crate) fn present() -> bool {
     Command::new(PROGRAM).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
+/// One that syncs before each answer.
 pub(crate) fn start() -> Outcome<Redis> {
+    started(&["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"])
+}
+
+/// One that keeps nothing on disk.
+pub(crate) fn start_in_memory() -> Outcome<Redis> {
+    started(&["--appendonly", "no"])
+}
+
+fn started(options: &[&str]) -> Outcome<Redis> {
     let dir = crate::folder()?;
     // Free now; should another process take it first, the start fails and says so.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut command = Command::new(PROGRAM);
     command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no", "--save", ""])
-        .args(["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0", "--dir"])
+        .args(options)
+        .arg("--dir")
         .arg(dir.path());
     let process = Process::at(SocketAddr::from(([127, 0, 0, 1], port)), command)?;
     Ok(Redis { process, _dir: dir })
