@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use millpond::limits;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -110,6 +111,17 @@ fn until_given_up(client: &mut Client, from: u64, faults: u64) -> u64 {
     n
 }
 
+/// How many were not answered in time, when none is on its way any more that was begun before.
+fn late(client: &mut Client) -> Option<u64> {
+    let late = |client: &mut Client| figures(client)["late"].as_u64();
+    let mut last = late(client);
+    until("no more are late", || {
+        std::thread::sleep(limits::L2_WRITE_TIME + limits::L2_SIZE_TIME);
+        std::mem::replace(&mut last, late(client)) == last
+    });
+    last
+}
+
 /// Starts a server anew, with nothing in its memory.
 fn again(server: Running, redis: &str) -> (Running, Client) {
     let (server, mut client) = started(server.stop().1, redis);
@@ -159,7 +171,7 @@ fn a_redis_that_dies_hangs_or_comes_back_is_nobodys_fault() {
     write_and_see(&mut client, 100);
     redis.hang();
     let n = until_given_up(&mut client, 101, 1);
-    let late = figures(&mut client)["late"].as_u64();
+    let late = late(&mut client);
     (0..5).for_each(|more| write_and_see(&mut client, n + more));
     assert_eq!(figures(&mut client)["late"].as_u64(), late, "nobody waits for one that hangs, once that is known");
     redis.go_on();
@@ -315,7 +327,7 @@ fn a_slow_redis_is_not_waited_for_again_and_again() {
     until_up(&mut client);
     proxy.delay(std::time::Duration::from_millis(40));
     let n = until_given_up(&mut client, 100, 2);
-    let late = figures(&mut client)["late"].as_u64();
+    let late = late(&mut client);
     (0..20).for_each(|more| write_and_see(&mut client, n + more));
     assert_eq!(figures(&mut client)["late"].as_u64(), late, "a probe finds out how slow it is, no request does");
     // Cut anywhere, at any time.
