@@ -115,20 +115,20 @@ fn replay(
     writer: &mut core::Writer,
     applier: &mut core::Applier,
 ) -> Result<()> {
-    let epoch = |part: &Part| part.first.map_or(0, |first| first.position.epoch.counter);
-    let mut fitting: Vec<&Part> =
-        parts.iter().filter(|part| part.first.is_some_and(|first| !until.is_before(&first))).collect();
-    // The later history first.
-    fitting.sort_by_key(|part| std::cmp::Reverse((epoch(part), part.before.position.seq)));
+    let fits = |part: &&Part| part.first.is_some_and(|first| !until.is_before(&first));
+    let epochs = parts.iter().filter(fits).map(|part| Ok((part.newest(disk)?, part)));
+    let mut fitting: Vec<(u32, &Part)> = epochs.collect::<Result<_>>()?;
+    // The later history first: that which comes into the highest epoch. One that is left and gone back to may begin as early.
+    fitting.sort_by_key(|(epoch, part)| std::cmp::Reverse((*epoch, part.before.position.seq)));
     let mut at = writer.position().seq;
     loop {
-        for part in &fitting {
+        for (epoch, part) in &fitting {
             if part.before.position.seq > at {
                 continue;
             }
             // Where a later history leaves this one, it goes on in that.
-            let later = fitting.iter().filter(|other| epoch(other) > epoch(part) && other.before.position.seq > at);
-            let through = later.map(|other| other.before.position.seq).min();
+            let later = fitting.iter().filter(|(other, part)| other > epoch && part.before.position.seq > at);
+            let through = later.map(|(_, other)| other.before.position.seq).min();
             log_part(&part.frames(disk)?, until, through, writer, applier)?;
             if writer.position().seq > at {
                 break;
@@ -136,7 +136,7 @@ fn replay(
         }
         if writer.position().seq == at {
             // What is there and fits, and can't be reached, is told.
-            let behind = fitting.iter().any(|part| part.before.position.seq > at);
+            let behind = fitting.iter().any(|(_, part)| part.before.position.seq > at);
             return if behind { Err(gap(at)) } else { Ok(()) };
         }
         at = writer.position().seq;

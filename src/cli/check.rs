@@ -38,7 +38,9 @@ pub(super) fn run(settings: &Settings) -> Result<()> {
         }
     }
     check_snapshot(dir)?;
-    let opened = core::open(Arc::new(RealDisk), dir, &core::Settings::of(settings))?;
+    // It begins nothing and ends nothing that a start of the server would.
+    let still = core::Settings { role: core::Role::Fenced, ..core::Settings::of(settings) };
+    let opened = core::open(Arc::new(RealDisk), dir, &still)?;
     let published = opened.writer.published().load_full();
     let report = match state::check(&published.stack, &published.schema) {
         Ok(report) => report,

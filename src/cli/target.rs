@@ -48,7 +48,7 @@ pub(super) fn with_core(target: &Target, work: impl FnOnce(&Core) -> Result<()>)
     if !settings.data.is_dir() {
         return Err(Error::invalid(format!("data: {} is not a folder", settings.data.display())));
     }
-    let still = core::Settings { role: Role::Follower, ..core::Settings::of(&settings) };
+    let still = core::Settings { role: Role::Fenced, ..core::Settings::of(&settings) };
     let (core, threads) = core::start(Arc::new(RealDisk), &settings.data, &still, Clock::System)?;
     let done = work(&core);
     drop(core);

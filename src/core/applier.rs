@@ -184,9 +184,12 @@ impl Applier {
 
     /// Verifies what is due of the base. What is found is as if a reader had met it.
     pub fn scrub_due(&mut self) {
-        if self.chores.scrubs_tables() {
+        if self.chores.tables().begins() {
+            self.scrub = ScrubPlace::default();
+        }
+        if self.chores.tables().is_on() {
             if self.scrub(limits::SCRUB_STEP_BYTES_MAX as usize) {
-                self.chores.tables_scrubbed();
+                self.chores.tables().end();
             }
             return;
         }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
-use super::order::Ordered;
+use super::applier::Durable;
+use super::order::{Ground, Ordered};
 use super::{Flush, Flushed, Outcome, Poison, Writer};
 use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
@@ -56,8 +57,9 @@ pub(super) struct Desk {
     pub(super) flushed: Receiver<Flushed>,
     pub(super) poison: Poison,
     pub(super) clock: Clock,
-    /// Where the log lies.
-    pub(super) folder: (Arc<dyn Disk>, PathBuf),
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) durable: Durable,
 }
 
 /// What the writer's thread does when there is nothing to do, and when.
@@ -142,7 +144,8 @@ impl Desk {
                     idle.wrote(writer.may_have_work());
                 }
                 Woke::Order(ordered) => {
-                    ordered.obey(writer, self.clock.now(), (&*self.folder.0, &self.folder.1))?;
+                    let ground = Ground { disk: &*self.disk, dir: &self.dir, durable: &self.durable };
+                    ordered.obey(writer, self.clock.now(), &ground)?;
                     idle.wrote(writer.may_have_work());
                 }
                 Woke::Flushed(flushed) => writer.adopt(flushed),

@@ -25,10 +25,7 @@ impl Writer {
             return Ok(Err(not_a_follower()));
         }
         if self.is_leaving() {
-            return Ok(Err(Error::new(
-                Kind::Unavailable,
-                "the server is about to start again on its log's older part",
-            )));
+            return Ok(Err(Error::new(Kind::Unavailable, "the server is about to start again")));
         }
         if !self.has_headroom() {
             return Ok(Err(Error::new(Kind::NoSpace, "the disk is full: the primary is followed when there is room")));
@@ -82,7 +79,6 @@ impl Writer {
         // Whoever sees the entry finds the role.
         let was = self.role();
         self.set_role(Role::Primary);
-        self.set_leaving(false);
         let begun = self.finish(now, &[Staged { entry, payload }])?;
         if begun.is_err() {
             self.set_role(was);
@@ -96,17 +92,17 @@ impl Writer {
         Ok(self.position())
     }
 
-    /// Logs nothing from here on, once it is `noted` that the next start cuts the log; beginning an epoch takes that back.
-    /// Returns the last position.
+    /// Logs nothing more, once it is `noted` that the next start makes the folder another one. Returns the last position.
     ///
     /// # Errors
-    /// `Conflict` with code `not_a_follower`; what the note ends with: then nothing has changed.
-    pub(super) fn leave(&mut self, noted: impl FnOnce() -> Result<()>) -> Result<Position> {
-        if self.role() != Role::Follower {
+    /// `Conflict` with code `not_a_follower` for a primary, and for who does not follow where its log is to be cut; what the
+    /// note ends with: then nothing has changed.
+    pub(super) fn leave(&mut self, cuts: bool, noted: impl FnOnce() -> Result<()>) -> Result<Position> {
+        if self.role() == Role::Primary || cuts && self.role() != Role::Follower {
             return Err(not_a_follower());
         }
         noted()?;
-        self.set_leaving(true);
+        self.set_leaving();
         Ok(self.position())
     }
 

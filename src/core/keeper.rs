@@ -100,6 +100,15 @@ impl Keeper {
     /// # Errors
     /// The log or a folder can no longer be trusted: the process has to end.
     pub fn step(&mut self, now: Millis, ends: &dyn Fn() -> bool) -> Result<bool> {
+        if self.chores.log().begins() {
+            self.scrub.restart();
+        }
+        if self.chores.log().is_on() {
+            if self.scrub(ends) {
+                self.chores.log().end();
+            }
+            return Ok(true);
+        }
         let asked = self.chores.take_trim();
         if !asked && self.rest_until.is_some_and(|until| Instant::now() < until) {
             return Ok(false);
@@ -134,12 +143,6 @@ impl Keeper {
             return Ok(true);
         }
         if retention::snapshot_due(&segments, &self.keep, self.snapshot.as_ref()) && self.take_snapshot(ends)? {
-            return Ok(true);
-        }
-        if self.chores.scrubs_log() {
-            if self.scrub(ends) {
-                self.chores.log_scrubbed();
-            }
             return Ok(true);
         }
         // A segment or the snapshot at a time.

@@ -134,15 +134,17 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let log_dir = log_dir(dir);
     disk.create_dir_all(&log_dir).map_err(|error| Error::io("the log's folder", error))?;
     let planted = plant::go_on(&*disk, dir, settings, || identity(&*disk, dir, settings.genesis))?;
-    match (&planted, settings.role) {
-        (None, Role::Follower) => rejoin::go_on(&*disk, dir, settings)?,
-        // Until it begins an epoch, or follows, it is as it was.
-        (None, Role::Fenced) => {}
-        (Some(_), _) | (_, Role::Primary) => rejoin::forget(&*disk, dir)?,
-    }
     let identity = identity(&*disk, dir, settings.genesis)?;
 
     let mut ballast = Ballast::new(disk.clone(), dir, settings.ballast_bytes)?;
+    let is_left = match &planted {
+        Some(_) => rejoin::forget(&*disk, dir).map(|()| false)?,
+        None => match rejoin::go_on(&*disk, dir, settings) {
+            // A segment is written anew, which takes some room.
+            Err(error) if error.kind() == Kind::NoSpace && ballast.release() => rejoin::go_on(&*disk, dir, settings)?,
+            done => done?,
+        },
+    };
     let folder = Folder { disk: &disk, dir, settings, database: identity.database };
     let engines = match Engines::open(&folder, &identity, &mut ballast)? {
         Ok(engines) => engines,
@@ -158,6 +160,8 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let Replayed { published, applied: last, durable, flushed, log_bytes } = replayed;
     let entries = recovery.last.seq.0 - applied.position.seq.0;
     let applier = Applier::new(base, disk.clone(), dir, settings, durable, flushed);
+    // What is to be cut must not come into the tables for good.
+    applier.durable_mark().hold(is_left);
     let freeze_log_bytes = settings.keep.checkpoint_log_bytes();
     let pieces = settings.pieces;
     let role = (settings.role, identity.node);

@@ -1,5 +1,5 @@
 //! Orders to the writer that are no client's commands: to log what another server has logged, to begin an epoch, to take no
-//! more writes, to have the log cut at the next start.
+//! more writes, to leave the folder as it is for the next start to make another one of it.
 //!
 //! Invariant: an order is carried out between two batches and answered when it is on disk, as commands are.
 
@@ -7,8 +7,9 @@ use std::path::Path;
 
 use tokio::sync::oneshot;
 
+use super::applier::Durable;
 use super::desk::{outcome_unknown, refuse_orders, stopping};
-use super::{Core, Role, Writer, rejoin};
+use super::{Core, Role, Writer, plant, rejoin};
 use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::id::Position;
@@ -24,8 +25,33 @@ pub(super) enum Order {
     Begin(u32),
     /// To log nothing of its own any more.
     Yield(Role),
-    /// To log nothing more, as the next start cuts the log behind this entry.
+    /// To log nothing more, as the next start makes the folder another one.
+    Leave(Leaving),
+}
+
+/// What the next start does before it reads anything.
+#[derive(Debug)]
+pub(super) enum Leaving {
+    /// It cuts the log behind this entry.
     Cut(log::Origin),
+    /// It makes the folder of a snapshot.
+    Plant(plant::Note),
+}
+
+impl Leaving {
+    fn note(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        match self {
+            Leaving::Cut(last) => rejoin::sow(disk, dir, *last),
+            Leaving::Plant(note) => note.store(disk, dir),
+        }
+    }
+}
+
+/// What orders are about beside the writer.
+pub(super) struct Ground<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) dir: &'a Path,
+    pub(super) durable: &'a Durable,
 }
 
 /// An order waiting for its outcome.
@@ -40,17 +66,26 @@ impl Ordered {
     ///
     /// # Errors
     /// The log can no longer be trusted: the outcome is unknown.
-    pub(super) fn obey(self, writer: &mut Writer, now: Millis, folder: (&dyn Disk, &Path)) -> Result<()> {
-        let (disk, dir) = folder;
+    pub(super) fn obey(self, writer: &mut Writer, now: Millis, ground: &Ground<'_>) -> Result<()> {
+        let Ground { disk, dir, durable } = ground;
         let done = match self.order {
             Order::Ingest(frames) => writer.ingest(&frames),
-            // What goes on from the log as it is must not find it cut.
-            Order::Begin(above) => match rejoin::forget(disk, dir) {
-                Ok(()) => writer.begin(above, now),
-                Err(error) => Ok(Err(error)),
-            },
-            Order::Yield(role) => Ok(writer.give_way(role)),
-            Order::Cut(last) => Ok(writer.leave(|| rejoin::sow(disk, dir, last))),
+            Order::Begin(above) => {
+                let begun = begun(writer, above, now, ground);
+                // What a primary has logged is never cut off by itself.
+                if matches!(begun, Ok(Ok(_))) {
+                    durable.hold(false);
+                }
+                begun
+            }
+            Order::Yield(role) => {
+                durable.hold(true);
+                Ok(writer.give_way(role))
+            }
+            Order::Leave(leaving) => {
+                let cuts = matches!(leaving, Leaving::Cut(_));
+                Ok(writer.leave(cuts, || leaving.note(*disk, dir)))
+            }
         };
         let (outcome, fatal) = match done {
             Ok(outcome) => (outcome, None),
@@ -59,6 +94,19 @@ impl Ordered {
         // Whoever hung up is not told.
         let _ = self.answer.send(outcome);
         fatal.map_or(Ok(()), Err)
+    }
+}
+
+/// What would go with the folder is not begun. What goes on from the log as it is must not find it cut.
+fn begun(writer: &mut Writer, above: u32, now: Millis, ground: &Ground<'_>) -> Result<Result<Position>> {
+    if writer.is_leaving() {
+        let message =
+            "the server is about to start again on a backup, a snapshot or an older part of its log: wait for that";
+        return Ok(Err(Error::new(Kind::Conflict, message).code("follower_not_whole")));
+    }
+    match rejoin::forget(ground.disk, ground.dir) {
+        Ok(()) => writer.begin(above, now),
+        Err(error) => Ok(Err(error)),
     }
 }
 
@@ -77,11 +125,10 @@ impl Core {
     /// primary. Returns the position of the entry that says so.
     ///
     /// # Errors
-    /// `NoSpace`; `OutcomeUnknown`.
+    /// `Conflict` with code `follower_not_whole` when the next start makes the folder another one; `NoSpace`;
+    /// `OutcomeUnknown`.
     pub async fn begin(&self, above: u32) -> Result<Position> {
-        let begun = self.order(Order::Begin(above)).await?;
-        self.hold_tables(false);
-        Ok(begun)
+        self.order(Order::Begin(above)).await
     }
 
     /// Takes no more writes: those that were asked before are done or refused. Returns the last position.
@@ -89,9 +136,7 @@ impl Core {
     /// # Errors
     /// `Unavailable` when the server stops.
     pub async fn give_way(&self, role: Role) -> Result<Position> {
-        let was = self.role();
-        self.hold_tables(true);
-        self.order(Order::Yield(role)).await.inspect_err(|_| self.hold_tables(was != Role::Primary))
+        self.order(Order::Yield(role)).await
     }
 
     pub(super) async fn order(&self, order: Order) -> Result<Position> {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Invariants: until the note is there, nothing of the folder is touched; once it is, every start goes on until the folder
-//! is made, and only then the note goes. A power loss anywhere leads to the old folder or the new one.
+//! is made, and only then the note goes. A power loss anywhere leads to the old folder or the new one. Of a running server the
+//! writer makes the note, and logs nothing behind it: nothing that was answered goes with the folder unless it was given up.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::order::{Leaving, Order};
 use super::{Core, Identity, Lease, Settings, local, log_dir};
 use crate::disk::{self, Disk, Open};
 use crate::error::{Error, Result};
@@ -58,15 +60,33 @@ pub fn incoming(dir: &Path) -> PathBuf {
 /// # Errors
 /// `Damaged` or `Unprocessable` for a snapshot that is not whole; the disk's: then nothing has changed.
 pub fn sow(disk: &dyn Disk, dir: &Path, begins_above: Option<u32>) -> Result<Header> {
+    let (header, note) = verified(disk, dir, begins_above)?;
+    note.store(disk, dir)?;
+    Ok(header)
+}
+
+/// What has come, when it is whole and synced, and what is to be done with it.
+fn verified(disk: &dyn Disk, dir: &Path, begins_above: Option<u32>) -> Result<(Header, Note)> {
     let path = incoming(dir);
     let file = disk.open(&path, Open::Write).map_err(|error| Error::io(path.display(), error))?;
     file.sync_data().map_err(|error| Error::io(path.display(), error))?;
     let header = snapshot::verify(&mut local::reading(file))?;
-    let Applied { database, position, chain, .. } = header.applied;
-    let note = Note { database, position, chain, begins_above };
-    let bytes = serde_json::to_vec(&note).map_err(|error| Error::internal("no JSON").source(error))?;
-    disk::replace_file(disk, &dir.join(NOTE), &bytes).map_err(note_error)?;
-    Ok(header)
+    let note = Note::of(header.applied, begins_above);
+    Ok((header, note))
+}
+
+impl Note {
+    /// That of a snapshot which is of that moment.
+    pub(super) fn of(applied: Applied, begins_above: Option<u32>) -> Note {
+        let Applied { database, position, chain, .. } = applied;
+        Note { database, position, chain, begins_above }
+    }
+
+    /// From here on the next start makes the folder.
+    pub(super) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).map_err(|error| Error::internal("no JSON").source(error))?;
+        disk::replace_file(disk, &dir.join(NOTE), &bytes).map_err(note_error)
+    }
 }
 
 /// Makes the folder that a note asks for, if there is one. The note goes by [`done`], when the folder has been opened.
@@ -125,6 +145,17 @@ pub(super) fn done(disk: &dyn Disk, dir: &Path) -> Result<()> {
 }
 
 impl Core {
+    /// The same of the folder of a running server, which logs nothing more from then on.
+    ///
+    /// # Errors
+    /// As [`sow`]; `Conflict` with code `not_a_follower` for a server that takes writes.
+    pub async fn sow(&self, begins_above: Option<u32>) -> Result<Header> {
+        let (disk, dir) = self.folder();
+        let (header, note) = verified(&**disk, dir, begins_above)?;
+        self.order(Order::Leave(Leaving::Plant(note))).await?;
+        Ok(header)
+    }
+
     /// Writes all that is now to a new file, synced. The view is let go when it is written. `ends` cuts it short.
     ///
     /// # Errors

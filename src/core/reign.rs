@@ -122,6 +122,7 @@ impl Reign {
     /// # Errors
     /// The disk's.
     pub fn note(core: &Core, role: Role, epoch: u32, followed: Option<String>, primary: Option<String>) -> Result<()> {
+        let _turn = core.reign_turn();
         let (disk, dir) = core.folder();
         let known = Reign::load(&**disk, dir)?.filter(|known| (known.role, role) == (Role::Follower, Role::Follower));
         let (fleet, broken, rejoined) =
@@ -129,11 +130,15 @@ impl Reign {
         Reign { role, epoch, followed, primary, fleet, broken, rejoined }.store(&**disk, dir)
     }
 
-    /// Keeps what a follower has found out.
+    /// Keeps what a follower has found out; of one that has become the primary meanwhile nothing.
     ///
     /// # Errors
     /// The disk's.
     pub fn amend(core: &Core, change: impl FnOnce(&mut Reign)) -> Result<()> {
+        let _turn = core.reign_turn();
+        if core.role() == Role::Primary {
+            return Ok(());
+        }
         let (disk, dir) = core.folder();
         let Some(mut known) = Reign::load(&**disk, dir)? else { return Ok(()) };
         change(&mut known);

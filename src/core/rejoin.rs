@@ -6,17 +6,17 @@
 //! ```
 //!
 //! Invariants: what is cut off was set aside before; the writer makes the note and logs nothing behind it, so that nothing
-//! acknowledged goes with the cut; beginning an epoch removes the note first. While it is there the tables are not made durable
-//! any more, and a follower's next start cuts the log before it reads it, or, where the tables have come further all the same,
-//! forgets the note. A power loss anywhere leads to the old log or the cut one.
+//! acknowledged goes with the cut; beginning an epoch on a folder that was left so removes the note first. While it is there the
+//! tables are not made durable any more, and a follower's next start cuts the log before it reads it, or, where the tables have
+//! come further all the same, forgets the note. A power loss anywhere leads to the old log or the cut one.
 
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::order::Order;
-use super::{Core, Reign, Settings, local, log_dir};
+use super::order::{Leaving, Order};
+use super::{Core, Reign, Role, Settings, local, log_dir};
 use crate::disk::{self, Disk};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, DatabaseId, Position, Seq};
@@ -31,11 +31,21 @@ struct Note {
     database: DatabaseId,
     position: Position,
     chain: Chain,
+    /// Some of what lies behind it may be gone already: every start goes on with that.
+    #[serde(default)]
+    begun: bool,
+}
+
+impl Note {
+    fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let bytes = serde_json::to_vec(self).map_err(|error| Error::internal("no JSON").source(error))?;
+        disk::replace_file(disk, &dir.join(NOTE), &bytes).map_err(note_error)
+    }
 }
 
 impl Core {
     /// Has the next start go on from the entry `fork`, if the tables are not durably past it and the log has it; whether it
-    /// will. What lies behind it goes. From then on nothing is logged, but where an epoch is begun: that takes it back.
+    /// will. What lies behind it goes. From then on nothing is logged.
     ///
     /// # Errors
     /// `Conflict` with code `not_a_follower`; the log's, the disk's: then nothing has changed.
@@ -50,38 +60,37 @@ impl Core {
             return Ok(false);
         };
         let last = log::Origin { database: self.identity().database, position, chain };
-        self.order(Order::Cut(last)).await.map(|_| true)
+        self.order(Order::Leave(Leaving::Cut(last))).await.map(|_| true)
     }
 }
 
-/// Has the next start cut the log behind an entry of it.
+/// Has the next start of a follower cut the log behind an entry of it.
 pub(super) fn sow(disk: &dyn Disk, dir: &Path, last: log::Origin) -> Result<()> {
     let log::Origin { database, position, chain } = last;
-    let bytes = serde_json::to_vec(&Note { database, position, chain })
-        .map_err(|error| Error::internal("no JSON").source(error))?;
-    disk::replace_file(disk, &dir.join(NOTE), &bytes).map_err(note_error)
+    Note { database, position, chain, begun: false }.store(disk, dir)
 }
 
 /// Cuts the log as a note asks for, if there is one. Where that can't be, the log stays, and what this server is to its
-/// primary is noted: it takes a snapshot of it.
+/// primary is noted: it takes a snapshot of it. Who does not follow goes on with what was begun, and begins nothing: a primary
+/// keeps its log as it is and forgets the note, and another server leaves both as they are. Whether the note is still there.
 ///
 /// # Errors
-/// `Damaged` for a note that can't be read; the disk's.
-pub(super) fn go_on(disk: &dyn Disk, dir: &Path, settings: &Settings) -> Result<()> {
+/// `Damaged` for a note that can't be read; `NoSpace`; the disk's.
+pub(super) fn go_on(disk: &dyn Disk, dir: &Path, settings: &Settings) -> Result<bool> {
     let path = dir.join(NOTE);
     if !disk.exists(&path).map_err(note_error)? {
-        return Ok(());
+        return Ok(false);
     }
     let bytes = disk::read_all(disk, &path).map_err(note_error)?;
     let damaged = |error| Error::damaged(format!("{} is not readable: remove it", path.display())).source(error);
     let note: Note = serde_json::from_slice(&bytes).map_err(damaged)?;
-    let Note { database, position, chain } = note;
-    let last = log::Origin { database, position, chain };
-    let cut = match joins(disk, dir, settings, position.seq)? {
-        true => log::cut(disk, &log_dir(dir), settings.log, last),
-        false => Err(Error::damaged("the tables don't go on from there")),
-    };
-    let failed = match cut {
+    match settings.role {
+        Role::Primary if !note.begun => return forget(disk, dir).map(|()| false),
+        Role::Fenced if !note.begun => return Ok(true),
+        _ => {}
+    }
+    let position = note.position;
+    let failed = match cut(disk, dir, settings, note) {
         Err(error) if error.kind() == Kind::Damaged => Some(error),
         done => done.map(|()| None)?,
     };
@@ -91,17 +100,26 @@ pub(super) fn go_on(disk: &dyn Disk, dir: &Path, settings: &Settings) -> Result<
             tracing::error!(%error, %position, "the log is not cut where this server left its primary's history")
         }
         None => {
-            // It holds what has gone; the next one is taken of what comes.
-            if local::find(disk, dir).map_or(true, |found| found.is_some_and(|snapshot| snapshot.seq > position.seq)) {
-                remove(disk, dir, &local::path(dir))?;
-            }
-            tracing::warn!(%position, "the log is cut where this server left its primary's history, and goes on there");
+            tracing::warn!(%position, "the log is cut where this server left its primary's history, and goes on there")
         }
     }
     if let Some(known) = Reign::load(disk, dir)? {
         Reign { broken: failed.is_some(), ..known }.store(disk, dir)?;
     }
-    remove(disk, dir, &path)
+    remove(disk, dir, &path).map(|()| false)
+}
+
+fn cut(disk: &dyn Disk, dir: &Path, settings: &Settings, note: Note) -> Result<()> {
+    let Note { database, position, chain, .. } = note;
+    if !joins(disk, dir, settings, position.seq)? {
+        return Err(Error::damaged("the tables don't go on from there"));
+    }
+    Note { begun: true, ..note }.store(disk, dir)?;
+    // A snapshot holds what goes; the next one is taken of what comes.
+    if local::find(disk, dir).map_or(true, |found| found.is_some_and(|snapshot| snapshot.seq > position.seq)) {
+        remove(disk, dir, &local::path(dir))?;
+    }
+    log::cut(disk, &log_dir(dir), settings.log, log::Origin { database, position, chain })
 }
 
 /// Forgets a note, if there is one: the folder is made of a snapshot, or its server goes on from the log as it is.
@@ -140,8 +158,8 @@ mod tests {
     #[test]
     fn a_note_keeps_its_bytes_and_is_read_from_them() {
         let position = Position { epoch: Epoch { counter: 3, node: NodeId(0x9f3a) }, seq: Seq(7) };
-        let note = Note { database: DatabaseId(u128::MAX - 1), position, chain: Chain(9) };
-        let text = "{\"database\":340282366920938463463374607431768211454,\"position\":{\"epoch\":{\"counter\":3,\"node\":40762},\"seq\":7},\"chain\":9}";
+        let note = Note { database: DatabaseId(u128::MAX - 1), position, chain: Chain(9), begun: true };
+        let text = "{\"database\":340282366920938463463374607431768211454,\"position\":{\"epoch\":{\"counter\":3,\"node\":40762},\"seq\":7},\"chain\":9,\"begun\":true}";
         assert_eq!(serde_json::to_string(&note).unwrap(), text);
         assert_eq!(serde_json::from_str::<Note>(text).unwrap(), note);
     }

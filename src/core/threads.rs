@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 
 use super::applier::Durable;
@@ -67,6 +68,8 @@ struct Shared {
     poison: Poison,
     clock: Clock,
     meters: Arc<Meters>,
+    /// What the server is to its log is read, changed and kept by one at a time.
+    reign: Mutex<()>,
     disk: Arc<dyn Disk>,
     dir: PathBuf,
 }
@@ -117,7 +120,8 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
     applier.count_into(writer.meters());
     let durable = applier.durable_mark();
     // Until it is known that the primary has what this log has.
-    durable.hold(settings.role != Role::Primary);
+    durable.hold(writer.role() != Role::Primary);
+    let applier_durable = durable.clone();
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
     let (command_in, command_out) = bounded(limits::WRITER_QUEUE);
@@ -143,6 +147,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         poison: poison.clone(),
         clock: clock.clone(),
         meters: writer.meters(),
+        reign: Mutex::default(),
         disk: disk.clone(),
         dir: dir.to_owned(),
     }));
@@ -173,7 +178,9 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         flushed: flushed_out,
         poison: poison.clone(),
         clock,
-        folder: (disk.clone(), dir.to_owned()),
+        disk: disk.clone(),
+        dir: dir.to_owned(),
+        durable: applier_durable,
     };
     let writer = spawn("writer", move || Held(desk.run(writer), lock))?;
     Ok((core, Threads { stop: stop_in, end: End(end), writer, applier, preparer, keeper, ending, poison }))
@@ -328,6 +335,10 @@ impl Core {
     /// To keep the log for a consumer.
     pub fn leases(&self) -> &Leases {
         &self.0.leases
+    }
+
+    pub(super) fn reign_turn(&self) -> MutexGuard<'_, ()> {
+        self.0.reign.lock()
     }
 
     pub(super) fn chores(&self) -> &Chores {

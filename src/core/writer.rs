@@ -54,7 +54,7 @@ pub struct Writer {
     meters: Arc<Meters>,
     roles: Roles,
     node: NodeId,
-    /// The next start cuts the log: what is logged now would go.
+    /// The next start makes the folder another one: what is logged now would go.
     leaving: bool,
 }
 
@@ -130,8 +130,8 @@ impl Writer {
         self.leaving
     }
 
-    pub(super) fn set_leaving(&mut self, leaving: bool) {
-        self.leaving = leaving;
+    pub(super) fn set_leaving(&mut self) {
+        self.leaving = true;
     }
 
     pub(super) fn node(&self) -> NodeId {

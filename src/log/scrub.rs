@@ -28,6 +28,11 @@ impl Scrub {
         self.shared.segments.read().len() - 1
     }
 
+    /// The next call begins a round.
+    pub fn restart(&mut self) {
+        self.next = Seq::ZERO;
+    }
+
     /// Verifies the next segment, frame by frame, by checksum and chain, and that the one behind it follows. False at
     /// the end of a round; the next call begins another.
     ///

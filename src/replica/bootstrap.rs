@@ -53,7 +53,7 @@ pub(super) async fn fetch(core: &Core, link: &mut Link, means: &Means) -> Result
     // It goes by itself where this is not heard.
     let _ = ask(link, Method::DELETE, &format!("/api/replication/snapshot/{}", taken.id), limits::REPLICA_TIME).await;
     (means.keep_secret)(&taken.secret)?;
-    let header = core::sow(&**disk, dir, None)?;
+    let header = core.sow(None).await?;
     Reign::amend(core, |known| known.broken = false)?;
     tracing::info!(position = %header.applied.position, "the snapshot is whole: the server starts again on it");
     Ok(())

@@ -16,7 +16,7 @@ use crate::state::Tally;
 use crate::time::Millis;
 
 /// Version of all that is said here. Another one is refused by both sides.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// A head's bytes at most: the digests of some thousand collections.
 const HEAD_BYTES_MAX: usize = 4 << 20;
 /// Frames that are fewer bytes are not packed.

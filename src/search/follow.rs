@@ -138,6 +138,8 @@ impl Follower {
             // The one that was made last is the better one.
             for name in folders.iter().rev().filter(|name| name.starts_with(&begin)) {
                 match Index::open(collection, key, &self.folder.join(name)) {
+                    // It has what is no part of this history any more, whatever came behind.
+                    Ok((_, held)) if !view.knows(held.position).unwrap_or(false) => {}
                     Ok((index, held)) => {
                         self.put(index, held, None);
                         break;

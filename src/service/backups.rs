@@ -360,11 +360,10 @@ impl Service {
         // All of it, also where the caller hangs up meanwhile: what is half done would be left to nobody.
         blocking(move || {
             let (_place, core) = (place, service.core());
-            let (disk, dir) = core.folder();
-            store.copy(&key, &core::incoming(dir))?;
+            store.copy(&key, &core::incoming(core.folder().1))?;
             // From here on no write is answered that would not be there after it.
             let last = block_on(core.give_way(Role::Fenced))?;
-            let sown = core::sow(&**disk, dir, Some(last.epoch.counter));
+            let sown = block_on(core.sow(Some(last.epoch.counter)));
             if sown.is_err() {
                 // Nothing has changed: it takes writes again, in an epoch of its own as it has said that it takes none.
                 block_on(core.begin(0))?;

@@ -103,14 +103,14 @@ fn some(bytes: &[u8], wanted: &[FieldId]) -> Option<Fields> {
                 fields.set(field, found);
                 rest = behind;
             }
-            Some(_) => rest = skip_value(value)?,
+            Some(_) => rest = skip_value(value, false)?,
         }
     }
     Some(fields)
 }
 
 /// What lies behind a value, by the order of its variants and postcard's form of what is in them.
-fn skip_value(bytes: &[u8]) -> Option<&[u8]> {
+fn skip_value(bytes: &[u8], in_list: bool) -> Option<&[u8]> {
     const NULL: u32 = 0;
     const BOOL: u32 = 1;
     const INT: u32 = 2;
@@ -131,10 +131,11 @@ fn skip_value(bytes: &[u8]) -> Option<&[u8]> {
             let (length, rest) = take_from_bytes::<u64>(rest).ok()?;
             rest.get(usize::try_from(length).ok()?..)
         }
-        LIST => {
+        // A list has none in it, as reading one has it.
+        LIST if !in_list => {
             let (count, mut rest) = take_from_bytes::<u64>(rest).ok()?;
             for _ in 0..count {
-                rest = skip_value(rest)?;
+                rest = skip_value(rest, true)?;
             }
             Some(rest)
         }
@@ -156,7 +157,7 @@ mod tests {
             Value::Number(-0.5),
             Value::text("a text that is longer than a length of one byte can say".repeat(4)),
             Value::Date(Millis(-1)),
-            Value::List(vec![Value::text("a"), Value::List(vec![Value::Int(300), Value::Null])]),
+            Value::List(vec![Value::text("a"), Value::Int(300), Value::Null]),
             Value::Json("[1,2]".into()),
             Value::Point(1.5, -2.5),
         ];

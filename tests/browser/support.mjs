@@ -47,8 +47,18 @@ export async function visit(page, place, heading) {
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+/** What fades or slides in has come: half of it has half its contrast. */
+async function hasSettled(page) {
+  await page.evaluate(async () => {
+    const ends = (animation) => animation.effect?.getComputedTiming().endTime !== Infinity;
+    const all = document.getAnimations().filter(ends).map((animation) => animation.finished.catch(() => {}));
+    await Promise.all(all);
+  });
+}
+
 /** No serious fault of accessibility. axe is put in beside the page's policy, which would not let it in. */
 export async function isAccessible(page, what) {
+  await hasSettled(page);
   const session = await page.context().newCDPSession(page);
   await session.send("Runtime.evaluate", { expression: axe });
   const run = "axe.run(document, {resultTypes: ['violations']}).then((found) => JSON.stringify(found.violations))";

@@ -6,8 +6,8 @@ use std::path::Path;
 use tokio::sync::oneshot;
 
 use super::fixture::{DIR, Keys, Stepped, follower_settings, judge, sow};
-use crate::core::order::{Order, Ordered};
-use crate::core::{self, Role, rejoin};
+use crate::core::order::{Ground, Leaving, Order, Ordered};
+use crate::core::{self, Role, plant, rejoin};
 use crate::disk::sim::{Rng, SimDisk};
 use crate::error::{Kind, Result};
 use crate::id::{Chain, DatabaseId, Epoch, NodeId, Position, Seq};
@@ -297,47 +297,106 @@ fn tables_that_are_past_the_fork_or_another_history_are_never_cut_under() {
 /// Has the writer carry out an order, as its thread does.
 fn obeyed(core: &mut Stepped, order: Order) -> Result<Position> {
     let (answer, mut outcome) = oneshot::channel();
-    let disk = core.disk.clone();
-    Ordered { order, answer }.obey(&mut core.writer, core.now, (&disk, Path::new(DIR))).unwrap();
+    let (disk, durable) = (core.disk.clone(), core.applier.durable_mark());
+    let ground = Ground { disk: &disk, dir: Path::new(DIR), durable: &durable };
+    Ordered { order, answer }.obey(&mut core.writer, core.now, &ground).unwrap();
     outcome.try_recv().unwrap()
 }
 
-/// Whoever is to be cut logs nothing that would go with it, and whoever becomes the primary is not cut.
-#[test]
-fn nothing_is_logged_behind_a_cut_but_by_a_server_that_begins_an_epoch_and_that_one_stays_whole() {
-    for begins in [false, true] {
-        let (disk, fork, at_fork, own, primary) = left_behind(false);
-        let last = log::Origin { database: DatabaseId(7), position: fork.position, chain: fork.chain };
-        let alone = core::Settings { role: Role::Primary, ..follower_settings() };
-        let mut core = Stepped::open_set(&disk.fork(1), &alone).unwrap();
-        assert_eq!(obeyed(&mut core, Order::Cut(last)).expect_err("it follows none").code_str(), "not_a_follower");
-        assert_eq!(Stepped::open_set(&core.close(), &follower_settings()).unwrap().keys(), own, "nothing was noted");
+fn settings_of(role: Role) -> core::Settings {
+    core::Settings { role, ..follower_settings() }
+}
 
-        let mut core = Stepped::open_set(&disk.crash(2), &follower_settings()).unwrap();
-        obeyed(&mut core, Order::Cut(last)).unwrap();
-        let frames = primary.reader.ship(fork.position.seq, usize::MAX).unwrap().frames;
-        let refused = obeyed(&mut core, Order::Ingest(frames)).expect_err("it would go");
-        assert_eq!(refused.kind(), Kind::Unavailable);
-        if begins {
-            obeyed(&mut core, Order::Begin(4)).unwrap();
-            note(&mut core, "answered");
-            let (keys, disk) = (core.keys(), core.disk.crash(3));
-            for role in [Role::Primary, Role::Follower] {
-                let settings = core::Settings { role, ..follower_settings() };
-                assert_eq!(Stepped::open_set(&disk.fork(1), &settings).unwrap().keys(), keys, "{role:?}");
-            }
+/// What goes with the folder is not logged, and whoever becomes the primary keeps all of it.
+#[test]
+fn nothing_is_logged_behind_a_cut_and_a_server_that_begins_an_epoch_stays_whole() {
+    let (disk, fork, at_fork, own, primary) = left_behind(false);
+    let last = log::Origin { database: DatabaseId(7), position: fork.position, chain: fork.chain };
+    let cut = || Order::Leave(Leaving::Cut(last));
+    for role in [Role::Primary, Role::Fenced] {
+        let mut core = Stepped::open_set(&disk.fork(1), &settings_of(role)).unwrap();
+        assert_eq!(obeyed(&mut core, cut()).expect_err("it follows none").code_str(), "not_a_follower");
+        assert_eq!(Stepped::open_set(&core.disk.crash(1), &follower_settings()).unwrap().keys(), own, "{role:?}");
+    }
+
+    let mut core = Stepped::open_set(&disk, &follower_settings()).unwrap();
+    obeyed(&mut core, cut()).unwrap();
+    let frames = primary.reader.ship(fork.position.seq, usize::MAX).unwrap().frames;
+    let refused = obeyed(&mut core, Order::Ingest(frames)).expect_err("it would go");
+    assert_eq!(refused.kind(), Kind::Unavailable);
+    let refused = obeyed(&mut core, Order::Begin(4)).expect_err("it would go");
+    assert_eq!((refused.kind(), refused.code_str()), (Kind::Conflict, "follower_not_whole"));
+    let left = core.disk.crash(3);
+    assert_eq!(Stepped::open_set(&left.fork(1), &follower_settings()).unwrap().keys(), at_fork);
+
+    // Who looks at the folder leaves it so.
+    let fenced = Stepped::open_set(&left, &settings_of(Role::Fenced)).unwrap();
+    assert_eq!(fenced.keys(), own);
+    let left = fenced.close();
+    assert_eq!(Stepped::open_set(&left.fork(1), &follower_settings()).unwrap().keys(), at_fork);
+    // By its operator's word it becomes the primary: with all that it had, now and ever after.
+    let mut promoted = Stepped::open_set(&left.fork(2), &settings_of(Role::Fenced)).unwrap();
+    obeyed(&mut promoted, Order::Begin(4)).unwrap();
+    note(&mut promoted, "answered");
+    let (keys, after) = (promoted.keys(), promoted.disk.crash(3));
+    // So does one that is told to follow nobody.
+    let alone = Stepped::open_set(&left, &settings_of(Role::Primary)).unwrap();
+    assert_eq!(alone.keys(), own);
+    alone.abandon();
+    for role in [Role::Primary, Role::Follower] {
+        assert_eq!(Stepped::open_set(&after.fork(1), &settings_of(role)).unwrap().keys(), keys, "{role:?}");
+        assert_eq!(Stepped::open_set(&left.fork(1), &settings_of(role)).unwrap().keys(), own, "{role:?}");
+    }
+}
+
+/// A snapshot that comes while its follower is promoted takes nothing from the new primary.
+#[test]
+fn a_snapshot_is_not_laid_over_a_primary_and_nobody_becomes_one_over_a_snapshot() {
+    let (primary, snapshot) = primary();
+    let note_of = || {
+        let header = crate::state::snapshot::read_header(&mut &snapshot[..]).unwrap();
+        plant::Note::of(header.applied, None)
+    };
+    let mut follower = Stepped::planted(&SimDisk::new(6), &primary.snapshot(), None).unwrap();
+    obeyed(&mut follower, Order::Begin(4)).unwrap();
+    note(&mut follower, "answered");
+    let refused = obeyed(&mut follower, Order::Leave(Leaving::Plant(note_of()))).expect_err("it takes writes");
+    assert_eq!(refused.code_str(), "not_a_follower");
+    let keys = follower.keys();
+    assert_eq!(Stepped::open_set(&follower.disk.crash(1), &settings_of(Role::Primary)).unwrap().keys(), keys);
+
+    let mut follower = Stepped::planted(&SimDisk::new(7), &primary.snapshot(), None).unwrap();
+    obeyed(&mut follower, Order::Leave(Leaving::Plant(note_of()))).unwrap();
+    assert_eq!(obeyed(&mut follower, Order::Begin(4)).expect_err("it would go").code_str(), "follower_not_whole");
+    assert!(core::is_sown(&follower.disk, Path::new(DIR)).unwrap());
+}
+
+/// A cut that the power loss ended midway is gone on with, whatever the server is told to be.
+#[test]
+fn a_cut_that_has_begun_is_ended_by_whoever_starts() {
+    let (template, fork, at_fork, own, _) = left_behind(false);
+    let last = log::Origin { database: DatabaseId(7), position: fork.position, chain: fork.chain };
+    rejoin::sow(&template, Path::new(DIR), last).unwrap();
+    let (mut whole, mut ended) = (0, 0);
+    for op in 1..200 {
+        let disk = template.fork(op);
+        disk.freeze_at_op(disk.ops() + op);
+        drop(Stepped::open_set(&disk, &follower_settings()));
+        let beyond = !disk.is_frozen();
+        let core = Stepped::open_set(&disk.crash(op), &settings_of(Role::Primary)).unwrap();
+        judge(&core.view());
+        if core.keys() == own {
+            whole += 1;
+            assert_eq!(ended, 0, "operation {op}: cut once, it stays so");
         } else {
-            // Started as a primary it goes on from what it has, and is cut by no later start.
-            let disk = core.disk.crash(3);
-            assert_eq!(Stepped::open_set(&disk.fork(1), &follower_settings()).unwrap().keys(), at_fork);
-            for role in [Role::Fenced, Role::Primary, Role::Follower] {
-                let settings = core::Settings { role, ..follower_settings() };
-                let again = Stepped::open_set(&disk, &settings).unwrap();
-                assert_eq!(again.keys(), own, "{role:?}");
-                again.abandon();
-            }
+            ended += 1;
+            assert_eq!(core.keys(), at_fork, "operation {op}");
+        }
+        if beyond {
+            break;
         }
     }
+    assert!(whole > 2 && ended > 5, "{whole} stayed, {ended} were cut");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::HOST;
+use axum::http::header::{HOST, RETRY_AFTER};
 use axum::http::{HeaderValue, Request};
 use bytes::Bytes;
 use http_body_util::Limited;
@@ -95,11 +95,13 @@ impl Acme {
             }
             let ordered = timeout(limits::ACME_ORDER_TIME, self.order()).await;
             self.shown.lock().clear();
-            match ordered.unwrap_or_else(|_| Err("the authority takes too long".to_owned())) {
-                Ok(()) => {
-                    pause = limits::ACME_PAUSE_MIN;
-                    changed();
-                }
+            let ordered = ordered.unwrap_or_else(|_| Err("the authority takes too long".to_owned()));
+            if ordered.is_ok() {
+                changed();
+            }
+            let good = || self.left().map(drop).ok_or("what it gave is no certificate that is good now".to_owned());
+            match ordered.and_then(|()| good()) {
+                Ok(()) => pause = limits::ACME_PAUSE_MIN,
                 Err(error) => {
                     traffic.renewals_failed.add(1);
                     let again_s = pause.as_secs();
@@ -280,7 +282,12 @@ async fn answered(mut request: Request<BodyWrapper<Bytes>>) -> Result<BytesRespo
     request.headers_mut().insert(HOST, host);
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse();
     *request.uri_mut() = path.map_err(|error: axum::http::uri::InvalidUri| error.to_string())?;
-    let answer = peer.open().await?.ask_once(request).await?;
+    let mut answer = peer.open().await?.ask_once(request).await?;
+    // A time that can't be waited for, nor reckoned with.
+    let waits = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    if waits.is_none_or(|seconds| u64::from(seconds) > limits::ACME_PAUSE_MAX.as_secs()) {
+        answer.headers_mut().remove(RETRY_AFTER);
+    }
     Ok(BytesResponse::from(answer.map(|body| Limited::new(body, limits::ACME_ANSWER_BYTES_MAX))))
 }
 
