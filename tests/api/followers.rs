@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use millpond::backup::{self, Restore, Until};
 use millpond::config::Settings;
-use millpond::disk::RealDisk;
+use millpond::core;
+use millpond::disk::{Disk, Open, RealDisk};
 use millpond::state::{Base, Key, Layer, Read};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -119,6 +121,10 @@ impl Node {
 
     fn has(&mut self, id: &str) -> bool {
         self.get(&format!("{NOTES}/{id}")).status == 200
+    }
+
+    fn finds(&mut self, word: &str) -> bool {
+        self.get(&format!("{NOTES}?search={word}")).json()["totalItems"] == 1
     }
 
     fn stop(self) -> TempDir {
@@ -338,9 +344,12 @@ fn what_only_the_old_primary_had_is_set_aside_when_it_comes_back() {
 /// The same of one that was cut off, and hears of it before its tables are durably past where it left.
 #[test]
 fn an_old_primary_whose_tables_are_not_past_the_fork_goes_on_from_them() {
-    let (old_at, new_at) = (address(), address());
-    let mut old = Node::primary(old_at);
+    let (old_at, new_at, archive) = (address(), address(), folder());
+    let archived = |settings: &mut Settings| settings.archive = Some(archive.path().to_owned());
+    let mut old = Node::primary_with(old_at, archived);
     let mut new = Node::follower(&old, folder(), new_at);
+    assert_eq!(old.json("PATCH", "/api/collections/notes", r#"{"search":{"fields":{"text":{}}}}"#).status, 200);
+    assert_eq!(old.json("POST", "/api/backups", r#"{"name":"first.snap"}"#).status, 204);
     old.note("shared");
     level(&mut old, &mut new);
     let kept = new.stop();
@@ -352,6 +361,7 @@ fn an_old_primary_whose_tables_are_not_past_the_fork_goes_on_from_them() {
     for n in 0..3 {
         old.note(&format!("unshared{n}"));
     }
+    until("what nobody else has is found", || old.finds("unshared1"));
     let promoted = new.json("POST", "/api/replication/promote", r#"{"force":true}"#);
     assert_eq!(promoted.status, 200, "{}", promoted.text());
     new.note("elsewhere");
@@ -368,15 +378,33 @@ fn an_old_primary_whose_tables_are_not_past_the_fork_goes_on_from_them() {
     });
     level(&mut new, &mut old);
     assert!(old.has("elsewhere") && old.has("shared") && !old.has("unshared0"));
+    until("what came elsewhere is found", || old.finds("elsewhere"));
+    assert!(old.finds("shared") && !old.finds("unshared1"));
     let aside = diverged(&data);
     assert_eq!(aside.len(), 1, "{aside:?}");
     // What it goes on with is whole, now and after another start.
     old.note("passed");
     let (key, kept) = (old.key.clone(), old.stop());
     let url = new.url();
-    let mut old = Node::start(kept, old_at, Some(&key), |settings| settings.follow = Some(url));
+    let follows = |settings: &mut Settings| {
+        settings.follow = Some(url);
+        archived(settings);
+    };
+    let mut old = Node::start(kept, old_at, Some(&key), follows);
     level(&mut new, &mut old);
     assert_eq!(old.status()["rejoined"], "cut");
+    // What it archived before and after leads into the history that counts.
+    let kept = old.stop();
+    let made = folder();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let backup = disk.open(&kept.path().join("data/backups/first.snap"), Open::Read).expect("a backup");
+    let what = Restore { backup: backup.into(), archive: Some(archive.path().to_owned()), until: Until::End };
+    backup::restore(&disk, &made.path().join("data"), &core::Settings::default(), &what).expect("a folder");
+    let restored = Running::start_in(made);
+    let mut client = Client::new(restored.address);
+    for (id, there) in [("shared", 200), ("elsewhere", 200), ("passed", 200), ("unshared0", 404)] {
+        assert_eq!(client.get(&format!("{NOTES}/{id}")).expect("an answer").status, there, "{id}");
+    }
 }
 
 #[test]
