@@ -44,7 +44,7 @@
 //! | 3 core | [`core`] | decide, the writer, the applier, the keeper of the log, replay, the published view, consumers |
 //! | 4 flows | [`live`] [`handlers`] [`jobs`] [`replica`] [`backup`] [`search`] | the bus of changes: topics, their rings, each listener's place · what is done with each change by the records of `_handlers` · what is done with many records by those of `_jobs` · the same log on another server · snapshots in a folder or a bucket, the log in files, and folders made of them · the indexes of words, kept with the log |
 //! | 5 service | [`service`] | what a caller may do, the bytes of the answer, the cache of those, in memory and shared |
-//! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop, TLS · the admin page's files |
+//! | 6 edge | [`http`] [`admin`] | the route table, one match from error kind to status, the accept loop, TLS with certificates from files or by ACME · the admin page's files |
 //! | 7 top | [`server`] [`cli`] | builds bottom-up, owns every thread, stops top-down; the command line |
 //!
 //! Floor 4 is what consumes the log, and what goes on by itself.
@@ -56,6 +56,8 @@
 //! - Decide judges, effects obey: nothing under either reads a clock, a random source or the environment, so replay
 //!   gives every server the same bytes.
 //! - The log is trimmed only up to where the tables' last durable commit and a synced snapshot both reach.
+//! - What the next start makes of a folder (of a snapshot, of its log's older part) is noted by the writer, which logs nothing
+//!   behind that: what was answered never goes with a folder unnoticed.
 //! - Only `service::access` makes a guard for a caller, and there is no query and no command without one.
 //! - A write with an idempotency key and the answer that is kept for it are one entry: both are there, or neither.
 //! - What is kept of an answer is used only while the change slots of all that it depends on stand ([`core::Slots`]). What

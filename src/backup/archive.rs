@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::restore::Until;
 use crate::core::{Core, Lease};
 use crate::disk::{self, Disk, DiskFile, Open};
 use crate::error::{Error, Kind, Result};
@@ -238,6 +239,25 @@ impl Part {
     /// The disk's.
     pub(super) fn newest(&self, disk: &dyn Disk) -> Result<u32> {
         Ok(self.end(disk)?.1.position.epoch.counter)
+    }
+
+    /// The same of what was written by a moment.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn newest_until(&self, disk: &dyn Disk, until: Until) -> Result<u32> {
+        if until == Until::End {
+            return self.newest(disk);
+        }
+        let mut newest = 0;
+        for split in log::split(&self.frames(disk)?) {
+            let (entry, _) = split?;
+            if until.is_before(&entry) {
+                break;
+            }
+            newest = newest.max(entry.position.epoch.counter);
+        }
+        Ok(newest)
     }
 
     /// Its bytes up to the last whole frame, and what is known of that.

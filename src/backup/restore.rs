@@ -116,9 +116,9 @@ fn replay(
     applier: &mut core::Applier,
 ) -> Result<()> {
     let fits = |part: &&Part| part.first.is_some_and(|first| !until.is_before(&first));
-    let epochs = parts.iter().filter(fits).map(|part| Ok((part.newest(disk)?, part)));
+    let epochs = parts.iter().filter(fits).map(|part| Ok((part.newest_until(disk, until)?, part)));
     let mut fitting: Vec<(u32, &Part)> = epochs.collect::<Result<_>>()?;
-    // The later history first: that which comes into the highest epoch. One that is left and gone back to may begin as early.
+    // The later history first: that which comes into the highest epoch by then. One that was cut begins as early.
     fitting.sort_by_key(|(epoch, part)| std::cmp::Reverse((*epoch, part.before.position.seq)));
     let mut at = writer.position().seq;
     loop {
@@ -186,7 +186,7 @@ fn gap(at: Seq) -> Error {
 
 impl Until {
     /// Whether an entry lies behind it.
-    fn is_before(self, entry: &Witness) -> bool {
+    pub(super) fn is_before(self, entry: &Witness) -> bool {
         match self {
             Until::End => false,
             Until::Seq(seq) => entry.position.seq > seq,

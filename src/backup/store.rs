@@ -289,8 +289,12 @@ pub(super) fn copy(disk: &dyn Disk, from: &Arc<dyn DiskFile>, to: &Path) -> Resu
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    let file = disk.open(to, Open::CreateNew).map_err(io)?;
     let (mut at, len) = (0, from.len().map_err(io)?);
+    let folder = to.parent().unwrap_or(Path::new("."));
+    if disk.free_bytes(folder).map_err(io)? < len + limits::SPOOL_HEADROOM_BYTES {
+        return Err(Error::new(Kind::NoSpace, "the disk has too little room for a copy of the backup"));
+    }
+    let file = disk.open(to, Open::CreateNew).map_err(io)?;
     let mut piece = vec![0; limits::SNAPSHOT_PIECE_BYTES];
     while at < len {
         let bytes = (len - at).min(piece.len() as u64) as usize;

@@ -92,20 +92,6 @@ impl Writer {
         Ok(self.position())
     }
 
-    /// Logs nothing more, once it is `noted` that the next start makes the folder another one. Returns the last position.
-    ///
-    /// # Errors
-    /// `Conflict` with code `not_a_follower` for a primary, and for who does not follow where its log is to be cut; what the
-    /// note ends with: then nothing has changed.
-    pub(super) fn leave(&mut self, cuts: bool, noted: impl FnOnce() -> Result<()>) -> Result<Position> {
-        if self.role() == Role::Primary || cuts && self.role() != Role::Follower {
-            return Err(not_a_follower());
-        }
-        noted()?;
-        self.set_leaving();
-        Ok(self.position())
-    }
-
     /// Makes what is staged durable and publishes it; the inner error says that there was no room, and nothing is staged.
     fn finish(&mut self, time: Millis, staged: &[Staged]) -> Result<Result<()>> {
         if staged.is_empty() {

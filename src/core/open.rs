@@ -169,10 +169,11 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let (preparer, trimmer, scrub) = (log_writer.preparer(), log_writer.trimmer(), log_writer.scrub());
     let mut writer = Writer::new(log_writer, identity.database, start, ballast);
     if let Some(planted) = planted {
-        if let Some(above) = planted.begins_above {
+        // One that has heard of another primary meanwhile is none.
+        if let Some(above) = planted.begins_above.filter(|_| settings.role == Role::Primary) {
             writer.begin(above, last.time)??;
         }
-        plant::done(&*disk, dir)?;
+        plant::forget(&*disk, dir)?;
     }
     let keeper = Keeper::new(disk, dir, settings, (trimmer, scrub), &writer, &applier)?;
     Ok(Opened { writer, applier, preparer, keeper, reader, recovery, replayed: entries, identity, lock })

@@ -32,20 +32,42 @@ pub(super) enum Order {
 /// What the next start does before it reads anything.
 #[derive(Debug)]
 pub(super) enum Leaving {
-    /// It cuts the log behind this entry.
+    /// A follower cuts its log behind this entry.
     Cut(log::Origin),
-    /// It makes the folder of a snapshot.
+    /// A follower is made of its primary's snapshot.
     Plant(plant::Note),
+    /// A primary is made of a backup, and begins an epoch.
+    Restore(plant::Note),
 }
 
 impl Leaving {
-    fn note(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+    /// Who may.
+    fn role(&self) -> Role {
         match self {
-            Leaving::Cut(last) => rejoin::sow(disk, dir, *last),
-            Leaving::Plant(note) => note.store(disk, dir),
+            Leaving::Cut(_) | Leaving::Plant(_) => Role::Follower,
+            Leaving::Restore(_) => Role::Primary,
+        }
+    }
+
+    fn note(&self, now: Position, ground: &Ground<'_>) -> Result<()> {
+        let Ground { disk, dir, .. } = ground;
+        match self {
+            Leaving::Cut(last) => rejoin::sow(*disk, dir, *last),
+            Leaving::Plant(note) => note.store(*disk, dir),
+            Leaving::Restore(note) => note.begin_above(now.epoch.counter).store(*disk, dir),
+        }
+    }
+
+    fn forget(&self, ground: &Ground<'_>) -> Result<()> {
+        match self {
+            Leaving::Cut(_) => rejoin::forget(ground.disk, ground.dir),
+            Leaving::Plant(_) | Leaving::Restore(_) => plant::forget(ground.disk, ground.dir),
         }
     }
 }
+
+/// The code of tables that are durably behind the entry at which the log was to be cut.
+pub(super) const PAST_THE_FORK: &str = "past_the_fork";
 
 /// What orders are about beside the writer.
 pub(super) struct Ground<'a> {
@@ -67,7 +89,7 @@ impl Ordered {
     /// # Errors
     /// The log can no longer be trusted: the outcome is unknown.
     pub(super) fn obey(self, writer: &mut Writer, now: Millis, ground: &Ground<'_>) -> Result<()> {
-        let Ground { disk, dir, durable } = ground;
+        let durable = ground.durable;
         let done = match self.order {
             Order::Ingest(frames) => writer.ingest(&frames),
             Order::Begin(above) => {
@@ -82,10 +104,7 @@ impl Ordered {
                 durable.hold(true);
                 Ok(writer.give_way(role))
             }
-            Order::Leave(leaving) => {
-                let cuts = matches!(leaving, Leaving::Cut(_));
-                Ok(writer.leave(cuts, || leaving.note(*disk, dir)))
-            }
+            Order::Leave(leaving) => left(writer, &leaving, ground),
         };
         let (outcome, fatal) = match done {
             Ok(outcome) => (outcome, None),
@@ -104,10 +123,42 @@ fn begun(writer: &mut Writer, above: u32, now: Millis, ground: &Ground<'_>) -> R
             "the server is about to start again on a backup, a snapshot or an older part of its log: wait for that";
         return Ok(Err(Error::new(Kind::Conflict, message).code("follower_not_whole")));
     }
-    match rejoin::forget(ground.disk, ground.dir) {
-        Ok(()) => writer.begin(above, now),
-        Err(error) => Ok(Err(error)),
+    if let Err(error) = rejoin::forget(ground.disk, ground.dir) {
+        return Ok(Err(error));
     }
+    match writer.begin(above, now)? {
+        Err(error) if error.kind() == Kind::NoSpace && writer.give_up_ballast() => writer.begin(above, now),
+        begun => Ok(begun),
+    }
+}
+
+/// Logs nothing more, once it is noted what the next start does. The inner error is a refusal: nothing has changed.
+///
+/// # Errors
+/// A note may be there that is not to be: what would be logged from here on would go with it.
+fn left(writer: &mut Writer, leaving: &Leaving, ground: &Ground<'_>) -> Result<Result<Position>> {
+    let (role, durable) = (leaving.role(), ground.durable);
+    if writer.role() != role || writer.is_leaving() {
+        return Ok(Err(if role == Role::Primary { writer.role().refusal() } else { not_a_follower() }));
+    }
+    let was_held = durable.is_held();
+    if let Leaving::Cut(last) = leaving {
+        durable.hold(true);
+        if durable.get() > last.position.seq {
+            durable.hold(was_held);
+            return Ok(Err(Error::new(Kind::Conflict, "the tables are durably past the fork").code(PAST_THE_FORK)));
+        }
+    }
+    if let Err(error) = leaving.note(writer.position(), ground) {
+        leaving.forget(ground)?;
+        durable.hold(was_held);
+        return Ok(Err(error));
+    }
+    writer.set_leaving();
+    if role == Role::Primary {
+        writer.set_role(Role::Fenced);
+    }
+    Ok(Ok(writer.position()))
 }
 
 impl Core {

@@ -82,6 +82,11 @@ impl Note {
         Note { database, position, chain, begins_above }
     }
 
+    /// With an epoch begun behind it.
+    pub(super) fn begin_above(self, above: u32) -> Note {
+        Note { begins_above: Some(above), ..self }
+    }
+
     /// From here on the next start makes the folder.
     pub(super) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
         let bytes = serde_json::to_vec(self).map_err(|error| Error::internal("no JSON").source(error))?;
@@ -89,7 +94,7 @@ impl Note {
     }
 }
 
-/// Makes the folder that a note asks for, if there is one. The note goes by [`done`], when the folder has been opened.
+/// Makes the folder that a note asks for, if there is one. The note goes by [`forget`], when the folder has been opened.
 ///
 /// # Errors
 /// `Damaged` for a note or a snapshot that can't be read; the disk's.
@@ -139,20 +144,35 @@ pub fn is_sown(disk: &dyn Disk, dir: &Path) -> Result<bool> {
     disk.exists(&dir.join(NOTE)).map_err(note_error)
 }
 
-/// The folder is made.
-pub(super) fn done(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    disk.remove(&dir.join(NOTE)).and_then(|()| disk.sync_dir(dir)).map_err(note_error)
+/// The folder is made, or is not to be.
+pub(super) fn forget(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    match disk.remove(&dir.join(NOTE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(note_error(error)),
+        _ => disk.sync_dir(dir).map_err(note_error),
+    }
 }
 
 impl Core {
-    /// The same of the folder of a running server, which logs nothing more from then on.
+    /// The same of the folder of a running follower, which logs nothing more from then on.
     ///
     /// # Errors
-    /// As [`sow`]; `Conflict` with code `not_a_follower` for a server that takes writes.
-    pub async fn sow(&self, begins_above: Option<u32>) -> Result<Header> {
+    /// As [`sow`]; `Conflict` with code `not_a_follower` for a server that follows none.
+    pub async fn sow(&self) -> Result<Header> {
         let (disk, dir) = self.folder();
-        let (header, note) = verified(&**disk, dir, begins_above)?;
+        let (header, note) = verified(&**disk, dir, None)?;
         self.order(Order::Leave(Leaving::Plant(note))).await?;
+        Ok(header)
+    }
+
+    /// The same of a running primary, which takes no more writes from then on, and begins an epoch behind the snapshot at its
+    /// next start, if it is the primary then.
+    ///
+    /// # Errors
+    /// As [`sow`]; `Misdirected` for a server that is no primary.
+    pub async fn sow_restored(&self) -> Result<Header> {
+        let (disk, dir) = self.folder();
+        let (header, note) = verified(&**disk, dir, None)?;
+        self.order(Order::Leave(Leaving::Restore(note))).await?;
         Ok(header)
     }
 

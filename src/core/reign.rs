@@ -117,12 +117,15 @@ impl Reign {
         }
     }
 
-    /// Keeps what has become of a running server.
+    /// Keeps what has become of a running server, unless it has become something else since.
     ///
     /// # Errors
     /// The disk's.
     pub fn note(core: &Core, role: Role, epoch: u32, followed: Option<String>, primary: Option<String>) -> Result<()> {
         let _turn = core.reign_turn();
+        if core.role() != role {
+            return Ok(());
+        }
         let (disk, dir) = core.folder();
         let known = Reign::load(&**disk, dir)?.filter(|known| (known.role, role) == (Role::Follower, Role::Follower));
         let (fleet, broken, rejoined) =

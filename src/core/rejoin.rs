@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::order::{Leaving, Order};
+use super::order::{Leaving, Order, PAST_THE_FORK};
 use super::{Core, Reign, Role, Settings, local, log_dir};
 use crate::disk::{self, Disk};
 use crate::error::{Error, Kind, Result};
@@ -50,17 +50,16 @@ impl Core {
     /// # Errors
     /// `Conflict` with code `not_a_follower`; the log's, the disk's: then nothing has changed.
     pub async fn sow_cut(&self, fork: Seq) -> Result<bool> {
-        self.hold_tables(true);
         let witness = match self.log().witness(fork) {
             Err(error) if error.kind() == Kind::Gone => None,
             found => found?,
         };
-        let Some(log::Witness { position, chain, .. }) = witness.filter(|_| fork > Seq::ZERO && self.durable() <= fork)
-        else {
-            return Ok(false);
-        };
+        let Some(log::Witness { position, chain, .. }) = witness.filter(|_| fork > Seq::ZERO) else { return Ok(false) };
         let last = log::Origin { database: self.identity().database, position, chain };
-        self.order(Order::Leave(Leaving::Cut(last))).await.map(|_| true)
+        match self.order(Order::Leave(Leaving::Cut(last))).await {
+            Err(error) if error.code_str() == PAST_THE_FORK => Ok(false),
+            left => left.map(|_| true),
+        }
     }
 }
 

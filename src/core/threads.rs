@@ -29,7 +29,7 @@ use super::{
 };
 use crate::disk::{Disk, DiskLock, Open};
 use crate::error::{Error, Kind, Result};
-use crate::id::{Position, Seq};
+use crate::id::Position;
 use crate::limits;
 use crate::log;
 use crate::model::command::{Command, Committed};
@@ -301,15 +301,10 @@ impl Core {
         (&self.0.orders, &self.0.late_orders)
     }
 
-    /// Up to where the tables' file has it whatever happens.
-    pub fn durable(&self) -> Seq {
-        self.0.durable.get()
-    }
-
-    /// Has the tables' file stay as it is durably, even at a clean end, or go on: what lies behind in the log may have to be
-    /// cut off as long as it is not known to be the primary's.
-    pub fn hold_tables(&self, held: bool) {
-        self.0.durable.hold(held);
+    /// It is known that the primary has what this log has: the tables' file may have it durably. (Until then it stays as it is,
+    /// even at a clean end.)
+    pub fn release_tables(&self) {
+        self.0.durable.hold(false);
     }
 
     /// Whether consumers were told to end.

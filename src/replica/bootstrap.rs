@@ -25,12 +25,15 @@ const TRIES: u32 = 10;
 /// # Errors
 /// The primary's, or the disk's; nothing has changed then, and it can be tried again.
 pub(super) async fn fetch(core: &Core, link: &mut Link, means: &Means) -> Result<()> {
+    let (disk, dir) = core.folder();
+    if core::is_sown(&**disk, dir)? {
+        return Ok(());
+    }
     let body = ask(link, Method::POST, "/api/replication/snapshot", limits::SNAPSHOT_TAKING).await?;
     let taken: Taken = serde_json::from_slice(&body)
         .map_err(|error| Error::damaged("what came from the primary is no snapshot").source(error))?;
     same_format(taken.format)?;
     tracing::info!(position = %taken.position, bytes = taken.bytes, "fetching a snapshot");
-    let (disk, dir) = core.folder();
     let path = core::incoming(dir);
     let io = |error| Error::io(path.display(), error);
     match disk.remove(&path) {
@@ -53,8 +56,10 @@ pub(super) async fn fetch(core: &Core, link: &mut Link, means: &Means) -> Result
     // It goes by itself where this is not heard.
     let _ = ask(link, Method::DELETE, &format!("/api/replication/snapshot/{}", taken.id), limits::REPLICA_TIME).await;
     (means.keep_secret)(&taken.secret)?;
-    let header = core.sow(None).await?;
-    Reign::amend(core, |known| known.broken = false)?;
+    let header = core.sow().await?;
+    if let Err(error) = Reign::amend(core, |known| known.broken = false) {
+        tracing::warn!(%error, "it stays noted that this folder has to be made anew");
+    }
     tracing::info!(position = %header.applied.position, "the snapshot is whole: the server starts again on it");
     Ok(())
 }

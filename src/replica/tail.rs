@@ -327,7 +327,7 @@ impl Follower {
         match pulled.head.fork {
             None => {
                 // The primary has all that this server has: nothing of it will have to be cut off.
-                self.core.hold_tables(false);
+                self.core.release_tables();
                 Ok(pulled)
             }
             Some(seq) if own.counter < theirs.counter => {

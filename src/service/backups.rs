@@ -360,13 +360,15 @@ impl Service {
         // All of it, also where the caller hangs up meanwhile: what is half done would be left to nobody.
         blocking(move || {
             let (_place, core) = (place, service.core());
-            store.copy(&key, &core::incoming(core.folder().1))?;
-            // From here on no write is answered that would not be there after it.
-            let last = block_on(core.give_way(Role::Fenced))?;
-            let sown = block_on(core.sow(Some(last.epoch.counter)));
-            if sown.is_err() {
-                // Nothing has changed: it takes writes again, in an epoch of its own as it has said that it takes none.
-                block_on(core.begin(0))?;
+            let (disk, dir) = core.folder();
+            let incoming = core::incoming(dir);
+            let copied = store.copy(&key, &incoming);
+            // From then on no write is answered that would not be there after it.
+            let sown = copied.and_then(|()| block_on(core.sow_restored()));
+            if sown.is_err()
+                && let Err(error) = disk.remove(&incoming)
+            {
+                tracing::warn!(%error, "the copy of a backup that was not restored stays");
             }
             sown?;
             tracing::warn!(key, position = %backup.position, "a backup takes the place of what was there");

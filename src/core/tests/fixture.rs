@@ -290,7 +290,8 @@ impl Stepped {
     /// A follower whose folder is made of a snapshot.
     pub(super) fn planted(disk: &SimDisk, snapshot: &[u8], begins_above: Option<u32>) -> Result<Stepped> {
         sow(disk, snapshot, begins_above)?;
-        Stepped::open_set(disk, &follower_settings())
+        let role = if begins_above.is_some() { core::Role::Primary } else { core::Role::Follower };
+        Stepped::open_set(disk, &core::Settings { role, ..follower_settings() })
     }
 
     /// A snapshot of what it is now.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokio::sync::oneshot;
 
-use super::fixture::{DIR, Keys, Stepped, follower_settings, judge, sow};
+use super::fixture::{self, DIR, Keys, Stepped, follower_settings, judge, sow};
 use crate::core::order::{Ground, Leaving, Order, Ordered};
 use crate::core::{self, Role, plant, rejoin};
 use crate::disk::sim::{Rng, SimDisk};
@@ -187,8 +187,9 @@ fn a_folder_is_made_of_a_snapshot_or_stays_as_it_was_whenever_the_power_goes() {
             // Twice: the second start may be cut short as well.
             let disk = disk.crash(rng.u64());
             disk.freeze_at_op(disk.ops() + rng.below(60));
-            drop(Stepped::open_set(&disk, &follower_settings()));
-            let core = Stepped::open_set(&disk.crash(rng.u64()), &follower_settings()).unwrap();
+            let settings = settings_of(if begins_above.is_some() { Role::Primary } else { Role::Follower });
+            drop(Stepped::open_set(&disk, &settings));
+            let core = Stepped::open_set(&disk.crash(rng.u64()), &settings).unwrap();
             judge(&core.view());
             let position = core.view().position;
             if core.keys() == old_keys {
@@ -369,6 +370,37 @@ fn a_snapshot_is_not_laid_over_a_primary_and_nobody_becomes_one_over_a_snapshot(
     obeyed(&mut follower, Order::Leave(Leaving::Plant(note_of()))).unwrap();
     assert_eq!(obeyed(&mut follower, Order::Begin(4)).expect_err("it would go").code_str(), "follower_not_whole");
     assert!(core::is_sown(&follower.disk, Path::new(DIR)).unwrap());
+}
+
+/// A restore and a fence that come together leave one primary, whichever is first.
+#[test]
+fn a_primary_that_is_restored_takes_no_writes_and_one_that_was_fenced_is_not_restored() {
+    let (primary, snapshot) = primary();
+    let header = crate::state::snapshot::read_header(&mut &snapshot[..]).unwrap();
+    let restore = || Order::Leave(Leaving::Restore(plant::Note::of(header.applied, None)));
+    let old = || Stepped::open_set(&primary.disk.fork(1), &settings_of(Role::Primary)).unwrap();
+
+    let mut restored = old();
+    fixture::sow(&restored.disk, &snapshot, None).unwrap();
+    plant::forget(&restored.disk, Path::new(DIR)).unwrap();
+    obeyed(&mut restored, restore()).unwrap();
+    let late = restored.write(&[("notes", restored.create("notes", r#"{"id":"late","text":"x"}"#))]);
+    assert_eq!(late.expect_err("it would go").kind(), Kind::Misdirected);
+    assert_eq!(obeyed(&mut restored, Order::Begin(4)).expect_err("it would go").code_str(), "follower_not_whole");
+    let disk = restored.disk.crash(1);
+    let next = Position { epoch: Epoch { counter: 2, node: NodeId(2) }, seq: header.applied.position.seq.next() };
+    let began = Stepped::open_set(&disk.fork(1), &settings_of(Role::Primary)).unwrap().view().position;
+    assert_eq!((began.epoch.counter, began.seq), (next.epoch.counter, next.seq));
+    // It has heard of another one before it starts again.
+    for role in [Role::Fenced, Role::Follower] {
+        let none = Stepped::open_set(&disk.fork(2), &settings_of(role)).unwrap();
+        assert_eq!(none.view().position, header.applied.position, "{role:?}");
+    }
+
+    let mut fenced = old();
+    obeyed(&mut fenced, Order::Yield(Role::Fenced)).unwrap();
+    assert_eq!(obeyed(&mut fenced, restore()).expect_err("it is no primary").kind(), Kind::Misdirected);
+    assert!(!core::is_sown(&fenced.disk, Path::new(DIR)).unwrap());
 }
 
 /// A cut that the power loss ended midway is gone on with, whatever the server is told to be.

@@ -69,7 +69,7 @@ pub(super) struct Line {
     connection: MultiplexedConnection,
     /// Bytes read since a reply was taken.
     held: Arc<AtomicUsize>,
-    /// Those that went without a reply since there was one.
+    /// Those that went without a reply since there was one in time.
     pub(super) unanswered: AtomicU32,
     pub(super) replies: AtomicU64,
     driver: AbortHandle,
@@ -103,7 +103,7 @@ impl Line {
         // As fast as a request must be answered, so that none finds out how slow it is.
         match tokio::time::timeout(limits::L2_READ_TIME, connection.send_packed_command(&probe)).await {
             Ok(Ok(Value::SimpleString(pong))) if pong == "PONG" => {
-                line.answered();
+                line.answered(true);
                 Ok(line)
             }
             Ok(Ok(_)) => Err("it does not answer as a Redis does".to_owned()),
@@ -116,11 +116,13 @@ impl Line {
         self.connection.clone()
     }
 
-    /// A reply was taken.
-    pub(super) fn answered(&self) {
+    /// A reply was taken. One that took longer than requests wait says nothing for those that they go without.
+    pub(super) fn answered(&self, in_time: bool) {
         self.held.store(0, Ordering::Relaxed);
-        self.unanswered.store(0, Ordering::Relaxed);
-        self.replies.fetch_add(1, Ordering::Relaxed);
+        if in_time {
+            self.unanswered.store(0, Ordering::Relaxed);
+            self.replies.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

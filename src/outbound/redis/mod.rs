@@ -267,10 +267,11 @@ impl Shared {
     async fn send(&self, line: &Arc<Line>, command: &Cmd, time: Duration) -> Option<Value> {
         let mut waiting = Waiting { shared: self, line, answered: false };
         let mut connection = line.connection();
+        let began = Instant::now();
         match tokio::time::timeout(time, connection.send_packed_command(command)).await {
             Ok(Ok(reply)) => {
                 waiting.answered = true;
-                line.answered();
+                line.answered(began.elapsed() <= limits::L2_READ_TIME);
                 Some(reply)
             }
             Ok(Err(error)) => {
