@@ -398,7 +398,7 @@ fn an_old_primary_whose_tables_are_not_past_the_fork_goes_on_from_them() {
     let made = folder();
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let backup = disk.open(&kept.path().join("data/backups/first.snap"), Open::Read).expect("a backup");
-    let what = Restore { backup: backup.into(), archive: Some(archive.path().to_owned()), until: Until::End };
+    let what = Restore { backup, archive: Some(archive.path().to_owned()), until: Until::End };
     backup::restore(&disk, &made.path().join("data"), &core::Settings::default(), &what).expect("a folder");
     let restored = Running::start_in(made);
     let mut client = Client::new(restored.address);

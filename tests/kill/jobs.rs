@@ -18,7 +18,8 @@ use crate::support::rng::Rng;
 
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 const SETTINGS: [&str; 1] = ["--webhook-private-addresses"];
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time after which a run counts as stuck: one of a million records takes minutes.
+const PATIENCE: Duration = Duration::from_secs(900);
 /// Kills of one folder.
 const FOLDER_KILLS: u64 = 20;
 /// Time at most before the process is killed.
