@@ -10,6 +10,7 @@ mod backups;
 mod bench;
 mod check;
 mod damage;
+mod demo;
 mod exits;
 mod followers;
 mod handlers;

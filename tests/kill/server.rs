@@ -14,6 +14,8 @@ use crate::support::http::Client;
 
 /// Whom the binary trusts, for webhooks, primaries and servers that a command works on over TLS.
 const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kill/tls/ca.pem");
+/// What it says when it is there.
+const SERVES: &str = "millpond serves ";
 const BINARY: &str = env!("CARGO_BIN_EXE_millpond");
 /// Time after which a process that neither serves nor ends fails the test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,20 +104,29 @@ impl Server {
 
     /// The same, with settings of its own.
     pub(crate) fn try_start_with(folder: &Folder, settings: &[&str]) -> Result<Server, Ended> {
-        let (mut child, said) = spawn(folder, settings);
-        let stdout = child.stdout.take().expect("a piped output");
+        Server::try_start_as("serve", folder, settings)
+    }
+
+    /// The same by another command that serves.
+    pub(crate) fn try_start_as(command: &str, folder: &Folder, settings: &[&str]) -> Result<Server, Ended> {
+        let (mut child, said) = spawn(command, folder, settings);
+        let mut stdout = BufReader::new(child.stdout.take().expect("a piped output"));
         let (line_in, line_out) = mpsc::channel();
         std::thread::spawn(move || {
             let mut line = String::new();
             // The end of the pipe is an empty line, and says enough.
-            let _ = BufReader::new(stdout).read_line(&mut line);
+            while stdout.read_line(&mut line).is_ok_and(|bytes| bytes > 0) && !line.starts_with(SERVES) {
+                line.clear();
+            }
             let _ = line_in.send(line);
+            // What else it says must find somebody.
+            let _ = stdout.read_to_end(&mut Vec::new());
         });
         let line = line_out.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let _ = child.kill();
             panic!("neither served nor ended within {PATIENCE:?}: {}", read(&said))
         });
-        let address = line.trim().strip_prefix("millpond serves ");
+        let address = line.trim().strip_prefix(SERVES).and_then(|line| line.split(';').next());
         let address = address.and_then(|url| url.split_once("://")?.1.parse().ok());
         match address {
             Some(address) => Ok(Server { child, address, said }),
@@ -125,7 +136,7 @@ impl Server {
 
     /// Begins to start a server and kills it after `time`, wherever it is by then.
     pub(crate) fn kill_while_starting(folder: &Folder, time: Duration) {
-        let (mut child, _) = spawn(folder, &[]);
+        let (mut child, _) = spawn("serve", folder, &[]);
         std::thread::sleep(time);
         child.kill().expect("a process to kill");
         child.wait().expect("its end");
@@ -185,12 +196,12 @@ impl Drop for Server {
     }
 }
 
-fn spawn(folder: &Folder, settings: &[&str]) -> (Child, PathBuf) {
+fn spawn(command: &str, folder: &Folder, settings: &[&str]) -> (Child, PathBuf) {
     let said = folder.0.join("stderr");
     let log = File::options().create(true).append(true).open(&said).expect("a file for its log");
     let listen: &[&str] = if settings.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
     let child = Command::new(BINARY)
-        .args(["serve", "--dev", "--data"])
+        .args([command, "--dev", "--data"])
         .arg(folder.data())
         .args(listen)
         .args(settings)
