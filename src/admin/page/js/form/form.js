@@ -45,7 +45,7 @@ function hintOf(field, creates) {
 
 /**
  * A form over `definition`; `values` are the stored ones, null for a new record. `schema` is that of a create's body.
- * `shows(name, body)` says which fields are asked for now; `hints` are words below a field; `only` names what is shown;
+ * `shows(name, body, values)` says which fields are asked for now; `hints` are words below a field; `only` names what is shown;
  * `choices` are for fields that hold names of other things: the values of each, and whether `many` of them are taken.
  * `inputs` make a field's input of their own, `(value, frame)`; one of parts has `tell(path, message)` for faults in it.
  */
@@ -199,7 +199,7 @@ export function recordForm({
 
   function reveal() {
     const [body] = read();
-    for (const [name, { box }] of rows) box.hidden = !shows(name, body);
+    for (const [name, { box }] of rows) box.hidden = !shows(name, body, values);
   }
 
   /** All faults that can be told here. */

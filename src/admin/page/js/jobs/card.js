@@ -36,7 +36,7 @@ export async function openJob(job) {
     only: [...ASKED, ...AND],
     inputs: jobInputs(all),
     hints: HINTS,
-    shows: asked(job),
+    shows: asked,
   });
 }
 

@@ -258,10 +258,11 @@ export function jobInputs(all) {
 }
 
 /**
- * Which fields are asked for with what stands in the form; `job` is the stored one, null for a new one. What can't be read yet
+ * Which fields are asked for with what stands in the form, which began with `job`: the stored one, as it is now, and not as it
+ * was when the page was shown. What is hidden though it is given would be taken away. What can't be read yet
  * hides nothing, nor is what a job has hidden where it does no harm.
  */
-export const asked = (job) => (name, body) => {
+export const asked = (name, body, job) => {
   const kind = body.task && kindOf(body.task);
   if (name === "store") return kind === "aggregate";
   if (name === "timeZone") return Boolean(body.schedule);
