@@ -233,31 +233,21 @@ impl Part {
         Ok(bytes)
     }
 
-    /// The highest counter of an epoch in it.
+    /// The highest counter of an epoch in it: of all that it has, and of what was written by a moment.
     ///
     /// # Errors
     /// The disk's.
-    pub(super) fn newest(&self, disk: &dyn Disk) -> Result<u32> {
-        Ok(self.end(disk)?.1.position.epoch.counter)
-    }
-
-    /// The same of what was written by a moment.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub(super) fn newest_until(&self, disk: &dyn Disk, until: Until) -> Result<u32> {
-        if until == Until::End {
-            return self.newest(disk);
-        }
-        let mut newest = 0;
+    pub(super) fn epochs(&self, disk: &dyn Disk, until: Until) -> Result<(u32, u32)> {
+        let (mut all, mut by_then) = (self.before.position.epoch.counter, 0);
         for split in log::split(&self.frames(disk)?) {
             let (entry, _) = split?;
-            if until.is_before(&entry) {
-                break;
+            let counter = entry.position.epoch.counter;
+            all = all.max(counter);
+            if !until.is_before(&entry) {
+                by_then = by_then.max(counter);
             }
-            newest = newest.max(entry.position.epoch.counter);
         }
-        Ok(newest)
+        Ok((all, by_then))
     }
 
     /// Its bytes up to the last whole frame, and what is known of that.
@@ -411,7 +401,7 @@ mod tests {
         disk::replace_file(&disk, &dir.join(GOLDEN), &torn).expect("written");
         let found = parts(&disk, dir, Some(DatabaseId(5))).expect("parts");
         let [part] = &found[..] else { panic!("{found:?}") };
-        assert_eq!((part.before, part.newest(&disk).expect("an epoch")), (before(), 3));
+        assert_eq!((part.before, part.epochs(&disk, Until::End).expect("epochs")), (before(), (3, 3)));
         assert_eq!(part.first.expect("a frame").position.to_string(), "2-00009f3a-41");
         let frames = part.frames(&disk).expect("frames");
         let read = log::unpack(&frames).expect("whole");

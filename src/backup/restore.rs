@@ -79,16 +79,18 @@ pub fn restore(disk: &Arc<dyn Disk>, dir: &Path, settings: &core::Settings, what
     };
     note(Role::Fenced, applied.position.epoch.counter)?;
     copy(&**disk, &what.backup, &core::incoming(dir))?;
-    core::sow(&**disk, dir, None)?;
+    core::sow(&**disk, dir)?;
     let follow = core::Settings { role: Role::Follower, ..settings.clone() };
     let Opened { mut writer, mut applier, lock, .. } = core::open(disk.clone(), dir, &follow)?;
     let mut newest = applied.position.epoch.counter;
     if let Some(archive) = &what.archive {
-        let parts = parts(&**disk, archive, Some(applied.database))?;
-        for part in &parts {
-            newest = newest.max(part.newest(&**disk)?);
+        let mut ranked = Vec::new();
+        for part in parts(&**disk, archive, Some(applied.database))? {
+            let (all, by_then) = part.epochs(&**disk, what.until)?;
+            newest = newest.max(all);
+            ranked.push((by_then, part));
         }
-        replay(&**disk, &parts, what.until, &mut writer, &mut applier)?;
+        replay(&**disk, ranked, what.until, &mut writer, &mut applier)?;
     }
     let last = writer.position();
     if let Until::Seq(seq) = what.until
@@ -107,18 +109,16 @@ pub fn restore(disk: &Arc<dyn Disk>, dir: &Path, settings: &core::Settings, what
     Ok(Restored { backup: applied.position, last, begun })
 }
 
-/// Logs what the archive has behind the writer's end.
+/// Logs what the archive has behind the writer's end: its files, each with the highest epoch that it came into by then.
 fn replay(
     disk: &dyn Disk,
-    parts: &[Part],
+    mut fitting: Vec<(u32, Part)>,
     until: Until,
     writer: &mut core::Writer,
     applier: &mut core::Applier,
 ) -> Result<()> {
-    let fits = |part: &&Part| part.first.is_some_and(|first| !until.is_before(&first));
-    let epochs = parts.iter().filter(fits).map(|part| Ok((part.newest_until(disk, until)?, part)));
-    let mut fitting: Vec<(u32, &Part)> = epochs.collect::<Result<_>>()?;
-    // The later history first: that which comes into the highest epoch by then. One that was cut begins as early.
+    fitting.retain(|(_, part)| part.first.is_some_and(|first| !until.is_before(&first)));
+    // The later history first. One that was cut begins as early.
     fitting.sort_by_key(|(epoch, part)| std::cmp::Reverse((*epoch, part.before.position.seq)));
     let mut at = writer.position().seq;
     loop {

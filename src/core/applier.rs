@@ -44,28 +44,34 @@ pub struct Flushed {
 /// The last entry that a crash can't take from the base, as others see it, and whether it has to stay so; clones are the
 /// same.
 #[derive(Clone, Debug)]
-pub(super) struct Durable(Arc<(AtomicU64, AtomicBool)>);
+pub(super) struct Durable(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    seq: AtomicU64,
+    held: AtomicBool,
+}
 
 impl Durable {
     fn new(seq: Seq) -> Durable {
-        Durable(Arc::new((AtomicU64::new(seq.0), AtomicBool::new(false))))
+        Durable(Arc::new(Held { seq: AtomicU64::new(seq.0), held: AtomicBool::new(false) }))
     }
 
     pub(super) fn set(&self, seq: Seq) {
-        self.0.0.store(seq.0, Ordering::SeqCst);
+        self.0.seq.store(seq.0, Ordering::SeqCst);
     }
 
     pub(super) fn get(&self) -> Seq {
-        Seq(self.0.0.load(Ordering::SeqCst))
+        Seq(self.0.seq.load(Ordering::SeqCst))
     }
 
     /// While it is held nothing more is made durable, not even by a clean end: the log has it all, and may have to be cut.
     pub(super) fn hold(&self, held: bool) {
-        self.0.1.store(held, Ordering::SeqCst);
+        self.0.held.store(held, Ordering::SeqCst);
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.0.1.load(Ordering::SeqCst)
+        self.0.held.load(Ordering::SeqCst)
     }
 }
 

@@ -24,7 +24,7 @@ impl Writer {
         if self.role() != Role::Follower {
             return Ok(Err(not_a_follower()));
         }
-        if self.is_leaving() {
+        if self.roles().is_leaving() {
             return Ok(Err(Error::new(Kind::Unavailable, "the server is about to start again")));
         }
         if !self.has_headroom() {

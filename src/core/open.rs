@@ -169,11 +169,15 @@ pub fn open(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings) -> Result<Open
     let (preparer, trimmer, scrub) = (log_writer.preparer(), log_writer.trimmer(), log_writer.scrub());
     let mut writer = Writer::new(log_writer, identity.database, start, ballast);
     if let Some(planted) = planted {
-        // One that has heard of another primary meanwhile is none.
-        if let Some(above) = planted.begins_above.filter(|_| settings.role == Role::Primary) {
-            writer.begin(above, last.time)??;
+        match (planted.begins_above, settings.role) {
+            (Some(above), Role::Primary) => {
+                writer.begin(above, last.time)??;
+                plant::forget(&*disk, dir)?;
+            }
+            // It logs nothing, and has yet to begin its epoch when it is the primary again.
+            (Some(_), Role::Fenced) => {}
+            _ => plant::forget(&*disk, dir)?,
         }
-        plant::forget(&*disk, dir)?;
     }
     let keeper = Keeper::new(disk, dir, settings, (trimmer, scrub), &writer, &applier)?;
     Ok(Opened { writer, applier, preparer, keeper, reader, recovery, replayed: entries, identity, lock })

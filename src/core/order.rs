@@ -118,7 +118,7 @@ impl Ordered {
 
 /// What would go with the folder is not begun. What goes on from the log as it is must not find it cut.
 fn begun(writer: &mut Writer, above: u32, now: Millis, ground: &Ground<'_>) -> Result<Result<Position>> {
-    if writer.is_leaving() {
+    if writer.roles().is_leaving() {
         let message =
             "the server is about to start again on a backup, a snapshot or an older part of its log: wait for that";
         return Ok(Err(Error::new(Kind::Conflict, message).code("follower_not_whole")));
@@ -126,10 +126,15 @@ fn begun(writer: &mut Writer, above: u32, now: Millis, ground: &Ground<'_>) -> R
     if let Err(error) = rejoin::forget(ground.disk, ground.dir) {
         return Ok(Err(error));
     }
-    match writer.begin(above, now)? {
-        Err(error) if error.kind() == Kind::NoSpace && writer.give_up_ballast() => writer.begin(above, now),
-        begun => Ok(begun),
+    let begun = match writer.begin(above, now)? {
+        Err(error) if error.kind() == Kind::NoSpace && writer.give_up_ballast() => writer.begin(above, now)?,
+        begun => begun,
+    };
+    // One that was restored and then fenced has begun nothing yet: now it has, and the next start must not make it anew.
+    if begun.is_ok() {
+        plant::forget(ground.disk, ground.dir)?;
     }
+    Ok(begun)
 }
 
 /// Logs nothing more, once it is noted what the next start does. The inner error is a refusal: nothing has changed.
@@ -138,7 +143,7 @@ fn begun(writer: &mut Writer, above: u32, now: Millis, ground: &Ground<'_>) -> R
 /// A note may be there that is not to be: what would be logged from here on would go with it.
 fn left(writer: &mut Writer, leaving: &Leaving, ground: &Ground<'_>) -> Result<Result<Position>> {
     let (role, durable) = (leaving.role(), ground.durable);
-    if writer.role() != role || writer.is_leaving() {
+    if writer.role() != role || writer.roles().is_leaving() {
         return Ok(Err(if role == Role::Primary { writer.role().refusal() } else { not_a_follower() }));
     }
     let was_held = durable.is_held();
@@ -154,7 +159,7 @@ fn left(writer: &mut Writer, leaving: &Leaving, ground: &Ground<'_>) -> Result<R
         durable.hold(was_held);
         return Ok(Err(error));
     }
-    writer.set_leaving();
+    writer.roles().leave();
     if role == Role::Primary {
         writer.set_role(Role::Fenced);
     }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::order::{Leaving, Order};
-use super::{Core, Identity, Lease, Settings, local, log_dir};
-use crate::disk::{self, Disk, Open};
+use super::{Core, Identity, Lease, Settings, local, log_dir, notes};
+use crate::disk::{Disk, Open};
 use crate::error::{Error, Result};
 use crate::id::{Chain, DatabaseId, Position};
 use crate::log::{self, Witness};
@@ -54,43 +54,42 @@ pub fn incoming(dir: &Path) -> PathBuf {
 }
 
 /// Has the next start make the folder of the snapshot that lies at [`incoming`]. It is read from begin to end and synced
-/// first. With `begins_above` the folder begins an epoch of its own behind it, whose counter is over that: what is written there is another
-/// history than that of the server which the snapshot is of.
+/// first.
 ///
 /// # Errors
 /// `Damaged` or `Unprocessable` for a snapshot that is not whole; the disk's: then nothing has changed.
-pub fn sow(disk: &dyn Disk, dir: &Path, begins_above: Option<u32>) -> Result<Header> {
-    let (header, note) = verified(disk, dir, begins_above)?;
+pub fn sow(disk: &dyn Disk, dir: &Path) -> Result<Header> {
+    let (header, note) = verified(disk, dir)?;
     note.store(disk, dir)?;
     Ok(header)
 }
 
 /// What has come, when it is whole and synced, and what is to be done with it.
-fn verified(disk: &dyn Disk, dir: &Path, begins_above: Option<u32>) -> Result<(Header, Note)> {
+fn verified(disk: &dyn Disk, dir: &Path) -> Result<(Header, Note)> {
     let path = incoming(dir);
     let file = disk.open(&path, Open::Write).map_err(|error| Error::io(path.display(), error))?;
     file.sync_data().map_err(|error| Error::io(path.display(), error))?;
     let header = snapshot::verify(&mut local::reading(file))?;
-    let note = Note::of(header.applied, begins_above);
+    let note = Note::of(header.applied);
     Ok((header, note))
 }
 
 impl Note {
     /// That of a snapshot which is of that moment.
-    pub(super) fn of(applied: Applied, begins_above: Option<u32>) -> Note {
+    pub(super) fn of(applied: Applied) -> Note {
         let Applied { database, position, chain, .. } = applied;
-        Note { database, position, chain, begins_above }
+        Note { database, position, chain, begins_above: None }
     }
 
-    /// With an epoch begun behind it.
+    /// With an epoch begun behind it, whose counter is over this one: what is written there is another history than that of
+    /// the server which the snapshot is of.
     pub(super) fn begin_above(self, above: u32) -> Note {
         Note { begins_above: Some(above), ..self }
     }
 
     /// From here on the next start makes the folder.
     pub(super) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).map_err(|error| Error::internal("no JSON").source(error))?;
-        disk::replace_file(disk, &dir.join(NOTE), &bytes).map_err(note_error)
+        notes::store(disk, dir, NOTE, self)
     }
 }
 
@@ -104,13 +103,7 @@ pub(super) fn go_on(
     settings: &Settings,
     node: impl FnOnce() -> Result<Identity>,
 ) -> Result<Option<Note>> {
-    let path = dir.join(NOTE);
-    if !disk.exists(&path).map_err(note_error)? {
-        return Ok(None);
-    }
-    let bytes = disk::read_all(disk, &path).map_err(note_error)?;
-    let damaged = |error| Error::damaged(format!("{} is not readable", path.display())).source(error);
-    let note: Note = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let Some(note) = notes::load::<Note>(disk, dir, NOTE)? else { return Ok(None) };
     let (from, to) = (incoming(dir), local::path(dir));
     if disk.exists(&from).map_err(note_error)? {
         disk.rename(&from, &to).and_then(|()| disk.sync_dir(dir)).map_err(note_error)?;
@@ -121,35 +114,21 @@ pub(super) fn go_on(
         _ => {
             return Err(Error::damaged(format!(
                 "the snapshot that the folder is to be made of is missing: remove {}",
-                path.display()
+                dir.join(NOTE).display()
             )));
         }
     }
     tracing::info!(%position, "the folder is made of a snapshot");
-    match disk.remove(&Base::path(dir)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("the tables", error)),
-        _ => disk.sync_dir(dir).map_err(note_error)?,
-    }
+    notes::remove(disk, dir, &Base::path(dir))?;
     let origin = log::Origin { database: note.database, position, chain: note.chain };
     log::plant(disk, &log_dir(dir), settings.log, origin)?;
     Identity { database: note.database, ..node()? }.write(disk, dir)?;
     Ok(Some(note))
 }
 
-/// Whether the next start makes a folder of a snapshot, in the place of what is there.
-///
-/// # Errors
-/// The disk's.
-pub fn is_sown(disk: &dyn Disk, dir: &Path) -> Result<bool> {
-    disk.exists(&dir.join(NOTE)).map_err(note_error)
-}
-
 /// The folder is made, or is not to be.
 pub(super) fn forget(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    match disk.remove(&dir.join(NOTE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(note_error(error)),
-        _ => disk.sync_dir(dir).map_err(note_error),
-    }
+    notes::remove(disk, dir, &dir.join(NOTE))
 }
 
 impl Core {
@@ -159,7 +138,7 @@ impl Core {
     /// As [`sow`]; `Conflict` with code `not_a_follower` for a server that follows none.
     pub async fn sow(&self) -> Result<Header> {
         let (disk, dir) = self.folder();
-        let (header, note) = verified(&**disk, dir, None)?;
+        let (header, note) = verified(&**disk, dir)?;
         self.order(Order::Leave(Leaving::Plant(note))).await?;
         Ok(header)
     }
@@ -171,7 +150,7 @@ impl Core {
     /// As [`sow`]; `Misdirected` for a server that is no primary.
     pub async fn sow_restored(&self) -> Result<Header> {
         let (disk, dir) = self.folder();
-        let (header, note) = verified(&**disk, dir, None)?;
+        let (header, note) = verified(&**disk, dir)?;
         self.order(Order::Leave(Leaving::Restore(note))).await?;
         Ok(header)
     }

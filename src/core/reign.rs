@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Core, Role};
-use crate::disk::{self, Disk};
-use crate::error::{Error, Result};
+use super::{Core, Role, notes};
+use crate::disk::Disk;
+use crate::error::Result;
 
 const FILE: &str = "role.json";
 
@@ -62,14 +62,7 @@ impl Reign {
     /// # Errors
     /// `Damaged` for a file that is not one; the disk's.
     pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Reign>> {
-        let path = dir.join(FILE);
-        let io = |error| Error::io(path.display(), error);
-        if !disk.exists(&path).map_err(io)? {
-            return Ok(None);
-        }
-        let bytes = disk::read_all(disk, &path).map_err(io)?;
-        let damaged = |error| Error::damaged(format!("{} is not readable: remove it", path.display())).source(error);
-        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+        notes::load(disk, dir, FILE)
     }
 
     /// Keeps it, durably.
@@ -77,8 +70,7 @@ impl Reign {
     /// # Errors
     /// The disk's.
     pub fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).map_err(|error| Error::internal("no JSON").source(error))?;
-        disk::replace_file(disk, &dir.join(FILE), &bytes).map_err(|error| Error::io("the server's role", error))
+        notes::store(disk, dir, FILE, self)
     }
 
     /// What a server is that is told to follow `follow`, or no one, and whom it follows. One that was fenced follows the new

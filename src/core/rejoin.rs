@@ -10,14 +10,13 @@
 //! tables are not made durable any more, and a follower's next start cuts the log before it reads it, or, where the tables have
 //! come further all the same, forgets the note. A power loss anywhere leads to the old log or the cut one.
 
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::order::{Leaving, Order, PAST_THE_FORK};
-use super::{Core, Reign, Role, Settings, local, log_dir};
-use crate::disk::{self, Disk};
+use super::{Core, Reign, Role, Settings, local, log_dir, notes};
+use crate::disk::Disk;
 use crate::error::{Error, Kind, Result};
 use crate::id::{Chain, DatabaseId, Position, Seq};
 use crate::log;
@@ -38,8 +37,7 @@ struct Note {
 
 impl Note {
     fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).map_err(|error| Error::internal("no JSON").source(error))?;
-        disk::replace_file(disk, &dir.join(NOTE), &bytes).map_err(note_error)
+        notes::store(disk, dir, NOTE, self)
     }
 }
 
@@ -76,13 +74,7 @@ pub(super) fn sow(disk: &dyn Disk, dir: &Path, last: log::Origin) -> Result<()> 
 /// # Errors
 /// `Damaged` for a note that can't be read; `NoSpace`; the disk's.
 pub(super) fn go_on(disk: &dyn Disk, dir: &Path, settings: &Settings) -> Result<bool> {
-    let path = dir.join(NOTE);
-    if !disk.exists(&path).map_err(note_error)? {
-        return Ok(false);
-    }
-    let bytes = disk::read_all(disk, &path).map_err(note_error)?;
-    let damaged = |error| Error::damaged(format!("{} is not readable: remove it", path.display())).source(error);
-    let note: Note = serde_json::from_slice(&bytes).map_err(damaged)?;
+    let Some(note) = notes::load::<Note>(disk, dir, NOTE)? else { return Ok(false) };
     match settings.role {
         Role::Primary if !note.begun => return forget(disk, dir).map(|()| false),
         Role::Fenced if !note.begun => return Ok(true),
@@ -105,7 +97,7 @@ pub(super) fn go_on(disk: &dyn Disk, dir: &Path, settings: &Settings) -> Result<
     if let Some(known) = Reign::load(disk, dir)? {
         Reign { broken: failed.is_some(), ..known }.store(disk, dir)?;
     }
-    remove(disk, dir, &path).map(|()| false)
+    forget(disk, dir).map(|()| false)
 }
 
 fn cut(disk: &dyn Disk, dir: &Path, settings: &Settings, note: Note) -> Result<()> {
@@ -116,14 +108,14 @@ fn cut(disk: &dyn Disk, dir: &Path, settings: &Settings, note: Note) -> Result<(
     Note { begun: true, ..note }.store(disk, dir)?;
     // A snapshot holds what goes; the next one is taken of what comes.
     if local::find(disk, dir).map_or(true, |found| found.is_some_and(|snapshot| snapshot.seq > position.seq)) {
-        remove(disk, dir, &local::path(dir))?;
+        notes::remove(disk, dir, &local::path(dir))?;
     }
     log::cut(disk, &log_dir(dir), settings.log, log::Origin { database, position, chain })
 }
 
 /// Forgets a note, if there is one: the folder is made of a snapshot, or its server goes on from the log as it is.
 pub(super) fn forget(disk: &dyn Disk, dir: &Path) -> Result<()> {
-    remove(disk, dir, &dir.join(NOTE))
+    notes::remove(disk, dir, &dir.join(NOTE))
 }
 
 /// Whether the tables are sound, not past the entry, and reach to the log's begin: then they need nothing else.
@@ -136,17 +128,6 @@ fn joins(disk: &dyn Disk, dir: &Path, settings: &Settings, fork: Seq) -> Result<
     opened.base.close(false)?;
     let first = log::first_seq(disk, &log_dir(dir))?;
     Ok(seq <= fork && first.is_some_and(|first| first <= seq.next()))
-}
-
-fn remove(disk: &dyn Disk, dir: &Path, path: &Path) -> Result<()> {
-    match disk.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(note_error(error)),
-        _ => disk.sync_dir(dir).map_err(note_error),
-    }
-}
-
-fn note_error(error: io::Error) -> Error {
-    Error::io("going on in another history", error)
 }
 
 #[cfg(test)]

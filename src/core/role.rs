@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -51,24 +52,33 @@ impl fmt::Display for Role {
     }
 }
 
-/// The role as all see it; clones are the same.
+/// The role as all see it, and whether the next start makes the folder another one; clones are the same.
 #[derive(Clone, Debug)]
-pub(super) struct Roles(Arc<watch::Sender<Role>>);
+pub(super) struct Roles(Arc<(watch::Sender<Role>, AtomicBool)>);
 
 impl Roles {
     pub(super) fn new(role: Role) -> Roles {
-        Roles(Arc::new(watch::Sender::new(role)))
+        Roles(Arc::new((watch::Sender::new(role), AtomicBool::new(false))))
     }
 
     pub(super) fn now(&self) -> Role {
-        *self.0.borrow()
+        *self.0.0.borrow()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Role> {
-        self.0.subscribe()
+        self.0.0.subscribe()
     }
 
     pub(super) fn set(&self, role: Role) {
-        self.0.send_replace(role);
+        self.0.0.send_replace(role);
+    }
+
+    /// Whether what is logged now would go.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.0.1.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn leave(&self) {
+        self.0.1.store(true, Ordering::SeqCst);
     }
 }

@@ -121,7 +121,6 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
     let durable = applier.durable_mark();
     // Until it is known that the primary has what this log has.
     durable.hold(writer.role() != Role::Primary);
-    let applier_durable = durable.clone();
     let lock: Arc<dyn DiskLock> = Arc::from(lock);
     let queue = Arc::new(Queue::default());
     let (command_in, command_out) = bounded(limits::WRITER_QUEUE);
@@ -140,7 +139,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         published: writer.published(),
         slots: writer.slots(),
         reader,
-        durable,
+        durable: durable.clone(),
         chores: applier.chores(),
         leases: keeper.leases(),
         ending: ending.clone(),
@@ -180,7 +179,7 @@ pub fn start(disk: Arc<dyn Disk>, dir: &Path, settings: &Settings, clock: Clock)
         clock,
         disk: disk.clone(),
         dir: dir.to_owned(),
-        durable: applier_durable,
+        durable,
     };
     let writer = spawn("writer", move || Held(desk.run(writer), lock))?;
     Ok((core, Threads { stop: stop_in, end: End(end), writer, applier, preparer, keeper, ending, poison }))
@@ -290,6 +289,11 @@ impl Core {
     /// The same, to be awaited.
     pub fn roles(&self) -> watch::Receiver<Role> {
         self.0.roles.watch()
+    }
+
+    /// Whether the next start makes the folder another one: of a snapshot, a backup, an older part of its log.
+    pub fn is_leaving(&self) -> bool {
+        self.0.roles.is_leaving()
     }
 
     /// Who this server is.

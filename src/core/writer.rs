@@ -54,8 +54,6 @@ pub struct Writer {
     meters: Arc<Meters>,
     roles: Roles,
     node: NodeId,
-    /// The next start makes the folder another one: what is logged now would go.
-    leaving: bool,
 }
 
 /// A filling that is no longer read, or an index of one.
@@ -108,7 +106,6 @@ impl Writer {
             meters: Arc::default(),
             roles: Roles::new(role.0),
             node: role.1,
-            leaving: false,
         }
     }
 
@@ -124,14 +121,6 @@ impl Writer {
     pub(super) fn set_role(&mut self, role: Role) {
         self.roles.set(role);
         self.moved = true;
-    }
-
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving
-    }
-
-    pub(super) fn set_leaving(&mut self) {
-        self.leaving = true;
     }
 
     pub(super) fn node(&self) -> NodeId {

@@ -3,8 +3,10 @@
 //! Invariant of [`Fields`]: sorted by field id, no id twice, no null: an absent field *is* null. Its postcard bytes are
 //! a stored format: variants of [`Value`] are appended, never reordered.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::FieldId;
@@ -33,43 +35,18 @@ pub enum Value {
     Point(f64, f64),
 }
 
-/// What a stored list holds, by the numbers of [`Value`]: bytes that go deeper are malformed, so that none can go so deep
-/// that reading them ends the process.
-#[derive(Deserialize)]
-enum Item {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Number(f64),
-    Text(Box<str>),
-    Date(Millis),
-    List(Nothing),
-    Json(Box<str>),
-    Point(f64, f64),
-}
-
-#[derive(Deserialize)]
-enum Nothing {}
-
+/// A list as it is stored. Bytes with a list in it are malformed, so that none can go so deep that reading them ends the
+/// process.
 fn items<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Value>, D::Error> {
-    let items = Vec::<Item>::deserialize(from)?;
-    Ok(items.into_iter().map(Value::from).collect())
-}
-
-impl From<Item> for Value {
-    fn from(item: Item) -> Value {
-        match item {
-            Item::Null => Value::Null,
-            Item::Bool(bool) => Value::Bool(bool),
-            Item::Int(int) => Value::Int(int),
-            Item::Number(number) => Value::Number(number),
-            Item::Text(text) => Value::Text(text),
-            Item::Date(date) => Value::Date(date),
-            Item::List(nothing) => match nothing {},
-            Item::Json(text) => Value::Json(text),
-            Item::Point(longitude, latitude) => Value::Point(longitude, latitude),
-        }
+    thread_local! {
+        static WITHIN: Cell<bool> = const { Cell::new(false) };
     }
+    if WITHIN.replace(true) {
+        return Err(D::Error::custom("a list in a list"));
+    }
+    let items = Vec::deserialize(from);
+    WITHIN.set(false);
+    items
 }
 
 /// The one null, to be lent.

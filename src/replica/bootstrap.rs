@@ -26,7 +26,7 @@ const TRIES: u32 = 10;
 /// The primary's, or the disk's; nothing has changed then, and it can be tried again.
 pub(super) async fn fetch(core: &Core, link: &mut Link, means: &Means) -> Result<()> {
     let (disk, dir) = core.folder();
-    if core::is_sown(&**disk, dir)? {
+    if core.is_leaving() {
         return Ok(());
     }
     let body = ask(link, Method::POST, "/api/replication/snapshot", limits::SNAPSHOT_TAKING).await?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::core::decide::Pieces;
-use crate::core::{self, Applier, Outcome, Published, Role, Writer};
+use crate::core::{self, Applier, Outcome, Published, Role, Writer, plant};
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, DiskLock, Open};
 use crate::error::{Error, Kind, Result};
@@ -55,8 +55,14 @@ pub(super) fn sow(disk: &SimDisk, snapshot: &[u8], begins_above: Option<u32>) ->
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => disk.open(&path, Open::Write),
         file => file,
     };
-    file.and_then(|file| file.write_at(0, snapshot)).map_err(io)?;
-    core::sow(disk, Path::new(DIR), begins_above).map(drop)
+    file.and_then(|file| file.write_at(0, snapshot).and_then(|()| file.sync_data())).map_err(io)?;
+    match begins_above {
+        None => core::sow(disk, Path::new(DIR)).map(drop),
+        Some(above) => {
+            let header = state::snapshot::verify(&mut &snapshot[..])?;
+            plant::Note::of(header.applied).begin_above(above).store(disk, Path::new(DIR))
+        }
+    }
 }
 
 /// How often to try: more with `CI=true` in the environment.

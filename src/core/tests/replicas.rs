@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::fixture::{self, DIR, Keys, Stepped, follower_settings, judge, sow};
 use crate::core::order::{Ground, Leaving, Order, Ordered};
 use crate::core::{self, Role, plant, rejoin};
+use crate::disk::Disk;
 use crate::disk::sim::{Rng, SimDisk};
 use crate::error::{Kind, Result};
 use crate::id::{Chain, DatabaseId, Epoch, NodeId, Position, Seq};
@@ -304,6 +305,10 @@ fn obeyed(core: &mut Stepped, order: Order) -> Result<Position> {
     outcome.try_recv().unwrap()
 }
 
+fn is_sown(disk: &SimDisk) -> bool {
+    disk.exists(&Path::new(DIR).join("planting.json")).unwrap()
+}
+
 fn settings_of(role: Role) -> core::Settings {
     core::Settings { role, ..follower_settings() }
 }
@@ -356,7 +361,7 @@ fn a_snapshot_is_not_laid_over_a_primary_and_nobody_becomes_one_over_a_snapshot(
     let (primary, snapshot) = primary();
     let note_of = || {
         let header = crate::state::snapshot::read_header(&mut &snapshot[..]).unwrap();
-        plant::Note::of(header.applied, None)
+        plant::Note::of(header.applied)
     };
     let mut follower = Stepped::planted(&SimDisk::new(6), &primary.snapshot(), None).unwrap();
     obeyed(&mut follower, Order::Begin(4)).unwrap();
@@ -369,7 +374,7 @@ fn a_snapshot_is_not_laid_over_a_primary_and_nobody_becomes_one_over_a_snapshot(
     let mut follower = Stepped::planted(&SimDisk::new(7), &primary.snapshot(), None).unwrap();
     obeyed(&mut follower, Order::Leave(Leaving::Plant(note_of()))).unwrap();
     assert_eq!(obeyed(&mut follower, Order::Begin(4)).expect_err("it would go").code_str(), "follower_not_whole");
-    assert!(core::is_sown(&follower.disk, Path::new(DIR)).unwrap());
+    assert!(is_sown(&follower.disk));
 }
 
 /// A restore and a fence that come together leave one primary, whichever is first.
@@ -377,7 +382,7 @@ fn a_snapshot_is_not_laid_over_a_primary_and_nobody_becomes_one_over_a_snapshot(
 fn a_primary_that_is_restored_takes_no_writes_and_one_that_was_fenced_is_not_restored() {
     let (primary, snapshot) = primary();
     let header = crate::state::snapshot::read_header(&mut &snapshot[..]).unwrap();
-    let restore = || Order::Leave(Leaving::Restore(plant::Note::of(header.applied, None)));
+    let restore = || Order::Leave(Leaving::Restore(plant::Note::of(header.applied)));
     let old = || Stepped::open_set(&primary.disk.fork(1), &settings_of(Role::Primary)).unwrap();
 
     let mut restored = old();
@@ -391,16 +396,27 @@ fn a_primary_that_is_restored_takes_no_writes_and_one_that_was_fenced_is_not_res
     let next = Position { epoch: Epoch { counter: 2, node: NodeId(2) }, seq: header.applied.position.seq.next() };
     let began = Stepped::open_set(&disk.fork(1), &settings_of(Role::Primary)).unwrap().view().position;
     assert_eq!((began.epoch.counter, began.seq), (next.epoch.counter, next.seq));
-    // It has heard of another one before it starts again.
+    // It has heard of another one before it starts again, or somebody only looks at the folder.
     for role in [Role::Fenced, Role::Follower] {
         let none = Stepped::open_set(&disk.fork(2), &settings_of(role)).unwrap();
         assert_eq!(none.view().position, header.applied.position, "{role:?}");
+        // Whoever takes its place begins behind all that was; a follower has no epoch of its own to begin.
+        let (after, follows) = (none.disk.crash(1), role == Role::Follower);
+        assert_eq!(is_sown(&after), !follows);
+        let epoch = Stepped::open_set(&after, &settings_of(Role::Primary)).unwrap().view().position.epoch.counter;
+        assert_eq!(epoch, if follows { 1 } else { 2 }, "{role:?}");
     }
+    let mut promoted = Stepped::open_set(&disk.fork(3), &settings_of(Role::Fenced)).unwrap();
+    obeyed(&mut promoted, Order::Begin(4)).unwrap();
+    note(&mut promoted, "answered");
+    let (keys, after) = (promoted.keys(), promoted.disk.crash(1));
+    assert!(!is_sown(&after));
+    assert_eq!(Stepped::open_set(&after, &settings_of(Role::Primary)).unwrap().keys(), keys);
 
     let mut fenced = old();
     obeyed(&mut fenced, Order::Yield(Role::Fenced)).unwrap();
     assert_eq!(obeyed(&mut fenced, restore()).expect_err("it is no primary").kind(), Kind::Misdirected);
-    assert!(!core::is_sown(&fenced.disk, Path::new(DIR)).unwrap());
+    assert!(!is_sown(&fenced.disk));
 }
 
 /// A cut that the power loss ended midway is gone on with, whatever the server is told to be.

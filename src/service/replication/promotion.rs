@@ -14,7 +14,7 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::core::{Reign, Role, is_sown};
+use crate::core::{Reign, Role};
 use crate::error::{Error, Kind, Result};
 use crate::id::{Epoch, NodeId, Position};
 use crate::limits;
@@ -73,7 +73,7 @@ impl Service {
             return Err(conflict("fenced", message));
         }
         let (disk, dir) = self.core().folder();
-        if is_sown(&**disk, dir)? {
+        if self.core().is_leaving() {
             let message = "the server is about to start again on a backup or a snapshot: wait for that";
             return Err(conflict("follower_not_whole", message));
         }
